@@ -1,0 +1,292 @@
+// The kernel as Margay sees it: one face, spoken by the real implementation (rtnetlink, nfnetlink, /proc/sys, setns) and
+// by the fake (an in-memory kernel with the same rules). A Kernel is bound to one network namespace. Everything is data in
+// and data out; batches report one outcome per item, so that a failed row does not hide the others.
+import type { Address, Family, InterfaceAddress, Prefix } from '../lib/ip/mod.ts';
+import type { Failure, Result } from '../lib/result.ts';
+
+/** `errno` is the kernel's number (positive), `NoSuchObject`… name the ones callers act on. */
+export type KernelErrorCode =
+  | 'AlreadyExists'
+  | 'NoSuchObject'
+  | 'NotPermitted'
+  | 'NetworkUnreachable'
+  | 'NetworkDown'
+  | 'Busy'
+  | 'InvalidArgument'
+  | 'NotSupported'
+  | 'NoBufferSpace'
+  | 'RootNamespaceRefused'
+  | 'KernelError';
+export type KernelError = Failure<KernelErrorCode> & { readonly errno?: number };
+export type Outcome = Result<void, KernelError>;
+
+export type Mac = string; // lower case, `ee:ee:ee:ee:ee:ee`
+
+// ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+export type LinkKind = 'veth' | 'vxlan' | 'bridge' | 'tun' | 'ipip' | 'dummy' | 'loopback' | 'physical' | 'other';
+
+export type VxlanParameters = {
+  readonly vni: number;
+  readonly port: number;
+  readonly local?: Address;
+  readonly parentIndex?: number;
+  readonly learning: boolean;
+};
+
+export type Link = {
+  readonly index: number;
+  readonly name: string;
+  readonly kind: LinkKind;
+  readonly mac?: Mac;
+  readonly mtu: number;
+  /** Administratively up (IFF_UP). */
+  readonly up: boolean;
+  /** Carrier and admin state both up (IFF_RUNNING). */
+  readonly running: boolean;
+  readonly masterIndex?: number;
+  /** veth: ifindex of the other end, in its own namespace. */
+  readonly peerIndex?: number;
+  readonly group: number;
+  readonly alias?: string;
+  readonly vxlan?: VxlanParameters;
+};
+
+/** Where the other end of a new veth goes: a namespace file (`/var/run/netns/x`, `/proc/PID/ns/net`) or this namespace. */
+export type VethPeer = {
+  readonly name: string;
+  readonly mac?: Mac;
+  readonly netns?: string;
+};
+
+export type LinkSpec = { readonly name: string; readonly mac?: Mac; readonly mtu?: number; readonly up?: boolean; readonly group?: number } & (
+  | { readonly kind: 'veth'; readonly peer: VethPeer }
+  | { readonly kind: 'vxlan'; readonly vxlan: VxlanParameters }
+  | { readonly kind: 'bridge' }
+  | { readonly kind: 'tun' }
+  | { readonly kind: 'dummy' }
+  | { readonly kind: 'ipip'; readonly local?: Address }
+);
+
+export type LinkChange = {
+  readonly name?: string;
+  readonly mac?: Mac;
+  readonly mtu?: number;
+  readonly up?: boolean;
+  readonly group?: number;
+  readonly alias?: string;
+  /** Bridge index; null takes the link out of its bridge. */
+  readonly masterIndex?: number | null;
+  /** Namespace file to move the link to. */
+  readonly netns?: string;
+};
+
+export interface Links {
+  list(): Promise<Result<Link[], KernelError>>;
+  get(name: string): Promise<Result<Link | undefined, KernelError>>;
+  /** AlreadyExists when the name is taken. A veth's two ends come into being in one kernel operation. */
+  create(spec: LinkSpec): Promise<Result<Link, KernelError>>;
+  change(index: number, change: LinkChange): Promise<Outcome>;
+  /** Waits for the kernel's RCU grace period off the main thread; deletes of one call are grouped. Missing = ok. */
+  delete(indexes: readonly number[]): Promise<Outcome[]>;
+}
+
+// ── addresses ────────────────────────────────────────────────────────────────────────────────────────────────────────
+export type LinkAddress = InterfaceAddress & {
+  readonly linkIndex: number;
+  readonly scope?: 'global' | 'link' | 'host';
+  /** IPv6: skip duplicate address detection (IFA_F_NODAD). */
+  readonly noDad?: boolean;
+};
+
+export interface Addresses {
+  list(): Promise<Result<LinkAddress[], KernelError>>;
+  /** Adding what is there and deleting what is not are both ok. */
+  apply(changes: readonly { readonly op: 'add' | 'delete'; readonly address: LinkAddress }[]): Promise<Outcome[]>;
+}
+
+// ── routes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+/** rtm_protocol: 2 kernel, 3 boot, 4 static, 12 bird, 80 Calico's Felix. */
+export type RouteProtocol = number;
+export const routeProtocols = { kernel: 2, boot: 3, static: 4, bird: 12, felix: 80 } as const;
+export const mainTable = 254;
+
+export type NextHop = {
+  readonly gateway?: Address;
+  readonly linkIndex?: number;
+  readonly onlink?: boolean;
+  /** 1 when absent. */
+  readonly weight?: number;
+};
+
+export type Route = {
+  readonly dst: Prefix;
+  readonly type: 'unicast' | 'blackhole' | 'unreachable' | 'prohibit' | 'local' | 'broadcast' | 'anycast' | 'multicast';
+  readonly table: number;
+  readonly protocol: RouteProtocol;
+  readonly scope: 'global' | 'link' | 'host' | 'nowhere';
+  /** Metric; 0 when the route has none (IPv6: the kernel's 1024 is shown as 1024). */
+  readonly priority: number;
+  readonly source?: Address;
+  /** Empty for blackhole and friends; several for ECMP. */
+  readonly nextHops: readonly NextHop[];
+};
+
+/** A route's place in the kernel's table: what `replace` replaces and `delete` deletes. */
+export type RouteKey = Pick<Route, 'dst' | 'table' | 'priority'>;
+export type RouteFilter = { readonly family?: Family; readonly table?: number; readonly protocol?: RouteProtocol; readonly linkIndex?: number };
+
+export type RouteChange =
+  | { readonly op: 'add' | 'replace'; readonly route: Route }
+  /** With `protocol` only a route of that owner is removed. Missing = ok. */
+  | { readonly op: 'delete'; readonly key: RouteKey; readonly protocol?: RouteProtocol; readonly type?: Route['type']; readonly linkIndex?: number };
+
+export interface Routes {
+  list(filter?: RouteFilter): Promise<Result<Route[], KernelError>>;
+  /** In order, batched; one outcome per change. */
+  apply(changes: readonly RouteChange[]): Promise<Outcome[]>;
+  /** The kernel's decision for a destination (RTM_GETROUTE), optionally as forwarded from `inLinkIndex`. */
+  lookup(dst: Address, options?: { readonly source?: Address; readonly inLinkIndex?: number }): Promise<Result<Route, KernelError>>;
+}
+
+// ── neighbours, forwarding database, rules ───────────────────────────────────────────────────────────────────────────
+export type Neighbour = {
+  readonly address: Address;
+  readonly linkIndex: number;
+  readonly mac?: Mac;
+  readonly state: 'permanent' | 'noarp' | 'reachable' | 'stale' | 'delay' | 'probe' | 'incomplete' | 'failed' | 'none';
+  /** A proxy entry (NTF_PROXY): this host answers ARP or NDP for the address on the link. It has no MAC. */
+  readonly proxy?: boolean;
+};
+export interface Neighbours {
+  list(filter?: { readonly family?: Family; readonly linkIndex?: number; readonly proxy?: boolean }): Promise<Result<Neighbour[], KernelError>>;
+  apply(changes: readonly { readonly op: 'replace' | 'delete'; readonly neighbour: Neighbour }[]): Promise<Outcome[]>;
+}
+
+export type FdbEntry = { readonly mac: Mac; readonly linkIndex: number; readonly remote?: Address; readonly permanent: boolean };
+export interface ForwardingDatabase {
+  list(linkIndex?: number): Promise<Result<FdbEntry[], KernelError>>;
+  apply(changes: readonly { readonly op: 'replace' | 'delete'; readonly entry: FdbEntry }[]): Promise<Outcome[]>;
+}
+
+export type PolicyRule = {
+  readonly family: Family;
+  readonly priority: number;
+  readonly table: number;
+  readonly source?: Prefix;
+  readonly destination?: Prefix;
+  readonly mark?: number;
+  readonly markMask?: number;
+  readonly invert?: boolean;
+  readonly inLink?: string;
+};
+export interface PolicyRules {
+  list(family?: Family): Promise<Result<PolicyRule[], KernelError>>;
+  apply(changes: readonly { readonly op: 'add' | 'delete'; readonly rule: PolicyRule }[]): Promise<Outcome[]>;
+}
+
+// ── nftables ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+export type NftFamily = 'ip' | 'ip6' | 'inet' | 'arp' | 'bridge' | 'netdev';
+export type NftTableName = { readonly family: NftFamily; readonly name: string };
+
+/** One transaction: all or nothing. Sets come before the rules that use them. */
+export type NftCommand =
+  | { readonly op: 'add-table' | 'delete-table' | 'flush-table'; readonly table: NftTableName }
+  | { readonly op: 'add-chain'; readonly table: NftTableName; readonly chain: NftChain }
+  | { readonly op: 'delete-chain' | 'flush-chain'; readonly table: NftTableName; readonly chain: string }
+  | { readonly op: 'add-rule'; readonly table: NftTableName; readonly chain: string; readonly rule: NftRule }
+  | { readonly op: 'add-set'; readonly table: NftTableName; readonly set: NftSet }
+  | { readonly op: 'delete-set' | 'flush-set'; readonly table: NftTableName; readonly set: string }
+  | { readonly op: 'add-elements' | 'delete-elements'; readonly table: NftTableName; readonly set: string; readonly elements: readonly NftElement[] };
+
+export type NftChain = {
+  readonly name: string;
+  readonly base?: {
+    readonly type: 'filter' | 'nat' | 'route';
+    readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting' | 'ingress';
+    readonly priority: number;
+    readonly policy?: 'accept' | 'drop';
+  };
+};
+
+/** A rule in nft's own syntax, without family, table and chain: `ip saddr @masq-pools ip daddr != @all-pools masquerade`.
+ *  The kernel module parses the subset it can encode (docs/kernel.md lists it) and refuses the rest by name. */
+export type NftRule = { readonly expression: string; readonly comment?: string };
+/** What the kernel holds: `comment` and `handle` are read back, which is enough to detect drift by hash. */
+export type NftRuleState = { readonly handle: bigint; readonly comment?: string };
+
+export type NftSet = {
+  readonly name: string;
+  /** nft type names; several for a concatenation: `['ipv4_addr', 'inet_proto', 'inet_service']`. */
+  readonly key: readonly string[];
+  /** A map when present; `verdict` for a verdict map. */
+  readonly data?: readonly string[];
+  readonly interval?: boolean;
+};
+/** Key and data as nft text: `10.0.0.0/8`, `caliabc`, `accept`, `goto x`. Concatenations are arrays in key order. */
+export type NftElement = { readonly key: string | readonly string[]; readonly data?: string | readonly string[]; readonly comment?: string };
+
+export type NftTableState = {
+  readonly chains: readonly { readonly chain: NftChain; readonly rules: readonly NftRuleState[] }[];
+  readonly sets: readonly NftSet[];
+};
+
+export interface Nftables {
+  /** One atomic transaction; the error names the command (index) that the kernel refused. */
+  apply(commands: readonly NftCommand[]): Promise<Result<void, KernelError & { readonly commandIndex?: number }>>;
+  tables(): Promise<Result<NftTableName[], KernelError>>;
+  /** undefined when the table does not exist. */
+  read(table: NftTableName): Promise<Result<NftTableState | undefined, KernelError>>;
+  elements(table: NftTableName, set: string): Promise<Result<NftElement[], KernelError>>;
+}
+
+// ── conntrack, sysctl ────────────────────────────────────────────────────────────────────────────────────────────────
+export interface Conntrack {
+  /** Deletes every entry in which the address is a source or destination of either direction; gives the count. */
+  deleteByAddress(address: Address): Promise<Result<number, KernelError>>;
+}
+
+export interface Sysctls {
+  /** `net.ipv4.conf.cali123.proxy_arp` style, but as a path so that interface names may contain dots: `net/ipv4/ip_forward`. */
+  read(path: string): Promise<Result<string, KernelError>>;
+  write(path: string, value: string): Promise<Outcome>;
+}
+
+// ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+export type KernelEvent =
+  | { readonly type: 'link' | 'link-deleted'; readonly link: Link }
+  | { readonly type: 'address' | 'address-deleted'; readonly address: LinkAddress }
+  | { readonly type: 'route' | 'route-deleted'; readonly route: Route }
+  | { readonly type: 'neighbour' | 'neighbour-deleted'; readonly neighbour: Neighbour }
+  | { readonly type: 'rule' | 'rule-deleted'; readonly rule: PolicyRule }
+  /** Somebody (pid) committed an nftables transaction. */
+  | { readonly type: 'nftables'; readonly pid: number }
+  /** Events were lost (ENOBUFS): read everything again. The stream goes on. */
+  | { readonly type: 'lost' };
+
+export type EventGroup = 'links' | 'addresses' | 'routes' | 'neighbours' | 'rules' | 'nftables';
+export interface Subscription {
+  close(): void;
+}
+
+/** Everything for one network namespace. */
+export interface Kernel {
+  readonly links: Links;
+  readonly addresses: Addresses;
+  readonly routes: Routes;
+  readonly neighbours: Neighbours;
+  readonly fdb: ForwardingDatabase;
+  readonly rules: PolicyRules;
+  readonly nftables: Nftables;
+  readonly conntrack: Conntrack;
+  readonly sysctls: Sysctls;
+  /** Events in kernel order; own changes are seen too. */
+  subscribe(groups: readonly EventGroup[], onEvent: (event: KernelEvent) => void): Subscription;
+  close(): Promise<void>;
+}
+
+export type OpenKernelOptions = {
+  /** Namespace file; the caller's own namespace when absent. */
+  readonly netns?: string;
+  /** Writing into the machine's root network namespace is refused unless this is true (docs/kernel.md). */
+  readonly allowRootNamespace?: boolean;
+};

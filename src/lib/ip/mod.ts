@@ -1,0 +1,40 @@
+// Public face of the address library.
+export type { Address, Family, InterfaceAddress, Prefix } from './types.ts';
+export {
+  addressBits,
+  address,
+  addressFromBigInt,
+  addressFromBytes,
+  addressToBigInt,
+  addressToBytes,
+  addToAddress,
+  compareAddresses,
+  familyOf,
+  isAddress,
+  parseAddress,
+  v4FromNumber,
+  v4ToNumber,
+  type AddressError,
+} from './address.ts';
+export {
+  addressAt,
+  comparePrefixes,
+  containsAddress,
+  containsPrefix,
+  hostPrefix,
+  isSingleAddress,
+  ordinalOf,
+  parseInterfaceAddress,
+  parseNetwork,
+  parsePrefix,
+  prefix,
+  prefixAddress,
+  prefixesOverlap,
+  prefixFamily,
+  prefixLength,
+  prefixOf,
+  prefixSize,
+  subPrefixAt,
+  type PrefixError,
+} from './prefix.ts';
+export { PrefixTrie } from './trie.ts';
