@@ -18,7 +18,9 @@ export type StoreErrorCode =
   | 'NotSupported'
   | 'Unavailable'
   | 'Timeout';
-export type StoreError = Failure<StoreErrorCode> & { readonly issues?: readonly { readonly field: string; readonly reason: string }[] };
+export type StoreError = Failure<StoreErrorCode> & {
+  readonly issues?: readonly { readonly field: string; readonly reason: string }[];
+};
 
 export type ObjectName = { readonly name: string; readonly namespace?: string };
 /** Opaque; compared for equality only. */
@@ -33,7 +35,11 @@ export type ListOptions = {
   readonly limit?: number;
   readonly continue?: string;
 };
-export type ListResult<T> = { readonly items: readonly T[]; readonly revision: Revision; readonly continue?: string };
+export type ListResult<T> = {
+  readonly items: readonly T[];
+  readonly revision: Revision;
+  readonly continue?: string;
+};
 
 export type WatchEvent<T> =
   | { readonly type: 'added' | 'modified' | 'deleted'; readonly object: T; readonly revision: Revision }
@@ -47,14 +53,34 @@ export type DeleteOptions = WriteOptions & { readonly resourceVersion?: Revision
 export type PatchType = 'json' | 'merge' | 'strategic';
 
 export interface Datastore {
-  get<K extends KindName>(kind: K, name: ObjectName, signal?: AbortSignal): Promise<Result<ResourceOf<K>, StoreError>>;
-  list<K extends KindName>(kind: K, options?: ListOptions, signal?: AbortSignal): Promise<Result<ListResult<ResourceOf<K>>, StoreError>>;
+  get<K extends KindName>(
+    kind: K,
+    name: ObjectName,
+    signal?: AbortSignal,
+  ): Promise<Result<ResourceOf<K>, StoreError>>;
+  list<K extends KindName>(
+    kind: K,
+    options?: ListOptions,
+    signal?: AbortSignal,
+  ): Promise<Result<ListResult<ResourceOf<K>>, StoreError>>;
   /** AlreadyExists when the name is taken. The answer carries uid, creationTimestamp and resourceVersion. */
-  create<K extends KindName>(kind: K, object: ResourceOf<K>, options?: WriteOptions): Promise<Result<ResourceOf<K>, StoreError>>;
+  create<K extends KindName>(
+    kind: K,
+    object: ResourceOf<K>,
+    options?: WriteOptions,
+  ): Promise<Result<ResourceOf<K>, StoreError>>;
   /** Compare-and-swap on metadata.resourceVersion (required). */
-  update<K extends KindName>(kind: K, object: ResourceOf<K>, options?: WriteOptions): Promise<Result<ResourceOf<K>, StoreError>>;
+  update<K extends KindName>(
+    kind: K,
+    object: ResourceOf<K>,
+    options?: WriteOptions,
+  ): Promise<Result<ResourceOf<K>, StoreError>>;
   /** As update, for the status part only. */
-  updateStatus<K extends KindName>(kind: K, object: ResourceOf<K>, options?: WriteOptions): Promise<Result<ResourceOf<K>, StoreError>>;
+  updateStatus<K extends KindName>(
+    kind: K,
+    object: ResourceOf<K>,
+    options?: WriteOptions,
+  ): Promise<Result<ResourceOf<K>, StoreError>>;
   patch<K extends KindName>(
     kind: K,
     name: ObjectName,
@@ -62,9 +88,18 @@ export interface Datastore {
     options?: WriteOptions,
   ): Promise<Result<ResourceOf<K>, StoreError>>;
   /** With resourceVersion or uid: only that very object. Gives the last state. */
-  delete<K extends KindName>(kind: K, name: ObjectName, options?: DeleteOptions): Promise<Result<ResourceOf<K>, StoreError>>;
+  delete<K extends KindName>(
+    kind: K,
+    name: ObjectName,
+    options?: DeleteOptions,
+  ): Promise<Result<ResourceOf<K>, StoreError>>;
   /** Changes after `from`, in order, each once. Ends with an `error` event or when the signal aborts. */
-  watch<K extends KindName>(kind: K, from: Revision, options: Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>, signal: AbortSignal): AsyncIterable<WatchEvent<ResourceOf<K>>>;
+  watch<K extends KindName>(
+    kind: K,
+    from: Revision,
+    options: Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>,
+    signal: AbortSignal,
+  ): AsyncIterable<WatchEvent<ResourceOf<K>>>;
   close(): Promise<void>;
 }
 

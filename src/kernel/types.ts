@@ -23,7 +23,16 @@ export type Outcome = Result<void, KernelError>;
 export type Mac = string; // lower case, `ee:ee:ee:ee:ee:ee`
 
 // ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-export type LinkKind = 'veth' | 'vxlan' | 'bridge' | 'tun' | 'ipip' | 'dummy' | 'loopback' | 'physical' | 'other';
+export type LinkKind =
+  | 'veth'
+  | 'vxlan'
+  | 'bridge'
+  | 'tun'
+  | 'ipip'
+  | 'dummy'
+  | 'loopback'
+  | 'physical'
+  | 'other';
 
 export type VxlanParameters = {
   readonly vni: number;
@@ -58,7 +67,13 @@ export type VethPeer = {
   readonly netns?: string;
 };
 
-export type LinkSpec = { readonly name: string; readonly mac?: Mac; readonly mtu?: number; readonly up?: boolean; readonly group?: number } & (
+export type LinkSpec = {
+  readonly name: string;
+  readonly mac?: Mac;
+  readonly mtu?: number;
+  readonly up?: boolean;
+  readonly group?: number;
+} & (
   | { readonly kind: 'veth'; readonly peer: VethPeer }
   | { readonly kind: 'vxlan'; readonly vxlan: VxlanParameters }
   | { readonly kind: 'bridge' }
@@ -101,7 +116,9 @@ export type LinkAddress = InterfaceAddress & {
 export interface Addresses {
   list(): Promise<Result<LinkAddress[], KernelError>>;
   /** Adding what is there and deleting what is not are both ok. */
-  apply(changes: readonly { readonly op: 'add' | 'delete'; readonly address: LinkAddress }[]): Promise<Outcome[]>;
+  apply(
+    changes: readonly { readonly op: 'add' | 'delete'; readonly address: LinkAddress }[],
+  ): Promise<Outcome[]>;
 }
 
 // ── routes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -120,7 +137,15 @@ export type NextHop = {
 
 export type Route = {
   readonly dst: Prefix;
-  readonly type: 'unicast' | 'blackhole' | 'unreachable' | 'prohibit' | 'local' | 'broadcast' | 'anycast' | 'multicast';
+  readonly type:
+    | 'unicast'
+    | 'blackhole'
+    | 'unreachable'
+    | 'prohibit'
+    | 'local'
+    | 'broadcast'
+    | 'anycast'
+    | 'multicast';
   readonly table: number;
   readonly protocol: RouteProtocol;
   readonly scope: 'global' | 'link' | 'host' | 'nowhere';
@@ -133,19 +158,33 @@ export type Route = {
 
 /** A route's place in the kernel's table: what `replace` replaces and `delete` deletes. */
 export type RouteKey = Pick<Route, 'dst' | 'table' | 'priority'>;
-export type RouteFilter = { readonly family?: Family; readonly table?: number; readonly protocol?: RouteProtocol; readonly linkIndex?: number };
+export type RouteFilter = {
+  readonly family?: Family;
+  readonly table?: number;
+  readonly protocol?: RouteProtocol;
+  readonly linkIndex?: number;
+};
 
 export type RouteChange =
   | { readonly op: 'add' | 'replace'; readonly route: Route }
   /** With `protocol` only a route of that owner is removed. Missing = ok. */
-  | { readonly op: 'delete'; readonly key: RouteKey; readonly protocol?: RouteProtocol; readonly type?: Route['type']; readonly linkIndex?: number };
+  | {
+      readonly op: 'delete';
+      readonly key: RouteKey;
+      readonly protocol?: RouteProtocol;
+      readonly type?: Route['type'];
+      readonly linkIndex?: number;
+    };
 
 export interface Routes {
   list(filter?: RouteFilter): Promise<Result<Route[], KernelError>>;
   /** In order, batched; one outcome per change. */
   apply(changes: readonly RouteChange[]): Promise<Outcome[]>;
   /** The kernel's decision for a destination (RTM_GETROUTE), optionally as forwarded from `inLinkIndex`. */
-  lookup(dst: Address, options?: { readonly source?: Address; readonly inLinkIndex?: number }): Promise<Result<Route, KernelError>>;
+  lookup(
+    dst: Address,
+    options?: { readonly source?: Address; readonly inLinkIndex?: number },
+  ): Promise<Result<Route, KernelError>>;
 }
 
 // ── neighbours, forwarding database, rules ───────────────────────────────────────────────────────────────────────────
@@ -153,19 +192,41 @@ export type Neighbour = {
   readonly address: Address;
   readonly linkIndex: number;
   readonly mac?: Mac;
-  readonly state: 'permanent' | 'noarp' | 'reachable' | 'stale' | 'delay' | 'probe' | 'incomplete' | 'failed' | 'none';
+  readonly state:
+    | 'permanent'
+    | 'noarp'
+    | 'reachable'
+    | 'stale'
+    | 'delay'
+    | 'probe'
+    | 'incomplete'
+    | 'failed'
+    | 'none';
   /** A proxy entry (NTF_PROXY): this host answers ARP or NDP for the address on the link. It has no MAC. */
   readonly proxy?: boolean;
 };
 export interface Neighbours {
-  list(filter?: { readonly family?: Family; readonly linkIndex?: number; readonly proxy?: boolean }): Promise<Result<Neighbour[], KernelError>>;
-  apply(changes: readonly { readonly op: 'replace' | 'delete'; readonly neighbour: Neighbour }[]): Promise<Outcome[]>;
+  list(filter?: {
+    readonly family?: Family;
+    readonly linkIndex?: number;
+    readonly proxy?: boolean;
+  }): Promise<Result<Neighbour[], KernelError>>;
+  apply(
+    changes: readonly { readonly op: 'replace' | 'delete'; readonly neighbour: Neighbour }[],
+  ): Promise<Outcome[]>;
 }
 
-export type FdbEntry = { readonly mac: Mac; readonly linkIndex: number; readonly remote?: Address; readonly permanent: boolean };
+export type FdbEntry = {
+  readonly mac: Mac;
+  readonly linkIndex: number;
+  readonly remote?: Address;
+  readonly permanent: boolean;
+};
 export interface ForwardingDatabase {
   list(linkIndex?: number): Promise<Result<FdbEntry[], KernelError>>;
-  apply(changes: readonly { readonly op: 'replace' | 'delete'; readonly entry: FdbEntry }[]): Promise<Outcome[]>;
+  apply(
+    changes: readonly { readonly op: 'replace' | 'delete'; readonly entry: FdbEntry }[],
+  ): Promise<Outcome[]>;
 }
 
 export type PolicyRule = {
@@ -196,7 +257,12 @@ export type NftCommand =
   | { readonly op: 'add-rule'; readonly table: NftTableName; readonly chain: string; readonly rule: NftRule }
   | { readonly op: 'add-set'; readonly table: NftTableName; readonly set: NftSet }
   | { readonly op: 'delete-set' | 'flush-set'; readonly table: NftTableName; readonly set: string }
-  | { readonly op: 'add-elements' | 'delete-elements'; readonly table: NftTableName; readonly set: string; readonly elements: readonly NftElement[] };
+  | {
+      readonly op: 'add-elements' | 'delete-elements';
+      readonly table: NftTableName;
+      readonly set: string;
+      readonly elements: readonly NftElement[];
+    };
 
 export type NftChain = {
   readonly name: string;
@@ -223,7 +289,11 @@ export type NftSet = {
   readonly interval?: boolean;
 };
 /** Key and data as nft text: `10.0.0.0/8`, `caliabc`, `accept`, `goto x`. Concatenations are arrays in key order. */
-export type NftElement = { readonly key: string | readonly string[]; readonly data?: string | readonly string[]; readonly comment?: string };
+export type NftElement = {
+  readonly key: string | readonly string[];
+  readonly data?: string | readonly string[];
+  readonly comment?: string;
+};
 
 export type NftTableState = {
   readonly chains: readonly { readonly chain: NftChain; readonly rules: readonly NftRuleState[] }[];
@@ -232,7 +302,9 @@ export type NftTableState = {
 
 export interface Nftables {
   /** One atomic transaction; the error names the command (index) that the kernel refused. */
-  apply(commands: readonly NftCommand[]): Promise<Result<void, KernelError & { readonly commandIndex?: number }>>;
+  apply(
+    commands: readonly NftCommand[],
+  ): Promise<Result<void, KernelError & { readonly commandIndex?: number }>>;
   tables(): Promise<Result<NftTableName[], KernelError>>;
   /** undefined when the table does not exist. */
   read(table: NftTableName): Promise<Result<NftTableState | undefined, KernelError>>;

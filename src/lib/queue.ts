@@ -5,8 +5,11 @@ export class BoundedQueue<T> {
   readonly #items: T[] = [];
   #wake: (() => void) | undefined;
   #closed = false;
+  readonly capacity: number;
 
-  constructor(readonly capacity: number) {}
+  constructor(capacity: number) {
+    this.capacity = capacity;
+  }
 
   get size(): number {
     return this.#items.length;

@@ -5,12 +5,14 @@ import type { Address, Family } from './types.ts';
 
 export type AddressError = Failure<'BadAddress'>;
 
-const bad = (text: string, why: string): AddressError => failure('BadAddress', `"${text}" is not an IP address: ${why}.`);
+const bad = (text: string, why: string): AddressError =>
+  failure('BadAddress', `"${text}" is not an IP address: ${why}.`);
 
 /** Parses and canonicalises. `10.0.0.1`, `2001:DB8::1` → `2001:db8::1`. */
 export function parseAddress(text: string): Result<Address, AddressError> {
   const bytes = text.includes(':') ? parseV6(text) : parseV4(text);
-  if (bytes === undefined) return err(bad(text, 'expected four decimal numbers or colon-separated hexadecimal groups'));
+  if (bytes === undefined)
+    return err(bad(text, 'expected four decimal numbers or colon-separated hexadecimal groups'));
   return ok(addressFromBytes(bytes));
 }
 

@@ -14,7 +14,8 @@ import type { Address, Family, InterfaceAddress, Prefix } from './types.ts';
 
 export type PrefixError = Failure<'BadPrefix'>;
 
-const bad = (text: string, why: string): PrefixError => failure('BadPrefix', `"${text}" is not a CIDR: ${why}.`);
+const bad = (text: string, why: string): PrefixError =>
+  failure('BadPrefix', `"${text}" is not a CIDR: ${why}.`);
 
 /** Parses `address/length`, host bits kept. */
 export function parseInterfaceAddress(text: string): Result<InterfaceAddress, PrefixError> {
@@ -92,7 +93,8 @@ export function containsAddress(p: Prefix, a: Address): boolean {
 export const containsPrefix = (outer: Prefix, inner: Prefix): boolean =>
   prefixLength(outer) <= prefixLength(inner) && containsAddress(outer, prefixAddress(inner));
 
-export const prefixesOverlap = (a: Prefix, b: Prefix): boolean => containsPrefix(a, b) || containsPrefix(b, a);
+export const prefixesOverlap = (a: Prefix, b: Prefix): boolean =>
+  containsPrefix(a, b) || containsPrefix(b, a);
 
 /** The address at `ordinal` from the first one of the prefix. Throws when outside. */
 export function addressAt(p: Prefix, ordinal: number | bigint): Address {
@@ -112,7 +114,8 @@ export function subPrefixAt(p: Prefix, length: number, index: number | bigint): 
   const step = 1n << BigInt(bits - length);
   const start = addressToBigInt(prefixAddress(p)) + BigInt(index) * step;
   const sub = `${addressFromBigInt(start, prefixFamily(p))}/${length}` as Prefix;
-  if (length < prefixLength(p) || !containsPrefix(p, sub)) throw new Error(`sub-prefix ${index} is outside ${p}`);
+  if (length < prefixLength(p) || !containsPrefix(p, sub))
+    throw new Error(`sub-prefix ${index} is outside ${p}`);
   return sub;
 }
 

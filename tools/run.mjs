@@ -1,0 +1,153 @@
+// Runs the project's tasks on the pinned Node: `node tools/run.mjs TASK [ARGS]`. Plain JavaScript for whatever Node the
+// machine has. Everything that touches the network runs inside private namespaces made by unshare(1).
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describeDifference, footprint } from './footprint.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const [task = 'help', ...args] = process.argv.slice(2);
+const node = pinnedNode();
+const env = {
+  ...process.env,
+  PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH ?? ''}:/usr/sbin:/sbin`,
+  NODE_OPTIONS: '',
+};
+
+const tasks = {
+  start: () => inherit(node, ['src/main.ts', 'lab', 'start', ...args]),
+  margay: () => inherit(node, ['src/main.ts', ...args]),
+  build: () => inherit(node, ['tools/build.mjs', ...args]),
+  generate: () =>
+    all([
+      [node, ['tools/generate-crds.ts']],
+      [node, ['tools/generate-compatibility.ts']],
+    ]),
+  conformance: () => inherit(node, ['test/conformance/run.ts', ...args]),
+  'conformance-adapter': () => inherit(node, ['test/conformance/adapter.ts', ...args]),
+  check: () => check(),
+  unit: () => tests('unit', args),
+  test: () => testAll(),
+  bench: () => bench(),
+};
+const run = tasks[task];
+if (run === undefined) {
+  console.error(`Unknown task "${task}". There are: ${Object.keys(tasks).join(', ')}.`);
+  process.exit(2);
+}
+process.exit(await run());
+
+/** Node 26 from the optional packages; else the running Node when it can run TypeScript itself. */
+function pinnedNode() {
+  const arch = process.arch === 'x64' ? 'x64' : process.arch;
+  const path = join(root, 'node_modules', `node-linux-${arch}`, 'bin', 'node');
+  if (existsSync(path)) return path;
+  if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
+  console.error(
+    `Margay needs Node 24 or newer; this is ${process.versions.node} and no pinned Node is installed for ${process.arch}. ` +
+      'Run npm ci with optional packages, or install a newer Node.',
+  );
+  process.exit(1);
+}
+
+function inherit(command, argv) {
+  return new Promise((resolve) => {
+    const child = spawn(command, argv, { cwd: root, env, stdio: 'inherit' });
+    // The terminal sends the signal to the whole group; the child decides how to end.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+    child.on('error', (error) => {
+      console.error(`Cannot run ${command}: ${error.message}`);
+      resolve(1);
+    });
+    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)));
+  });
+}
+
+async function all(list) {
+  for (const [command, argv] of list) {
+    const code = await inherit(command, argv);
+    if (code !== 0) return code;
+  }
+  return 0;
+}
+
+/** Types, lint, format and layers. */
+function check() {
+  const bin = (name) => join(root, 'node_modules', '.bin', name);
+  return all([
+    [bin('tsc'), ['--noEmit']],
+    [bin('oxlint'), ['--type-aware', '--quiet']],
+    [bin('biome'), ['format', '--log-level=error']],
+    [node, ['tools/check-layers.mjs']],
+  ]);
+}
+
+/** The folders of tests: unit tests need nothing; the others run in private network, mount and process namespaces. */
+async function testAll() {
+  const before = footprint();
+  const started = Date.now();
+  let failed = (await check()) !== 0;
+  if (!failed) {
+    for (const suite of ['unit', 'kernel', 'interop', 'e2e'])
+      if ((await tests(suite, [])) !== 0) failed = true;
+  }
+  const left = describeDifference(before, footprint());
+  if (left !== '') {
+    console.error(`The tests left something behind in the machine's own namespaces:\n${left}`);
+    failed = true;
+  }
+  console.log(`${failed ? 'FAILED' : 'OK'} in ${Math.round((Date.now() - started) / 1000)} s`);
+  return failed ? 1 : 0;
+}
+
+async function tests(suite, only) {
+  const pattern = suite === 'unit' ? 'src/**/*.test.ts' : `test/${suite}/**/*.test.ts`;
+  const scratch = mkdtempSync(join(tmpdir(), 'margay-test-'));
+  const skips = join(scratch, 'skips');
+  const argv = [
+    '--test',
+    `--test-concurrency=${suite === 'unit' ? 2 : 1}`,
+    '--test-timeout=300000',
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=./tools/skip-reporter.mjs',
+    `--test-reporter-destination=${skips}`,
+    ...(only.length > 0 ? only : [pattern, ...(suite === 'unit' ? ['test/conformance/**/*.test.ts'] : [])]),
+  ];
+  console.log(`── ${suite} ──`);
+  const code =
+    suite === 'unit' ? await inherit(node, argv) : await inherit(...inPrivateNamespaces(node, argv));
+  const skipped = existsSync(skips) ? readFileSync(skips, 'utf8').trim() : '';
+  rmSync(scratch, { recursive: true, force: true });
+  if (skipped !== '' && process.env.CI === 'true') {
+    console.error(`With CI=true a skipped test is a failure:\n${skipped}`);
+    return 1;
+  }
+  return code;
+}
+
+/** The command line that runs a program in network, mount and process namespaces of its own, with nothing but `lo`. */
+function inPrivateNamespaces(command, argv) {
+  const user = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+  const unshare = [...user, '--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const prepare =
+    'mount -t tmpfs margay-run /run && mkdir -p /run/netns /run/lock && ip link set lo up && exec "$0" "$@"';
+  return ['unshare', [...unshare, 'sh', '-c', prepare, command, ...argv]];
+}
+
+function bench() {
+  const [name, ...rest] = args;
+  const known = readdirSync(join(root, 'bench'))
+    .filter((f) => f.endsWith('.ts'))
+    .map((f) => f.slice(0, -3));
+  if (name === undefined || !known.includes(name)) {
+    console.error(`Usage: npm run bench -- NAME [ARGS]. There are: ${known.join(', ')}.`);
+    return 2;
+  }
+  const file = join('bench', `${name}.ts`);
+  // The lab makes its own namespaces, and is measured from outside of them.
+  if (name === 'lab-up') return inherit(node, [file, ...rest]);
+  return inherit(...inPrivateNamespaces(node, [file, ...rest]));
+}
