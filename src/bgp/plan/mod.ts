@@ -1,0 +1,2 @@
+// Public face of bgp/plan.
+export type * from './types.ts';

@@ -1,0 +1,2 @@
+// Public face of bgp/policy.
+export type * from './types.ts';

@@ -1,0 +1,3 @@
+// Public face of bgp/rib.
+export type * from './types.ts';
+export { decisionSteps, ineligibleReasons } from './types.ts';
