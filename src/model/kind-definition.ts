@@ -1,0 +1,104 @@
+// What is known of a kind: its names, its schema, its rules and how lists show it. Everything else about resources
+// (types, validation, defaults, CRDs, pages) is computed from these definitions.
+import type { Static, TObject, TProperties } from 'typebox';
+import { object, type DeepReadonly, type SchemaNode } from './schema.ts';
+import type { Issue, ObjectMeta } from './types.ts';
+
+/** A column of `kubectl get` and `calicoctl get`. */
+export type Column = {
+  readonly name: string;
+  readonly type: 'string' | 'integer' | 'number' | 'boolean' | 'date';
+  /** Path as in a CRD's additionalPrinterColumns, e.g. `.spec.cidr`. */
+  readonly path: string;
+  readonly description?: string;
+  /** 0 is always shown, 1 only in wide lists. */
+  readonly priority?: number;
+};
+
+/** Checks that one field alone cannot decide; called only with structurally sound objects. */
+export type Rule = (object: DeepReadonly<Record<string, unknown>>) => readonly Issue[];
+
+export type KindDefinition<Name extends string = string> = {
+  /** Unique in this project (`Kinds`): differs from `kind` where two groups use one word. */
+  readonly name: Name;
+  readonly kind: string;
+  readonly apiVersion: string;
+  /** Empty for Kubernetes' core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly namespaced: boolean;
+  /** Kinds of `calico` are checked strictly; of `kubernetes` only as far as they are used. */
+  readonly family: 'calico' | 'kubernetes';
+  /** Where the datastore keeps it: as an object of its own, or computed from another kind. */
+  readonly storedAs: 'itself' | 'view';
+  /** Names in the classic storage group crd.projectcalico.org/v1, when they differ or exist there. */
+  readonly classic?: { readonly kind: string; readonly plural: string };
+  readonly hasStatus: boolean;
+  readonly description: string;
+  /** Schema of the fields beside apiVersion, kind and metadata. */
+  readonly schema: SchemaNode;
+  readonly rules: readonly Rule[];
+  readonly columns: readonly Column[];
+};
+
+export type DefinitionWithType<
+  Name extends string,
+  Kind extends string,
+  P extends TProperties,
+> = KindDefinition<Name> & {
+  /** Only for the compiler. */
+  readonly type?: {
+    readonly apiVersion: string;
+    readonly kind: Kind;
+    readonly metadata: ObjectMeta;
+  } & DeepReadonly<Static<TObject<P>>>;
+};
+
+type Described<Name extends string, Kind extends string, P extends TProperties> = {
+  readonly name?: Name;
+  readonly kind: Kind;
+  readonly apiVersion?: string;
+  readonly plural: string;
+  readonly shortNames?: readonly string[];
+  readonly namespaced?: boolean;
+  readonly storedAs?: 'itself' | 'view';
+  readonly classic?: { readonly kind: string; readonly plural: string } | false;
+  readonly description: string;
+  readonly fields: P;
+  readonly rules?: readonly Rule[];
+  readonly columns?: readonly Column[];
+};
+
+/** Completes what a kind's file says with what follows from it. */
+export function defineKind<
+  const Kind extends string,
+  P extends TProperties,
+  const Name extends string = Kind,
+>(described: Described<Name, Kind, P>): DefinitionWithType<Name, Kind, P> {
+  const apiVersion = described.apiVersion ?? 'projectcalico.org/v3';
+  const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion];
+  const isCalico = group === 'projectcalico.org';
+  const classic = described.classic ?? (isCalico && { kind: described.kind, plural: described.plural });
+  return {
+    name: described.name ?? (described.kind as string as Name),
+    kind: described.kind,
+    apiVersion,
+    group: group ?? '',
+    version: version ?? '',
+    plural: described.plural,
+    singular: described.kind.toLowerCase(),
+    shortNames: described.shortNames ?? [],
+    namespaced: described.namespaced ?? false,
+    family: isCalico ? 'calico' : 'kubernetes',
+    storedAs: described.storedAs ?? 'itself',
+    ...(classic === false ? {} : { classic }),
+    hasStatus: 'status' in described.fields,
+    description: described.description,
+    schema: object(described.fields) as unknown as SchemaNode,
+    rules: described.rules ?? [],
+    columns: described.columns ?? [],
+  };
+}

@@ -1,0 +1,79 @@
+// BGPFilter: ordered rules on the routes of BGP sessions.
+import { defineKind } from '../kind-definition.ts';
+import { array, integer, object, oneOf, optional, string } from '../schema.ts';
+
+const operation = object({
+  addCommunity: optional(
+    object({ value: string({ format: 'community', description: 'Community to add.' }) }),
+  ),
+  prependASPath: optional(
+    object({
+      prefix: array(integer({ format: 'as-number' }), {
+        minItems: 1,
+        maxItems: 10,
+        description: 'AS numbers to put before the path.',
+      }),
+    }),
+  ),
+  setPriority: optional(
+    object({ value: integer({ minimum: 1, maximum: 2147483646, description: 'The route’s new metric.' }) }),
+  ),
+});
+
+const rule = (family: 4 | 6) => {
+  const bits = family === 4 ? 32 : 128;
+  return object({
+    cidr: optional(
+      string({ format: family === 4 ? 'network-v4' : 'network-v6', description: 'Range to compare with.' }),
+    ),
+    prefixLength: optional(
+      object({
+        min: optional(integer({ minimum: 0, maximum: bits })),
+        max: optional(integer({ minimum: 0, maximum: bits })),
+      }),
+    ),
+    source: optional(oneOf(['RemotePeers'], { description: 'Only routes learned from BGP peers.' })),
+    interface: optional(
+      string({ format: 'interface-glob', description: 'Only routes leaving by such an interface.' }),
+    ),
+    matchOperator: optional(
+      oneOf(['Equal', 'NotEqual', 'In', 'NotIn'], { description: 'How the route compares with cidr.' }),
+    ),
+    peerType: optional(oneOf(['eBGP', 'iBGP'], { description: 'Only sessions of this type.' })),
+    communities: optional(
+      object({
+        values: array(string({ format: 'community' }), {
+          minItems: 1,
+          maxItems: 1,
+          description: 'Only routes with this community.',
+        }),
+      }),
+    ),
+    asPathPrefix: optional(
+      array(integer({ format: 'as-number' }), { description: 'Only routes whose AS path starts so.' }),
+    ),
+    priority: optional(
+      integer({ minimum: 1, maximum: 2147483646, description: 'Only routes with this metric.' }),
+    ),
+    action: oneOf(['Accept', 'Reject'], { description: 'What becomes of a route that matches.' }),
+    operations: optional(
+      array(operation, { minItems: 1, maxItems: 10, description: 'Changes to an accepted route.' }),
+    ),
+  });
+};
+const ruleV4 = rule(4);
+const ruleV6 = rule(6);
+
+export const bgpfilter = defineKind({
+  kind: 'BGPFilter',
+  plural: 'bgpfilters',
+  description: 'Rules for the routes of BGP sessions: the first that matches decides.',
+  fields: {
+    spec: object({
+      exportV4: optional(array(ruleV4, { description: 'Rules for announced IPv4 routes.' })),
+      importV4: optional(array(ruleV4, { description: 'Rules for received IPv4 routes.' })),
+      exportV6: optional(array(ruleV6, { description: 'Rules for announced IPv6 routes.' })),
+      importV6: optional(array(ruleV6, { description: 'Rules for received IPv6 routes.' })),
+    }),
+  },
+});

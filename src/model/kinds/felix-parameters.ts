@@ -1,0 +1,81 @@
+// The fields of FelixConfiguration's spec.
+import {
+  array,
+  boolean,
+  duration,
+  integer,
+  numberOrString,
+  object,
+  oneOf,
+  optional,
+  string,
+} from '../schema.ts';
+
+const protoPort = object({
+  protocol: optional(string()),
+  port: integer({ minimum: 0, maximum: 65535 }),
+  net: optional(string({ format: 'network' })),
+});
+const enabled = () => optional(oneOf(['Enabled', 'Disabled']));
+const flag = () => optional(boolean());
+const count = () => optional(integer());
+const text = () => optional(string());
+const time = () => optional(duration());
+const priority = () => optional(integer({ minimum: 1, maximum: 2147483646 }));
+
+export const felixParameters = {
+  nodeSelector: optional(string({ format: 'selector' })),
+  interfacePrefix: text(),
+  interfaceExclude: text(),
+  ipv6Support: flag(),
+  ipForwarding: enabled(),
+  logSeverityScreen: text(),
+  logSeverityFile: text(),
+  logFilePath: text(),
+  defaultEndpointToHostAction: text(),
+  deviceRouteProtocol: count(),
+  deviceRouteSourceAddress: text(),
+  deviceRouteSourceAddressIPv6: text(),
+  removeExternalRoutes: flag(),
+  routeSource: text(),
+  routeSyncDisabled: flag(),
+  routeRefreshInterval: time(),
+  interfaceRefreshInterval: time(),
+  nftablesRefreshInterval: time(),
+  netlinkTimeout: time(),
+  nftablesMode: optional(oneOf(['Enabled', 'Disabled', 'Auto'])),
+  natOutgoingAddress: text(),
+  natOutgoingExclusions: optional(oneOf(['IPPoolsOnly', 'IPPoolsAndHostIPs'])),
+  natPortRange: optional(numberOrString({ format: 'port-range' })),
+  failsafeInboundHostPorts: optional(array(protoPort)),
+  failsafeOutboundHostPorts: optional(array(protoPort)),
+  ipipEnabled: flag(),
+  ipipMTU: count(),
+  vxlanEnabled: flag(),
+  vxlanMTU: count(),
+  vxlanMTUV6: count(),
+  vxlanPort: count(),
+  vxlanVNI: count(),
+  mtuIfacePattern: text(),
+  programClusterRoutes: optional(oneOf(['Enabled', 'Disabled', 'EnabledIPIPOnly', 'EnabledNoEncapOnly'])),
+  ipv4NormalRoutePriority: priority(),
+  ipv6NormalRoutePriority: priority(),
+  ipv4ElevatedRoutePriority: priority(),
+  ipv6ElevatedRoutePriority: priority(),
+  reportingInterval: time(),
+  reportingTTL: time(),
+  healthEnabled: flag(),
+  healthHost: text(),
+  healthPort: count(),
+  prometheusMetricsEnabled: flag(),
+  prometheusMetricsHost: text(),
+  prometheusMetricsPort: count(),
+  endpointReportingEnabled: flag(),
+  endpointReportingDelay: time(),
+  serviceLoopPrevention: text(),
+  workloadSourceSpoofing: text(),
+  floatingIPs: enabled(),
+  wireguardEnabled: flag(),
+  wireguardEnabledV6: flag(),
+  bpfEnabled: flag(),
+};

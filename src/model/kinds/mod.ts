@@ -1,0 +1,90 @@
+// All kinds, and the types that follow from their schemas.
+import { bgpconfiguration } from './bgpconfiguration.ts';
+import { bgpfilter } from './bgpfilter.ts';
+import { bgppeer } from './bgppeer.ts';
+import { blockaffinity } from './blockaffinity.ts';
+import { clusterinformation } from './clusterinformation.ts';
+import { felixconfiguration } from './felixconfiguration.ts';
+import { ipamblock } from './ipamblock.ts';
+import { ipamconfiguration } from './ipamconfiguration.ts';
+import { ipamhandle } from './ipamhandle.ts';
+import { ippool } from './ippool.ts';
+import { ipreservation } from './ipreservation.ts';
+import {
+  configMap,
+  daemonSet,
+  deployment,
+  endpointSlice,
+  event,
+  kubernetesNetworkPolicy,
+  kubernetesNode,
+  namespace,
+  pod,
+  replicaSet,
+  secret,
+  service,
+  serviceAccount,
+} from './kubernetes.ts';
+import { node } from './node.ts';
+import { workloadendpoint } from './workloadendpoint.ts';
+
+export const definitions = {
+  IPPool: ippool,
+  IPReservation: ipreservation,
+  IPAMConfiguration: ipamconfiguration,
+  IPAMBlock: ipamblock,
+  BlockAffinity: blockaffinity,
+  IPAMHandle: ipamhandle,
+  Node: node,
+  WorkloadEndpoint: workloadendpoint,
+  BGPConfiguration: bgpconfiguration,
+  BGPPeer: bgppeer,
+  BGPFilter: bgpfilter,
+  FelixConfiguration: felixconfiguration,
+  ClusterInformation: clusterinformation,
+  KubernetesNode: kubernetesNode,
+  Pod: pod,
+  Namespace: namespace,
+  ServiceAccount: serviceAccount,
+  Secret: secret,
+  ConfigMap: configMap,
+  Service: service,
+  EndpointSlice: endpointSlice,
+  Deployment: deployment,
+  ReplicaSet: replicaSet,
+  DaemonSet: daemonSet,
+  Event: event,
+  KubernetesNetworkPolicy: kubernetesNetworkPolicy,
+} as const;
+
+/** Name of a kind in this project → the type of its objects. */
+export type Kinds = { [K in keyof typeof definitions]: NonNullable<(typeof definitions)[K]['type']> };
+export type KindName = keyof Kinds;
+export type ResourceOf<K extends KindName> = Kinds[K];
+
+export type IPPool = Kinds['IPPool'];
+export type IPReservation = Kinds['IPReservation'];
+export type IPAMConfiguration = Kinds['IPAMConfiguration'];
+export type IPAMBlock = Kinds['IPAMBlock'];
+export type BlockAffinity = Kinds['BlockAffinity'];
+export type IPAMHandle = Kinds['IPAMHandle'];
+export type Node = Kinds['Node'];
+export type WorkloadEndpoint = Kinds['WorkloadEndpoint'];
+export type BGPConfiguration = Kinds['BGPConfiguration'];
+export type BGPPeer = Kinds['BGPPeer'];
+export type BGPFilter = Kinds['BGPFilter'];
+export type FelixConfiguration = Kinds['FelixConfiguration'];
+export type ClusterInformation = Kinds['ClusterInformation'];
+export type KubernetesNode = Kinds['KubernetesNode'];
+export type Pod = Kinds['Pod'];
+export type Namespace = Kinds['Namespace'];
+export type ServiceAccount = Kinds['ServiceAccount'];
+export type Secret = Kinds['Secret'];
+export type ConfigMap = Kinds['ConfigMap'];
+export type Service = Kinds['Service'];
+export type EndpointSlice = Kinds['EndpointSlice'];
+export type Deployment = Kinds['Deployment'];
+export type ReplicaSet = Kinds['ReplicaSet'];
+export type DaemonSet = Kinds['DaemonSet'];
+export type KubernetesNetworkPolicy = Kinds['KubernetesNetworkPolicy'];
+export type KubernetesEvent = Kinds['Event'];
