@@ -46,7 +46,7 @@ export type PolicyAction =
 export type PolicyRule = {
   readonly name: string;
   readonly when: readonly PolicyMatch[];
-  readonly then: readonly PolicyAction[];
+  readonly actions: readonly PolicyAction[];
 };
 
 export type PolicyProgram = {

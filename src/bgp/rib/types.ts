@@ -1,31 +1,10 @@
 // The routing table's face: what the speaker tells it and what it answers. Pure: bytes and numbers in, bytes and numbers
 // out; no sockets, no clock of its own. Prefixes travel as wire NLRI so that no object per prefix is ever made.
 import type { Address, Family, Prefix } from '../../lib/ip/mod.ts';
+import type { Attributes } from '../packet/mod.ts';
 import type { PeerType, PolicyProgram, PolicyTrace, RouteSource } from '../policy/mod.ts';
 
 export type PeerId = number;
-
-/** The attributes of a route without its next hop. Structural: any decoder that fills these fields will do. */
-export type RouteAttributes = {
-  readonly origin: 0 | 1 | 2;
-  readonly asPath: readonly AsPathSegment[];
-  readonly med?: number;
-  readonly localPref?: number;
-  readonly atomicAggregate?: boolean;
-  readonly aggregator?: { readonly as: number; readonly address: Address };
-  /** 32-bit values. */
-  readonly communities?: readonly number[];
-  /** `a:b:c` */
-  readonly largeCommunities?: readonly string[];
-  readonly originatorId?: Address;
-  readonly clusterList?: readonly Address[];
-  /** Everything else, carried as it came: flags, type code, value. */
-  readonly others?: readonly { readonly flags: number; readonly code: number; readonly value: Uint8Array }[];
-};
-export type AsPathSegment = {
-  readonly type: 'sequence' | 'set' | 'confed-sequence' | 'confed-set';
-  readonly ases: readonly number[];
-};
 
 export type RibPeerConfig = {
   readonly name: string;
@@ -142,7 +121,7 @@ export type PathView = {
   readonly pathId: number;
   readonly nextHop?: Address;
   readonly nextHopLinkLocal?: Address;
-  readonly attributes: RouteAttributes;
+  readonly attributes: Attributes;
   readonly localPref: number;
   readonly preference: number;
   readonly interfaceName?: string;
@@ -253,7 +232,7 @@ export interface Rib {
     family: Family,
   ): IterableIterator<{
     readonly prefix: Prefix;
-    readonly attributes: RouteAttributes;
+    readonly attributes: Attributes;
     readonly nextHop?: Address;
   }>;
   explain(prefix: Prefix): RibExplanation;
