@@ -1,0 +1,280 @@
+// ADD: addresses, wiring, and everything in the kernel before the answer. What can run side by side does: the veth pair is
+// made while the address is being assigned, and the pod's annotations are written while Felix programs routes. A failure
+// at any step takes back what was done, so that a retry starts clean (CN-008).
+import { type Address, familyOf } from '../lib/ip/mod.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import {
+  interfaceNameFor,
+  type Namespace,
+  type Pod,
+  podToWorkloadEndpoint,
+  workloadEndpointName,
+  type WorkloadEndpoint,
+} from '../model/mod.ts';
+import type { Kernel } from '../kernel/mod.ts';
+import { assignAddresses, releaseAddresses } from './assignment.ts';
+import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
+import { configurePod, connectPod, disconnectPod, hostMac } from './pod-network.ts';
+import { podSettings } from './pod-settings.ts';
+import type { EndpointRecords } from './records.ts';
+import type { AttachmentResult } from './result.ts';
+import type {
+  CniServerOptions,
+  ContainerIdentity,
+  EndpointRecord,
+  NetworkConfiguration,
+  PodSettings,
+} from './types.ts';
+
+type Context = CniServerOptions & { readonly records: EndpointRecords };
+type Subject = { readonly pod?: Pod; readonly settings: PodSettings };
+
+export async function attach(
+  context: Context,
+  container: ContainerIdentity,
+  configuration: NetworkConfiguration,
+): Promise<Result<AttachmentResult, CniError>> {
+  const known = context.records.get(container.containerId, container.ifName);
+  if (known !== undefined) {
+    const again = await answerAgain(context, container, known);
+    if (again !== undefined) return again;
+  }
+  const subject = await readSubject(context, container, configuration);
+  if (!subject.ok) return subject;
+  const opened = await context.openNamespace(container.netns);
+  if (!opened.ok) {
+    return err(
+      wrapFailure(cniCodes.unknownContainer, `Opening network namespace ${container.netns}`, opened.error),
+    );
+  }
+  try {
+    return await plumb(context, container, configuration, subject.value, opened.value);
+  } finally {
+    await opened.value.close();
+  }
+}
+
+/** A repeated ADD of a container that is plumbed already gets the same answer; undefined when the interface is gone. */
+async function answerAgain(
+  context: Context,
+  container: ContainerIdentity,
+  record: EndpointRecord,
+): Promise<Result<AttachmentResult, CniError> | undefined> {
+  const link = await context.kernel.links.get(record.hostInterface);
+  if (!link.ok || link.value === undefined || record.netns !== container.netns) return undefined;
+  const programmed = await context.endpoints.program(record.endpoint);
+  if (!programmed.ok)
+    return err(wrapFailure(cniCodes.networking, 'Programming the endpoint', programmed.error));
+  return ok(resultOf(record, link.value.mtu));
+}
+
+async function readSubject(
+  context: Context,
+  container: ContainerIdentity,
+  configuration: NetworkConfiguration,
+): Promise<Result<Subject, CniError>> {
+  if (container.pod === undefined) {
+    const settings = podSettings({}, {}, configuration);
+    return settings.ok ? ok({ settings: settings.value }) : settings;
+  }
+  const [pod, namespace] = await Promise.all([
+    context.datastore.get('Pod', container.pod),
+    context.datastore.get('Namespace', { name: container.pod.namespace }),
+  ]);
+  if (!pod.ok)
+    return err(
+      wrapFailure(
+        cniCodes.datastore,
+        `Reading pod ${container.pod.namespace}/${container.pod.name}`,
+        pod.error,
+      ),
+    );
+  if (!namespace.ok)
+    return err(
+      wrapFailure(cniCodes.datastore, `Reading namespace ${container.pod.namespace}`, namespace.error),
+    );
+  const uid = container.pod.uid;
+  if (
+    uid !== undefined &&
+    uid !== '' &&
+    pod.value.metadata.uid !== undefined &&
+    pod.value.metadata.uid !== uid
+  ) {
+    return err(
+      cniError(
+        cniCodes.unknownContainer,
+        'PodReplaced',
+        `Pod ${container.pod.namespace}/${container.pod.name} was replaced by a newer one.`,
+      ),
+    );
+  }
+  const settings = podSettings(annotationsOf(pod.value), annotationsOf(namespace.value), configuration);
+  return settings.ok ? ok({ pod: pod.value, settings: settings.value }) : settings;
+}
+
+const annotationsOf = (object: Pod | Namespace): Readonly<Record<string, string>> =>
+  object.metadata.annotations ?? {};
+
+async function plumb(
+  context: Context,
+  container: ContainerIdentity,
+  configuration: NetworkConfiguration,
+  subject: Subject,
+  podKernel: Kernel,
+): Promise<Result<AttachmentResult, CniError>> {
+  const mtu = configuration.mtu === 0 ? context.podMtu() : configuration.mtu;
+  const hostInterface = hostInterfaceOf(context.interfacePrefix(), container);
+  const { mac } = subject.settings;
+  const wiring = {
+    hostInterface,
+    ifName: container.ifName,
+    netns: container.netns,
+    mtu,
+    ...(mac === undefined ? {} : { mac }),
+  };
+  const [assigned, connected] = await Promise.all([
+    assignAddresses(context, container, configuration, subject.settings),
+    connectPod(context.kernel, podKernel, wiring),
+  ]);
+  const undo = async (error: CniError) => {
+    if (connected.ok) await disconnectPod(podKernel, container.ifName);
+    if (assigned.ok) await releaseAddresses(context, container, configuration);
+    return err(error);
+  };
+  if (!assigned.ok) return undo(assigned.error);
+  if (!connected.ok) return undo(connected.error);
+
+  const configured = await configurePod(podKernel, {
+    ifName: container.ifName,
+    addresses: assigned.value.addresses,
+    allowForwarding: configuration.allowIpForwarding,
+    defaultRoutes: configuration.includeDefaultRoutes,
+  });
+  if (!configured.ok) return undo(configured.error);
+
+  const built = buildEndpoint(
+    context,
+    container,
+    subject,
+    hostInterface,
+    connected.value.mac,
+    assigned.value.addresses,
+  );
+  if (!built.ok) return undo(built.error);
+  const record: EndpointRecord = {
+    containerId: container.containerId,
+    ifName: container.ifName,
+    netns: container.netns,
+    network: configuration.name,
+    hostInterface,
+    mac: connected.value.mac,
+    addresses: assigned.value.addresses,
+    handleId: assigned.value.handleId,
+    ipamType: configuration.ipam.type,
+    endpoint: built.value,
+  };
+  context.records.put(record);
+  const [programmed, announced] = await Promise.all([
+    context.endpoints.program(record.endpoint),
+    announce(context, container, assigned.value.addresses),
+  ]);
+  const refused = !programmed.ok
+    ? wrapFailure(cniCodes.networking, 'Programming the endpoint', programmed.error)
+    : announced.ok
+      ? undefined
+      : announced.error;
+  if (refused !== undefined) {
+    await context.endpoints.remove(record.endpoint);
+    context.records.remove(record);
+    return undo(refused);
+  }
+  return ok(resultOf(record, mtu));
+}
+
+/** RS-075: by pod for Kubernetes, by container id otherwise; a second interface of a container gets its own name. */
+function hostInterfaceOf(prefix: string, container: ContainerIdentity): string {
+  if (container.pod !== undefined && container.ifName === 'eth0') {
+    return interfaceNameFor(container.pod.namespace, container.pod.name, prefix);
+  }
+  if (container.ifName === 'eth0') return `${prefix}${container.containerId.slice(0, 11)}`;
+  return interfaceNameFor(container.containerId, container.ifName, prefix);
+}
+
+/** The endpoint as the datastore will show it: for a pod the view of the Pod with the annotations about to be written. */
+function buildEndpoint(
+  context: Context,
+  container: ContainerIdentity,
+  subject: Subject,
+  hostInterface: string,
+  mac: string,
+  addresses: readonly Address[],
+): Result<WorkloadEndpoint, CniError> {
+  if (subject.pod !== undefined) {
+    const annotations = {
+      ...annotationsOf(subject.pod),
+      ...podAnnotations(container.containerId, addresses),
+    };
+    const pod: Pod = { ...subject.pod, metadata: { ...subject.pod.metadata, annotations } };
+    const view = podToWorkloadEndpoint(pod);
+    if (!view.ok) return err(wrapFailure(cniCodes.datastore, 'Building the endpoint', view.error));
+    return ok({ ...view.value, spec: { ...view.value.spec, interfaceName: hostInterface, mac } });
+  }
+  const name = workloadEndpointName({
+    node: context.nodeName,
+    orchestrator: 'cni',
+    workload: container.containerId,
+    endpoint: container.ifName,
+  });
+  if (!name.ok) return err(wrapFailure(cniCodes.datastore, 'Naming the endpoint', name.error));
+  return ok({
+    apiVersion: 'projectcalico.org/v3',
+    kind: 'WorkloadEndpoint',
+    metadata: { name: name.value, namespace: 'default' },
+    spec: {
+      orchestrator: 'cni',
+      workload: container.containerId,
+      containerID: container.containerId,
+      node: context.nodeName,
+      endpoint: container.ifName,
+      interfaceName: hostInterface,
+      mac,
+      ipNetworks: addresses.map((a) => `${a}/${familyOf(a) === 4 ? 32 : 128}`),
+      profiles: ['projectcalico-default-allow'],
+    },
+  });
+}
+
+export const podAnnotations = (
+  containerId: string,
+  addresses: readonly Address[],
+): Record<string, string> => ({
+  'cni.projectcalico.org/containerID': containerId,
+  'cni.projectcalico.org/podIP': networkText(addresses[0]),
+  'cni.projectcalico.org/podIPs': addresses.map(networkText).join(','),
+});
+
+const networkText = (a: Address | undefined): string =>
+  a === undefined ? '' : `${a}/${familyOf(a) === 4 ? 32 : 128}`;
+
+/** Writes podIP, podIPs and containerID on the Pod (CN-007): other nodes learn the endpoint from them. */
+async function announce(
+  context: Context,
+  container: ContainerIdentity,
+  addresses: readonly Address[],
+): Promise<Result<void, CniError>> {
+  if (container.pod === undefined) return ok(undefined);
+  const patched = await context.datastore.patch('Pod', container.pod, {
+    type: 'merge',
+    status: true,
+    body: { metadata: { annotations: podAnnotations(container.containerId, addresses) } },
+  });
+  return patched.ok
+    ? ok(undefined)
+    : err(wrapFailure(cniCodes.datastore, 'Writing the pod annotations', patched.error));
+}
+
+const resultOf = (record: EndpointRecord, mtu: number): AttachmentResult => ({
+  hostInterface: { name: record.hostInterface, mac: hostMac },
+  containerInterface: { name: record.ifName, mac: record.mac, netns: record.netns, mtu },
+  addresses: record.addresses,
+});

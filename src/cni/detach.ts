@@ -1,0 +1,105 @@
+// DEL and GC: succeed whatever is gone already, and never harm a newer sandbox of the same pod (CN-009): the interface is
+// found from inside the container's own namespace, the addresses by the container's own handle, and the pod's annotations
+// are only emptied while they still name this container.
+import { existsSync } from 'node:fs';
+import { err, ok, type Result } from '../lib/result.ts';
+import { releaseAddresses } from './assignment.ts';
+import { podAnnotations } from './attach.ts';
+import { type CniError, cniCodes, wrapFailure } from './errors.ts';
+import { disconnectPod } from './pod-network.ts';
+import type { EndpointRecords } from './records.ts';
+import type { CniServerOptions, ContainerIdentity, NetworkConfiguration } from './types.ts';
+
+type Context = CniServerOptions & { readonly records: EndpointRecords };
+
+export async function detach(
+  context: Context,
+  container: ContainerIdentity,
+  configuration: NetworkConfiguration,
+): Promise<Result<void, CniError>> {
+  const record = context.records.get(container.containerId, container.ifName);
+  // Routes go before the interface and the address: nothing may be sent to an address that is already somebody else's.
+  if (record !== undefined && !replacedBy(context, record.hostInterface, container.containerId)) {
+    await context.endpoints.remove(record.endpoint);
+  }
+  const [disconnected, withdrawn] = await Promise.all([
+    disconnect(context, container),
+    withdraw(context, container),
+  ]);
+  if (!disconnected.ok) return disconnected;
+  if (!withdrawn.ok) return withdrawn;
+  const released = await releaseAddresses(context, container, configuration);
+  if (!released.ok) return released;
+  context.records.remove(container);
+  return ok(undefined);
+}
+
+/** True when a newer container of the same pod owns the host interface's name by now. */
+const replacedBy = (context: Context, hostInterface: string, containerId: string): boolean =>
+  context.records.all().some((r) => r.hostInterface === hostInterface && r.containerId !== containerId);
+
+async function disconnect(context: Context, container: ContainerIdentity): Promise<Result<void, CniError>> {
+  if (container.netns === '' || !existsSync(container.netns)) return ok(undefined);
+  const opened = await context.openNamespace(container.netns);
+  // The runtime may take the namespace away at any moment: then the interface is gone with it.
+  if (!opened.ok) return ok(undefined);
+  try {
+    return await disconnectPod(opened.value, container.ifName);
+  } finally {
+    await opened.value.close();
+  }
+}
+
+/** Empties podIP and podIPs so that every node drops the endpoint before the Pod object is gone (RS-073). */
+async function withdraw(context: Context, container: ContainerIdentity): Promise<Result<void, CniError>> {
+  if (container.pod === undefined) return ok(undefined);
+  const pod = await context.datastore.get('Pod', container.pod);
+  if (!pod.ok)
+    return pod.error.code === 'NotFound'
+      ? ok(undefined)
+      : err(wrapFailure(cniCodes.datastore, 'Reading the pod', pod.error));
+  if (pod.value.metadata.annotations?.['cni.projectcalico.org/containerID'] !== container.containerId)
+    return ok(undefined);
+  const patched = await context.datastore.patch('Pod', container.pod, {
+    type: 'merge',
+    status: true,
+    body: {
+      metadata: {
+        ...(pod.value.metadata.uid === undefined ? {} : { uid: pod.value.metadata.uid }),
+        annotations: podAnnotations(container.containerId, []),
+      },
+    },
+  });
+  if (patched.ok || patched.error.code === 'NotFound' || patched.error.code === 'Conflict')
+    return ok(undefined);
+  return err(wrapFailure(cniCodes.datastore, 'Emptying the pod annotations', patched.error));
+}
+
+/** GC (CNI 1.1): whatever the runtime no longer lists is detached. */
+export async function collectGarbage(
+  context: Context,
+  configuration: NetworkConfiguration,
+  path: readonly string[],
+): Promise<Result<void, CniError>> {
+  const valid = new Set((configuration.validAttachments ?? []).map((a) => `${a.containerID}@${a.ifname}`));
+  for (const record of context.records.all()) {
+    if (record.network !== configuration.name || valid.has(`${record.containerId}@${record.ifName}`))
+      continue;
+    const { pod } = record.endpoint.spec;
+    const namespace = record.endpoint.metadata.namespace;
+    const container: ContainerIdentity = {
+      containerId: record.containerId,
+      netns: record.netns,
+      ifName: record.ifName,
+      path,
+      ...(pod === undefined || namespace === undefined ? {} : { pod: { namespace, name: pod } }),
+    };
+    const gone = await detach(context, container, configuration);
+    if (!gone.ok) return gone;
+    context.logger.info('garbage collected an attachment', {
+      container: record.containerId,
+      interface: record.ifName,
+    });
+  }
+  return ok(undefined);
+}

@@ -1,0 +1,2 @@
+// Face of the native forwarder.
+export { forwarderElf, type ForwarderText } from './forwarder.ts';
