@@ -1,0 +1,43 @@
+// Public face of the datastore: typed resources under optimistic concurrency, over whichever driver. See docs/datastore.md.
+export type {
+  Datastore,
+  DeleteOptions,
+  ListOptions,
+  ListResult,
+  ObjectName,
+  PatchType,
+  Revision,
+  StoreError,
+  StoreErrorCode,
+  SyncUpdate,
+  WatchEvent,
+  WriteOptions,
+} from './types.ts';
+export {
+  alreadyExists,
+  conflict,
+  describeObject,
+  invalid,
+  isTransient,
+  notFound,
+  storeError,
+} from './errors.ts';
+export {
+  parseFieldSelector,
+  parseLabelSelector,
+  type FieldMatcher,
+  type LabelMatcher,
+} from './selectors.ts';
+export { applyPatch, mergePatch, type PatchError } from './patch.ts';
+export {
+  faultAt,
+  isWrite,
+  MemoryStore,
+  SimulatedCrash,
+  type Fault,
+  type FaultPlan,
+  type MemoryClient,
+  type MemoryClientOptions,
+  type StoreCall,
+  type StoreVerb,
+} from './memory/mod.ts';
