@@ -28,12 +28,13 @@ function forward(text: ForwarderText): void {
   socket.setTimeout(text.timeoutSeconds * 1000, finish);
   socket.on('error', finish);
   socket.on('close', finish);
-  socket.on('data', (chunk) => answer.push(chunk));
+  socket.on('data', (chunk: Buffer) => answer.push(chunk));
   socket.on('end', finish);
   socket.on('connect', () => {
     socket.write(header);
     socket.write(block);
-    socket.end(strings.length > 1 ? undefined : fs.readFileSync(0));
+    if (strings.length > 1) socket.end();
+    else socket.end(fs.readFileSync(0));
   });
 }
 

@@ -22,7 +22,6 @@ import type {
   CniServer,
   CniServerOptions,
   ContainerIdentity,
-  EndpointRecord,
   NetworkConfiguration,
 } from './types.ts';
 
@@ -32,10 +31,13 @@ const version = '1.1.0';
 
 type Context = CniServerOptions & { readonly records: EndpointRecords };
 
-/** Starts to listen; a socket file left by an earlier agent is replaced. The records of earlier ADDs are given to Felix
- *  before the first request is answered. */
+/** Starts to listen; a socket file left by an earlier agent is replaced. Felix is told first of the containers plumbed by an
+ *  earlier agent that no Pod in the datastore stands for. */
 export async function startCniServer(options: CniServerOptions): Promise<Result<CniServer>> {
   const context: Context = { ...options, records: new EndpointRecords(options.stateDirectory) };
+  for (const record of context.records.all()) {
+    if (record.endpoint.spec.pod === undefined) options.endpoints.restore(record.endpoint);
+  }
   const turns = new Turns();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     void serve(socket, (request) => answer(context, turns, request));
@@ -44,12 +46,6 @@ export async function startCniServer(options: CniServerOptions): Promise<Result<
   const listening = await listen(server, options.socketPath);
   if (!listening.ok) return listening;
   return ok({ stop: () => stop(server, options.socketPath) });
-}
-
-/** What earlier agents plumbed and containers still use: Felix keeps these endpoints although the datastore may not know
- *  them (containers without Kubernetes) or cannot be asked yet. */
-export function plumbedEndpoints(stateDirectory: string): readonly EndpointRecord[] {
-  return new EndpointRecords(stateDirectory).all();
 }
 
 function listen(server: Server, path: string): Promise<Result<void>> {

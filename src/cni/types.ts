@@ -70,6 +70,8 @@ export type EndpointRecord = {
 export interface EndpointProgrammer {
   /** Resolves when everything the endpoint needs is in the kernel. */
   program(endpoint: WorkloadEndpoint): Promise<Result<void>>;
+  /** An endpoint that an earlier agent programmed and that only this node knows: kept, nobody waits. */
+  restore(endpoint: WorkloadEndpoint): void;
   /** Withdraws what `program` added; the endpoint's rows go unless the datastore still has it. */
   remove(endpoint: WorkloadEndpoint): Promise<void>;
 }
