@@ -41,3 +41,4 @@ export {
   type StoreCall,
   type StoreVerb,
 } from './memory/mod.ts';
+export { startSyncer, type Syncer, type SyncerOptions, type SyncKind, type SyncStatus } from './syncer.ts';
