@@ -330,8 +330,9 @@ export type KernelEvent =
   | { readonly type: 'route' | 'route-deleted'; readonly route: Route }
   | { readonly type: 'neighbour' | 'neighbour-deleted'; readonly neighbour: Neighbour }
   | { readonly type: 'rule' | 'rule-deleted'; readonly rule: PolicyRule }
-  /** Somebody (pid) committed an nftables transaction. */
-  | { readonly type: 'nftables'; readonly pid: number }
+  /** Somebody committed an nftables transaction: `own` when it went through this Kernel. `pid` is the kernel's number, which
+   *  inside a PID namespace is not `process.pid`. */
+  | { readonly type: 'nftables'; readonly pid: number; readonly own?: boolean }
   /** Events were lost (ENOBUFS): read everything again. The stream goes on. */
   | { readonly type: 'lost' };
 

@@ -1,0 +1,95 @@
+// Connection tracking entries by address, over ctnetlink.
+//
+//   nfgenmsg      family u8 · version u8 · resource id u16 (network order)
+//   CTA_TUPLE_*   { CTA_TUPLE_IP { V4_SRC 1, V4_DST 2, V6_SRC 3, V6_DST 4 }, CTA_TUPLE_PROTO { … } }
+import { familyOf, type Address } from '../../lib/ip/mod.ts';
+import { err, ok, type Result } from '../../lib/result.ts';
+import { errno, kernelError, rootNamespaceRefused } from '../errors.ts';
+import { addressFamily, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from '../netlink/constants.ts';
+import { addressAt, attributes, bytesAt, type MessageHeader } from '../netlink/message.ts';
+import type { Conntrack, KernelError } from '../types.ts';
+import type { KernelSession } from './session.ts';
+
+const CT_GET = 0x101;
+const CT_DELETE = 0x102;
+const CTA_TUPLE_ORIG = 1;
+const CTA_TUPLE_REPLY = 2;
+const CTA_ID = 12;
+const CTA_ZONE = 18;
+const CTA_TUPLE_IP = 1;
+const nfgenmsgLength = 4;
+
+/** What names an entry when it is deleted: its original tuple, its id and zone as the kernel gave them. */
+type Entry = {
+  readonly addresses: readonly Address[];
+  readonly key: readonly { readonly type: number; readonly payload: Uint8Array }[];
+};
+
+export function realConntrack(session: KernelSession): Conntrack {
+  return {
+    deleteByAddress: async (address): Promise<Result<number, KernelError>> => {
+      if (session.writesRefused) return err(rootNamespaceRefused());
+      const family = addressFamily(familyOf(address));
+      const listed = await session.dump(
+        'list connections',
+        CT_GET,
+        (w) => void w.u8(family).u8(0).u16be(0),
+        (view, message) => {
+          const entry = decodeEntry(view, message);
+          return entry.addresses.includes(address) ? entry : undefined;
+        },
+        { protocol: NETLINK_NETFILTER },
+      );
+      if (!listed.ok) return listed;
+      let deleted = 0;
+      let failed: KernelError | undefined;
+      await session.socket(NETLINK_NETFILTER).batch(
+        listed.value.length,
+        (index, w, sequence) => {
+          w.message(CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, sequence)
+            .u8(family)
+            .u8(0)
+            .u16be(0);
+          for (const { type, payload } of listed.value[index]?.key ?? []) {
+            w.u16(4 + payload.length)
+              .u16(type)
+              .raw(payload)
+              .pad();
+          }
+          w.end();
+          return true;
+        },
+        (_, answer) => {
+          if (answer.errno === 0) deleted++;
+          // It ended by itself meanwhile.
+          else if (answer.errno !== errno.ENOENT)
+            failed ??= kernelError(`delete connections of ${address}`, answer.errno, answer.text);
+        },
+      );
+      return failed === undefined ? ok(deleted) : err(failed);
+    },
+  };
+}
+
+function decodeEntry(view: DataView, message: MessageHeader): Entry {
+  const addresses: Address[] = [];
+  const key: { type: number; payload: Uint8Array }[] = [];
+  attributes(view, message.start + nfgenmsgLength, message.end, (type, offset, length) => {
+    if (type === CTA_TUPLE_ORIG || type === CTA_TUPLE_REPLY) readAddresses(view, offset, length, addresses);
+    if (type === CTA_TUPLE_ORIG || type === CTA_ID || type === CTA_ZONE) {
+      const nested = type === CTA_TUPLE_ORIG ? 0x8000 : 0;
+      key.push({ type: type | nested, payload: bytesAt(view, offset, length).slice() });
+    }
+  });
+  return { addresses, key };
+}
+
+function readAddresses(view: DataView, start: number, length: number, into: Address[]): void {
+  attributes(view, start, start + length, (type, offset, size) => {
+    if (type !== CTA_TUPLE_IP) return;
+    attributes(view, offset, offset + size, (_, at, n) => {
+      const address = addressAt(view, at, n);
+      if (address !== undefined) into.push(address);
+    });
+  });
+}

@@ -1,0 +1,193 @@
+// Kernel events. The netlink socket is put under libuv by public means: a `net.Socket` is made of a fresh socket pair, and
+// `dup2` then replaces its descriptor by the netlink socket before the first read. Every chunk of data is one datagram.
+// When the kernel runs out of buffer it says so once (ENOBUFS) and libuv closes the stream: a new socket is opened and the
+// subscriber hears `lost` after it is listening, so that reading everything again misses nothing.
+import { Socket } from 'node:net';
+import { ffi } from '../ffi.ts';
+import { withNamespace } from '../namespace.ts';
+import { decodeAddress } from '../netlink/addresses.ts';
+import * as c from '../netlink/constants.ts';
+import { decodeLink } from '../netlink/links.ts';
+import { attributes, messages, type MessageHeader } from '../netlink/message.ts';
+import { decodeNeighbour } from '../netlink/neighbours.ts';
+import { decodeRoute } from '../netlink/routes.ts';
+import { decodeRule } from '../netlink/rules.ts';
+import { enlargeReceiveBuffer, netlinkAddress } from '../netlink/socket.ts';
+import type { EventGroup, KernelEvent, Subscription } from '../types.ts';
+import type { KernelSession } from './session.ts';
+
+const eventBufferBytes = 32 * 1024 * 1024;
+/** A stream that fails again at once is not reopened in a tight loop. */
+const reopenDelayMs = 5;
+
+export type EventOptions = {
+  /** Smaller than the default only to provoke loss in tests. */
+  readonly bufferBytes?: number;
+};
+
+export function subscribe(
+  session: KernelSession,
+  groups: readonly EventGroup[],
+  onEvent: (event: KernelEvent) => void,
+  options: EventOptions = {},
+): Subscription {
+  const routeGroups = groups.flatMap((group) => (group === 'nftables' ? [] : c.routeGroups[group]));
+  const streams: EventStream[] = [];
+  const bufferBytes = options.bufferBytes ?? eventBufferBytes;
+  if (routeGroups.length > 0)
+    streams.push(
+      new EventStream(session, c.NETLINK_ROUTE, routeGroups, bufferBytes, onEvent, (view, message) =>
+        decodeRouteEvent(view, message),
+      ),
+    );
+  if (groups.includes('nftables')) {
+    const own = session.socket(c.NETLINK_NETFILTER).portId();
+    streams.push(
+      new EventStream(
+        session,
+        c.NETLINK_NETFILTER,
+        [c.NFNLGRP_NFTABLES],
+        bufferBytes,
+        onEvent,
+        (view, message) => decodeNftablesEvent(view, message, own),
+      ),
+    );
+  }
+  return {
+    close: () => {
+      for (const stream of streams) stream.close();
+    },
+  };
+}
+
+type Decode = (view: DataView, message: MessageHeader) => KernelEvent | undefined;
+
+class EventStream {
+  readonly #open: () => Socket;
+  readonly #onEvent: (event: KernelEvent) => void;
+  readonly #decode: Decode;
+  #socket: Socket;
+  #closed = false;
+
+  constructor(
+    session: KernelSession,
+    protocol: number,
+    groups: readonly number[],
+    bufferBytes: number,
+    onEvent: (event: KernelEvent) => void,
+    decode: Decode,
+  ) {
+    this.#onEvent = onEvent;
+    this.#decode = decode;
+    this.#open = () => this.#listen(openEventSocket(session.namespace.fd, protocol, groups, bufferBytes));
+    this.#socket = this.#open();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#socket.destroy();
+  }
+
+  #listen(socket: Socket): Socket {
+    socket.on('data', (chunk: Uint8Array) => this.#deliver(chunk));
+    // The reason is always the same, and 'close' follows.
+    socket.on('error', () => {});
+    socket.on('close', () => this.#reopen());
+    socket.resume();
+    return socket;
+  }
+
+  #reopen(): void {
+    if (this.#closed) return;
+    setTimeout(() => {
+      if (this.#closed) return;
+      this.#socket = this.#open();
+      this.#onEvent({ type: 'lost' });
+    }, reopenDelayMs);
+  }
+
+  #deliver(chunk: Uint8Array): void {
+    const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    for (const message of messages(view, chunk.length)) {
+      const event = this.#decode(view, message);
+      if (event !== undefined && !this.#closed) this.#onEvent(event);
+    }
+  }
+}
+
+function openEventSocket(
+  namespaceFd: number,
+  protocol: number,
+  groups: readonly number[],
+  bufferBytes: number,
+): Socket {
+  const system = ffi();
+  const fd = withNamespace(namespaceFd, () => system.socket(c.AF_NETLINK, c.SOCK_RAW_CLOEXEC, protocol));
+  if (fd < 0) throw new Error(`cannot open an event socket: errno ${system.errno()}`);
+  enlargeReceiveBuffer(fd, bufferBytes);
+  system.bind(fd, netlinkAddress(0));
+  for (const group of groups) {
+    if (system.setOption(fd, c.SOL_NETLINK, c.NETLINK_ADD_MEMBERSHIP, group) < 0)
+      throw new Error(`cannot join event group ${group}: errno ${system.errno()}`);
+  }
+  const pair = system.socketPair();
+  if (pair === undefined) throw new Error(`cannot make a socket pair: errno ${system.errno()}`);
+  const [shell, other] = pair;
+  // `manualStart` keeps libuv from polling before the descriptor is exchanged.
+  const options = { fd: shell, readable: true, writable: false, manualStart: true };
+  const socket = new Socket(options);
+  if (system.dup2(fd, shell) < 0)
+    throw new Error(`cannot exchange the event socket: errno ${system.errno()}`);
+  system.close(fd);
+  system.close(other);
+  return socket;
+}
+
+function decodeRouteEvent(view: DataView, message: MessageHeader): KernelEvent | undefined {
+  switch (message.type) {
+    case c.RTM_NEWLINK:
+    case c.RTM_DELLINK: {
+      const link = decodeLink(view, message);
+      return link && { type: message.type === c.RTM_NEWLINK ? 'link' : 'link-deleted', link };
+    }
+    case c.RTM_NEWADDR:
+    case c.RTM_DELADDR: {
+      const address = decodeAddress(view, message);
+      return address && { type: message.type === c.RTM_NEWADDR ? 'address' : 'address-deleted', address };
+    }
+    case c.RTM_NEWROUTE:
+    case c.RTM_DELROUTE: {
+      const route = decodeRoute(view, message);
+      return route && { type: message.type === c.RTM_NEWROUTE ? 'route' : 'route-deleted', route };
+    }
+    case c.RTM_NEWNEIGH:
+    case c.RTM_DELNEIGH: {
+      const neighbour = decodeNeighbour(view, message);
+      return (
+        neighbour && {
+          type: message.type === c.RTM_NEWNEIGH ? 'neighbour' : 'neighbour-deleted',
+          neighbour,
+        }
+      );
+    }
+    case c.RTM_NEWRULE:
+    case c.RTM_DELRULE: {
+      const rule = decodeRule(view, message);
+      return rule && { type: message.type === c.RTM_NEWRULE ? 'rule' : 'rule-deleted', rule };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** NFT_MSG_NEWGEN ends every transaction; it names the process, and in its header the socket that committed. */
+function decodeNftablesEvent(view: DataView, message: MessageHeader, own: number): KernelEvent | undefined {
+  const NFT_MSG_NEWGEN = 0x0a0f;
+  const NFTA_GEN_PROC_PID = 2;
+  if (message.type !== NFT_MSG_NEWGEN) return undefined;
+  let pid = 0;
+  attributes(view, message.start + 4, message.end, (type, offset) => {
+    if (type === NFTA_GEN_PROC_PID) pid = view.getUint32(offset);
+  });
+  return { type: 'nftables', pid, own: message.port === own };
+}
