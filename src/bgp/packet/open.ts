@@ -70,7 +70,6 @@ function encodeCapability(c: Capability): number[] {
 }
 
 function capabilityValue(c: Capability): [number, number[]] {
-  // oxlint-disable-next-line default-case
   switch (c.type) {
     case 'multiprotocol':
       return [capabilityCode.multiprotocol, [c.afi >> 8, c.afi & 255, 0, c.safi]];
@@ -97,7 +96,7 @@ function capabilityValue(c: Capability): [number, number[]] {
         capabilityCode.addPath,
         c.families.flatMap((f) => [f.afi >> 8, f.afi & 255, f.safi, addPathModes.indexOf(f.mode) + 1]),
       ];
-    case 'unknown':
+    default:
       return [c.code, [...c.value]];
   }
 }

@@ -119,6 +119,8 @@ export type DecodeContext = {
   /** The peer sends path identifiers for the family. */
   readonly addPath4: boolean;
   readonly addPath6: boolean;
+  /** IPv4 prefixes may have an IPv6 next hop (RFC 8950). */
+  readonly extendedNextHop?: boolean;
 };
 
 export type EncodeContext = {

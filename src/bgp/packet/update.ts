@@ -151,11 +151,12 @@ function mpReach(view: UpdateView, context: DecodeContext, at: number, value: nu
   const family = routedFamily(bytes, value, context);
   if (family === 0) return opaque(view, attributeCode.mpReach, value, end);
   const size = nextHopEnd - nextHop;
-  if (family === 4 ? size !== 4 : size !== 16 && size !== 32)
+  const long = size === 16 || size === 32;
+  if (family === 4 ? size !== 4 && !(long && context.extendedNextHop) : !long)
     return mpBroken(view, attributeCode.mpReach, at, end, `a next hop of ${size} octets`);
   if (!nlriIsValid(bytes, nlri, end, family, addPathOf(context, family)))
     return mpBroken(view, attributeCode.mpReach, at, end, 'the prefixes do not parse');
-  const wrong = nextHopProblem(bytes, nextHop, family === 4 ? 4 : 16);
+  const wrong = nextHopProblem(bytes, nextHop, size === 4 ? 4 : 16);
   if (wrong !== undefined) problem(view, attributeCode.mpReach, 'withdraw', wrong, at, end);
   view.mpReachFamily = family;
   view.mpNextHopStart = nextHop;
