@@ -1,0 +1,324 @@
+// The lab's scheduler and controllers over a datastore: any change of what they watch runs all of them once over the
+// whole cluster (level triggered: what was missed or lost is seen at the next run). Labs are small, so a run is cheap.
+import type { Datastore, StoreError } from '../../datastore/mod.ts';
+import { startSyncer, type Syncer } from '../../datastore/mod.ts';
+import { type Clock, systemClock, type Timer } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Result } from '../../lib/result.ts';
+import type { KubernetesNode, Pod } from '../../model/mod.ts';
+import { ClusterCache, type WatchedKind, watchedKinds } from './cache.ts';
+import { planDaemonSet } from './daemons.ts';
+import { canonicalJson, controllerOf, isNodeReady } from './pods.ts';
+import { planReplicaSet } from './replicas.ts';
+import { planDeployment } from './rollout.ts';
+import { place } from './schedule.ts';
+
+export type ControlOptions = {
+  readonly datastore: Datastore;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** A node that has not reported for this long is not ready; 40 s by default, as in Kubernetes. */
+  readonly nodeGraceMs?: number;
+};
+
+export interface ControlLoop {
+  stop(): Promise<void>;
+}
+
+/** Changes that come together are handled together. */
+const gatherMs = 5;
+const retryMs = 1000;
+
+export function startControlLoop(options: ControlOptions): ControlLoop {
+  const clock = options.clock ?? systemClock;
+  const cache = new ClusterCache();
+  const run = new ControlRun(options, cache, clock);
+  let timer: Timer | undefined;
+  let running: Promise<void> | undefined;
+  let again = false;
+  let stopped = false;
+
+  const schedule = (delayMs: number): void => {
+    if (stopped || timer !== undefined) return;
+    timer = clock.after(delayMs, () => {
+      timer = undefined;
+      if (running !== undefined) {
+        again = true;
+        return;
+      }
+      running = once().finally(() => {
+        running = undefined;
+        if (again) schedule(gatherMs);
+        again = false;
+      });
+    });
+  };
+  const once = async (): Promise<void> => {
+    if (stopped || syncer.status === 'waiting') return;
+    const complete = await run.everything();
+    if (!complete) clock.after(retryMs, () => schedule(gatherMs));
+  };
+  const syncer: Syncer = startSyncer<WatchedKind>(options.datastore, {
+    kinds: [...watchedKinds],
+    logger: options.logger,
+    onUpdates: (updates) => {
+      cache.apply(updates);
+      schedule(gatherMs);
+    },
+  });
+  // Heartbeats that stop make no event: look at the nodes from time to time.
+  const grace = options.nodeGraceMs ?? 40_000;
+  let nodeTimer: Timer;
+  const watchNodes = (): void => {
+    nodeTimer = clock.after(grace / 4, () => {
+      schedule(gatherMs);
+      watchNodes();
+    });
+  };
+  watchNodes();
+  return {
+    stop: async () => {
+      stopped = true;
+      timer?.cancel();
+      nodeTimer.cancel();
+      await syncer.stop();
+      await running;
+    },
+  };
+}
+
+class ControlRun {
+  readonly #store: Datastore;
+  readonly #logger: Logger;
+  readonly #cache: ClusterCache;
+  readonly #clock: Clock;
+  readonly #nodeGraceMs: number;
+  #complete = true;
+
+  constructor(options: ControlOptions, cache: ClusterCache, clock: Clock) {
+    this.#store = options.datastore;
+    this.#logger = options.logger;
+    this.#cache = cache;
+    this.#clock = clock;
+    this.#nodeGraceMs = options.nodeGraceMs ?? 40_000;
+  }
+
+  /** False when something could not be written and must be tried again. */
+  async everything(): Promise<boolean> {
+    this.#complete = true;
+    await this.#nodes();
+    await this.#collectOrphans();
+    await this.#deployments();
+    await this.#replicaSets();
+    await this.#daemonSets();
+    await this.#schedule();
+    return this.#complete;
+  }
+
+  async #nodes(): Promise<void> {
+    const now = this.#clock.now();
+    for (const node of this.#cache.nodes) {
+      const heartbeat = (node.status?.conditions ?? []).find((c) => c.type === 'Ready')?.lastHeartbeatTime;
+      if (!isNodeReady(node) || heartbeat === undefined) continue;
+      if (now - Date.parse(heartbeat) <= this.#nodeGraceMs) continue;
+      await this.#check(
+        'mark node not ready',
+        this.#store.updateStatus('KubernetesNode', withoutHeartbeat(node, new Date(now).toISOString())),
+      );
+    }
+  }
+
+  /** ReplicaSets and pods whose controller is gone go too. */
+  async #collectOrphans(): Promise<void> {
+    for (const set of this.#cache.replicaSets) {
+      const owner = controllerOf(set);
+      if (owner === undefined || set.metadata.deletionTimestamp !== undefined || this.#cache.hasUid(owner))
+        continue;
+      await this.#delete('ReplicaSet', set);
+    }
+    for (const pod of this.#cache.pods) {
+      const owner = pod.metadata.ownerReferences?.find((o) => o.controller === true);
+      if (owner === undefined || pod.metadata.deletionTimestamp !== undefined) continue;
+      if (owner.kind !== 'ReplicaSet' && owner.kind !== 'DaemonSet') continue;
+      if (!this.#cache.hasUid(owner.uid)) await this.#delete('Pod', pod);
+    }
+  }
+
+  async #deployments(): Promise<void> {
+    const now = new Date(this.#clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
+    for (const deployment of this.#cache.deployments) {
+      const plan = planDeployment(deployment, this.#cache.replicaSets, now);
+      if (plan.create !== undefined) {
+        const created = await this.#check(
+          'create ReplicaSet',
+          this.#store.create('ReplicaSet', plan.create),
+          'AlreadyExists',
+        );
+        if (created.ok) this.#cache.created('ReplicaSet', created.value);
+      }
+      for (const { set, replicas } of plan.scale)
+        await this.#check(
+          'scale ReplicaSet',
+          this.#store.patch('ReplicaSet', nameOf(set), {
+            type: 'merge',
+            body: { metadata: { resourceVersion: set.metadata.resourceVersion }, spec: { replicas } },
+          }),
+          'NotFound',
+        );
+      for (const set of plan.remove) await this.#delete('ReplicaSet', set);
+      if (differs(deployment.status, plan.status))
+        await this.#check(
+          'write Deployment status',
+          this.#store.updateStatus('Deployment', { ...deployment, status: plan.status }),
+          'NotFound',
+        );
+    }
+  }
+
+  async #replicaSets(): Promise<void> {
+    for (const set of this.#cache.replicaSets) {
+      const plan = planReplicaSet(set, this.#cache.pods);
+      await this.#createPods(plan.create);
+      for (const pod of plan.remove) await this.#delete('Pod', pod);
+      if (differs(set.status, plan.status))
+        await this.#check(
+          'write ReplicaSet status',
+          this.#store.updateStatus('ReplicaSet', { ...set, status: plan.status }),
+          'NotFound',
+        );
+    }
+  }
+
+  async #daemonSets(): Promise<void> {
+    for (const set of this.#cache.daemonSets) {
+      const plan = planDaemonSet(set, this.#cache.nodes, this.#cache.pods);
+      await this.#createPods(plan.create);
+      for (const pod of plan.remove) await this.#delete('Pod', pod);
+      if (differs(set.status, plan.status))
+        await this.#check(
+          'write DaemonSet status',
+          this.#store.updateStatus('DaemonSet', { ...set, status: plan.status }),
+          'NotFound',
+        );
+    }
+  }
+
+  async #createPods(pods: readonly Pod[]): Promise<void> {
+    for (const pod of pods) {
+      const created = await this.#check('create pod', this.#store.create('Pod', pod));
+      if (created.ok) this.#cache.created('Pod', created.value);
+    }
+  }
+
+  async #schedule(): Promise<void> {
+    const placed: Pod[] = [...this.#cache.pods];
+    for (const pod of this.#cache.pods) {
+      if (pod.spec.nodeName !== undefined && pod.spec.nodeName !== '') continue;
+      if (pod.metadata.deletionTimestamp !== undefined) continue;
+      const choice = place(pod, this.#cache.nodes, placed);
+      if ('reason' in choice) {
+        await this.#explainPending(pod, choice.reason);
+        continue;
+      }
+      const bound = await this.#check(
+        'bind pod',
+        this.#store.patch('Pod', nameOf(pod), {
+          type: 'merge',
+          body: {
+            metadata: { resourceVersion: pod.metadata.resourceVersion },
+            spec: { nodeName: choice.node },
+          },
+        }),
+        'NotFound',
+      );
+      if (bound.ok) {
+        placed.splice(placed.indexOf(pod), 1, { ...pod, spec: { ...pod.spec, nodeName: choice.node } });
+      }
+    }
+  }
+
+  async #explainPending(pod: Pod, message: string): Promise<void> {
+    const known = pod.status?.conditions?.find((c) => c.type === 'PodScheduled');
+    if (known?.status === 'False' && known.message === message) return;
+    const others = (pod.status?.conditions ?? []).filter((c) => c.type !== 'PodScheduled');
+    const condition = {
+      type: 'PodScheduled',
+      status: 'False',
+      reason: 'Unschedulable',
+      message,
+      lastTransitionTime: new Date(this.#clock.now()).toISOString(),
+    };
+    await this.#check(
+      'write pod status',
+      this.#store.updateStatus('Pod', {
+        ...pod,
+        status: { ...pod.status, phase: 'Pending', conditions: [...others, condition] },
+      }),
+      'NotFound',
+    );
+  }
+
+  async #delete(
+    kind: 'Pod' | 'ReplicaSet',
+    object: Pod | Parameters<ClusterCache['deleting']>[0],
+  ): Promise<void> {
+    const { uid } = object.metadata;
+    const result = await this.#check(
+      `delete ${kind}`,
+      this.#store.delete(kind, nameOf(object), uid === undefined ? {} : { uid }),
+      'NotFound',
+    );
+    if (result.ok) this.#cache.deleting(object);
+  }
+
+  /** A conflict only means that the cache is behind: the watch brings the newer object, and the next run looks again. */
+  async #check<T>(
+    what: string,
+    write: Promise<Result<T, StoreError>>,
+    alsoFine?: StoreError['code'],
+  ): Promise<Result<T, StoreError>> {
+    const result = await write;
+    if (!result.ok && result.error.code !== alsoFine && result.error.code !== 'Conflict') {
+      this.#complete = false;
+      this.#logger.warn('cannot write; will try again', { what, error: result.error.message });
+    }
+    return result;
+  }
+}
+
+const nameOf = (object: {
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+}): { name: string; namespace?: string } => ({
+  name: object.metadata.name,
+  ...(object.metadata.namespace === undefined ? {} : { namespace: object.metadata.namespace }),
+});
+
+/** Whether what we would write differs from what is there, in the fields we write. */
+function differs(
+  now: Readonly<Record<string, unknown>> | undefined,
+  wanted: Readonly<Record<string, unknown>>,
+): boolean {
+  return Object.entries(wanted).some(
+    ([key, value]) => canonicalJson(now?.[key] ?? 0) !== canonicalJson(value),
+  );
+}
+
+function withoutHeartbeat(node: KubernetesNode, now: string): KubernetesNode {
+  return {
+    ...node,
+    status: {
+      ...node.status,
+      conditions: (node.status?.conditions ?? []).map((c) =>
+        c.type === 'Ready'
+          ? {
+              ...c,
+              status: 'Unknown',
+              reason: 'NodeStatusUnknown',
+              message: 'The node runner stopped posting node status.',
+              lastTransitionTime: now,
+            }
+          : c,
+      ),
+    },
+  };
+}

@@ -1,0 +1,65 @@
+// DaemonSet: one pod on every node that its template's nodeSelector allows. Pure. A changed template replaces the pods of
+// one node after the other.
+import type { DaemonSet, KubernetesNode, Pod } from '../../model/mod.ts';
+import { controllerOf, isActive, isReady, podFromTemplate, templateHash } from './pods.ts';
+import { hasLabels } from './selectors.ts';
+
+export type DaemonPlan = {
+  readonly create: readonly Pod[];
+  readonly remove: readonly Pod[];
+  readonly status: NonNullable<DaemonSet['status']>;
+};
+
+const hashLabel = 'controller-revision-hash';
+
+export function planDaemonSet(
+  set: DaemonSet,
+  nodes: readonly KubernetesNode[],
+  pods: readonly Pod[],
+): DaemonPlan {
+  const own = pods.filter((pod) => controllerOf(pod) === set.metadata.uid);
+  const active = own.filter(isActive);
+  const hash = templateHash(set.spec.template);
+  const wanted =
+    set.metadata.deletionTimestamp === undefined
+      ? nodes.filter((n) => hasLabels(set.spec.template.spec.nodeSelector, n.metadata.labels))
+      : [];
+  const wantedNames = new Set(wanted.map((n) => n.metadata.name));
+  const create: Pod[] = [];
+  const remove = active.filter((pod) => !wantedNames.has(pod.spec.nodeName ?? ''));
+  const isCurrent = (pod: Pod): boolean => pod.metadata.labels?.[hashLabel] === hash;
+  let outdatedReady: Pod | undefined;
+  for (const node of wanted) {
+    // A pod that is still going keeps its place: two at a time would be one too many.
+    const here = own.filter((pod) => pod.spec.nodeName === node.metadata.name);
+    const [keep, ...more] = here.filter(isActive);
+    remove.push(...more, ...here.filter((p) => p.metadata.deletionTimestamp === undefined && !isActive(p)));
+    if (here.length === 0)
+      create.push(
+        podFromTemplate(set, set.spec.template, {
+          nodeName: node.metadata.name,
+          labels: { [hashLabel]: hash },
+        }),
+      );
+    else if (keep !== undefined && !isCurrent(keep)) {
+      if (isReady(keep)) outdatedReady ??= keep;
+      else remove.push(keep);
+    }
+  }
+  const ready = active.filter((p) => isReady(p) && wantedNames.has(p.spec.nodeName ?? '')).length;
+  if (outdatedReady !== undefined && ready === wanted.length) remove.push(outdatedReady);
+  return {
+    create,
+    remove,
+    status: {
+      ...(set.metadata.generation === undefined ? {} : { observedGeneration: set.metadata.generation }),
+      desiredNumberScheduled: wanted.length,
+      currentNumberScheduled: active.length,
+      numberMisscheduled: active.filter((p) => !wantedNames.has(p.spec.nodeName ?? '')).length,
+      updatedNumberScheduled: active.filter(isCurrent).length,
+      numberReady: ready,
+      numberAvailable: ready,
+      numberUnavailable: wanted.length - ready,
+    },
+  };
+}

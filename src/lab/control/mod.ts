@@ -1,0 +1,2 @@
+// Public face of the lab's control plane: scheduler, Deployment, ReplicaSet, DaemonSet, node life cycle.
+export { type ControlLoop, type ControlOptions, startControlLoop } from './control-loop.ts';

@@ -1,0 +1,88 @@
+// What the machine must have before a lab can start: tools, and the permission to make namespaces.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { err, failure, ok, type Result } from '../lib/result.ts';
+import type { LabError } from './types.ts';
+
+/** Tool and the Debian package that has it. */
+const tools: readonly (readonly [string, string])[] = [
+  ['unshare', 'util-linux'],
+  ['nsenter', 'util-linux'],
+  ['mount', 'mount'],
+  ['ip', 'iproute2'],
+  ['hostname', 'hostname'],
+  ['sleep', 'coreutils'],
+  ['ping', 'iputils-ping'],
+];
+
+/** The PATH of everything that runs in the lab: the user's, and the folders of system tools. */
+export function labPath(path = process.env['PATH'] ?? ''): string {
+  const folders = path.split(':').filter((folder) => folder !== '');
+  for (const folder of ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'])
+    if (!folders.includes(folder)) folders.push(folder);
+  return folders.join(':');
+}
+
+export function findTool(name: string, path = labPath()): string | undefined {
+  for (const folder of path.split(':')) {
+    try {
+      accessSync(join(folder, name), constants.X_OK);
+      return join(folder, name);
+    } catch {
+      // The next folder.
+    }
+  }
+  return undefined;
+}
+
+export function checkTools(path = labPath()): Result<void, LabError> {
+  const missing = tools.filter(([name]) => findTool(name, path) === undefined);
+  if (missing.length === 0) return ok(undefined);
+  const packages = [...new Set(missing.map(([, name]) => name))].join(' ');
+  return err(
+    failure(
+      'MissingTool',
+      `The lab needs ${missing.map(([name]) => name).join(', ')}, which this machine does not have.`,
+      `Install with: apt-get install -y ${packages}`,
+    ),
+  );
+}
+
+/** How namespaces can be made here: as root directly, else inside a user namespace. */
+export function checkPermission(): Result<{ readonly userNamespace: boolean }, LabError> {
+  const probe = (user: readonly string[]): { ok: boolean; why: string } => {
+    const result = spawnSync('unshare', [...user, '--net', '--mount', '--uts', '--pid', '--fork', 'true'], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: labPath() },
+    });
+    return { ok: result.status === 0, why: (result.stderr ?? '').trim().split('\n')[0] ?? '' };
+  };
+  if (process.getuid?.() === 0 && probe([]).ok) return ok({ userNamespace: false });
+  const inUserNamespace = probe(['--user', '--map-root-user']);
+  if (inUserNamespace.ok) return ok({ userNamespace: true });
+  return err(
+    failure(
+      'NotPermitted',
+      `This user may not make network namespaces${inUserNamespace.why === '' ? '' : ` (${inUserNamespace.why})`}.`,
+      userNamespaceHint(),
+    ),
+  );
+}
+
+function userNamespaceHint(): string {
+  const read = (name: string): string => {
+    try {
+      return readFileSync(`/proc/sys/${name}`, 'utf8').trim();
+    } catch {
+      return '';
+    }
+  };
+  if (read('kernel/unprivileged_userns_clone') === '0')
+    return 'Run it as root, or allow user namespaces with: sysctl -w kernel.unprivileged_userns_clone=1';
+  if (read('kernel/apparmor_restrict_unprivileged_userns') === '1')
+    return 'Run it as root, or allow user namespaces with: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0';
+  if (read('user/max_user_namespaces') === '0')
+    return 'Run it as root, or allow user namespaces with: sysctl -w user.max_user_namespaces=10000';
+  return 'Run it as root (a container needs the capability SYS_ADMIN, e.g. --privileged).';
+}
