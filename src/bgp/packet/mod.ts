@@ -37,6 +37,14 @@ export {
   type AttributeDescriptor,
   type LengthRule,
 } from './attribute-table.ts';
-export { announcedParts, forEachAnnounced, forEachWithdrawn, parseUpdate } from './update.ts';
+export {
+  announcedNlri,
+  announcedParts,
+  forEachAnnounced,
+  forEachWithdrawn,
+  forEachWithdrawnRange,
+  parseUpdate,
+  partFamily,
+} from './update.ts';
 export { attributeBytes, decodeAttributes, encodeAttributes, splitAttributes } from './attributes.ts';
 export { encodeEndOfRib, encodeUpdates, UpdateBuilder, type UpdateContent } from './update-builder.ts';

@@ -316,3 +316,30 @@ function visitPart(view: UpdateView, part: UpdatePart, visit: NlriVisitor): void
     walkNlri(view.bytes, view.mpReachStart, view.mpReachEnd, family, addPathOf(view, family), visit);
   }
 }
+
+/** The family of the routes a part announces. */
+export const partFamily = (view: UpdateView, part: UpdatePart): Family =>
+  part === 'body' || view.mpReachFamily === 0 ? 4 : view.mpReachFamily;
+
+/** The NLRI a part announces, in wire form and in place; with path identifiers where the session has them. */
+export const announcedNlri = (view: UpdateView, part: UpdatePart): Uint8Array =>
+  part === 'body'
+    ? view.bytes.subarray(view.nlriStart, view.nlriEnd)
+    : view.bytes.subarray(view.mpReachStart, view.mpReachEnd);
+
+/** As `forEachWithdrawn`, by ranges of NLRI in wire form. */
+export function forEachWithdrawnRange(
+  view: UpdateView,
+  take: (family: Family, nlri: Uint8Array) => void,
+): void {
+  if (view.verdict === 'reset') return;
+  const { bytes } = view;
+  const range = (family: Family | 0, start: number, end: number): void => {
+    if (family !== 0 && start < end) take(family, bytes.subarray(start, end));
+  };
+  range(4, view.withdrawnStart, view.withdrawnEnd);
+  range(view.mpUnreachFamily, view.mpUnreachStart, view.mpUnreachEnd);
+  if (view.verdict !== 'withdraw') return;
+  range(4, view.nlriStart, view.nlriEnd);
+  range(view.mpReachFamily, view.mpReachStart, view.mpReachEnd);
+}
