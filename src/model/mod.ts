@@ -34,3 +34,51 @@ export type {
   KubernetesEvent,
 } from './kinds/mod.ts';
 export { allKinds, kindByResource, kindDefinition } from './registry.ts';
+export {
+  allowedSourcePrefixes,
+  isFinishedPod,
+  isWorkloadPod,
+  podHasAddress,
+  podToWorkloadEndpoint,
+} from './conversion/pod.ts';
+export {
+  kubernetesNodeToNode,
+  nodeAnnotationKeys,
+  nodeAnnotations,
+  nodeToKubernetesNode,
+} from './conversion/node.ts';
+export { qosControlsOf, type QosControls } from './conversion/qos.ts';
+export { calicoLabels, podAnnotations, type ConversionError } from './conversion/types.ts';
+export {
+  defaultInterfacePrefix,
+  derivedUid,
+  interfaceNameFor,
+  namespaceOfProfile,
+  namespaceProfileName,
+  parseWorkloadEndpointName,
+  serviceAccountOfProfile,
+  serviceAccountProfileName,
+  workloadEndpointName,
+  workloadEndpointNameMatches,
+  workloadEndpointNamePrefix,
+  type NameError,
+  type WorkloadEndpointIdentifiers,
+} from './names.ts';
+export { parseAsNumber } from './values/as-number.ts';
+export { dscpNumber, normaliseDscp, type Dscp } from './values/dscp.ts';
+export {
+  formatPort,
+  isPortName,
+  parsePort,
+  simplifyPorts,
+  type ParsedPort,
+  type Port,
+} from './values/port.ts';
+export {
+  normaliseProtocol,
+  protocolHasPorts,
+  protocolNames,
+  protocolNumber,
+  type Protocol,
+} from './values/protocol.ts';
+export { parseQuantity } from './values/quantity.ts';
