@@ -1,5 +1,5 @@
 // Addresses for a container: Calico's own IPAM, fixed addresses, addresses without IPAM, or another plugin's.
-import { type Address, familyOf } from '../lib/ip/mod.ts';
+import { type Address, familyOf, parsePrefix } from '../lib/ip/mod.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { addressesOfResult, delegate } from './delegate.ts';
 import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
@@ -28,16 +28,6 @@ export async function assignAddresses(
     const output = await delegate('ADD', configuration, container, await podCidrs(options));
     return output.ok ? ok({ addresses: addressesOfResult(output.value), handleId }) : output;
   }
-  // What an earlier ADD of this container left, when the agent died before it answered, is given back first.
-  const released = await options.ipam.releaseByHandle(handleId);
-  if (!released.ok)
-    return err(
-      wrapFailure(
-        cniCodes.addressAssignment,
-        'Releasing the addresses of an interrupted ADD',
-        released.error,
-      ),
-    );
   return settings.requestedAddresses.length > 0
     ? assignRequested(options, container, settings.requestedAddresses, handleId)
     : autoAssign(options, container, configuration, settings, handleId);
@@ -56,6 +46,16 @@ async function assignRequested(
   requested: readonly Address[],
   handleId: string,
 ): Promise<Result<AssignedAddresses, CniError>> {
+  // What an earlier ADD of this container left, when the agent died before it answered, is given back first.
+  const released = await options.ipam.releaseByHandle(handleId);
+  if (!released.ok)
+    return err(
+      wrapFailure(
+        cniCodes.addressAssignment,
+        'Releasing the addresses of an interrupted ADD',
+        released.error,
+      ),
+    );
   for (const address of requested) {
     const assigned = await options.ipam.assignAddress({
       address,
@@ -90,6 +90,10 @@ async function autoAssign(
       ),
     );
   }
+  const pools4 = await poolCidrs(options, settings.ipv4Pools);
+  if (!pools4.ok) return pools4;
+  const pools6 = await poolCidrs(options, settings.ipv6Pools);
+  if (!pools6.ok) return pools6;
   const assigned = await options.ipam.autoAssign({
     nodeName: options.nodeName,
     num4,
@@ -97,8 +101,9 @@ async function autoAssign(
     handleId,
     attributes: attributesOf(options, container),
     intendedUse: 'Workload',
-    ...(settings.ipv4Pools === undefined ? {} : { pools4: settings.ipv4Pools }),
-    ...(settings.ipv6Pools === undefined ? {} : { pools6: settings.ipv6Pools }),
+    replaceHandle: true,
+    ...(pools4.value === undefined ? {} : { pools4: pools4.value }),
+    ...(pools6.value === undefined ? {} : { pools6: pools6.value }),
     ...(container.pod === undefined ? {} : { namespace: container.pod.namespace }),
   });
   if (!assigned.ok)
@@ -116,6 +121,28 @@ async function autoAssign(
     );
   }
   return ok({ addresses, handleId });
+}
+
+/** Pools may be named by CIDR or by name (SR-085). */
+async function poolCidrs(
+  options: CniServerOptions,
+  pools: readonly string[] | undefined,
+): Promise<Result<readonly string[] | undefined, CniError>> {
+  if (pools === undefined) return ok(undefined);
+  const cidrs: string[] = [];
+  for (const pool of pools) {
+    if (parsePrefix(pool).ok) {
+      cidrs.push(pool);
+      continue;
+    }
+    const found = await options.datastore.get('IPPool', { name: pool });
+    if (!found.ok)
+      return err(
+        wrapFailure(cniCodes.addressAssignment, `Reading the requested pool "${pool}"`, found.error),
+      );
+    cidrs.push(found.value.spec.cidr);
+  }
+  return ok(cidrs);
 }
 
 async function podCidrs(options: CniServerOptions): Promise<readonly string[]> {
