@@ -1,11 +1,12 @@
 // Public face of the kernel module. See docs/kernel.md.
 export type * from './types.ts';
 export { mainTable, routeProtocols } from './types.ts';
+export { FakeHost, type FakeFault } from './fake.ts';
+export { namedNamespacePath } from './named.ts';
 export { openKernel } from './open.ts';
 export {
   createNamedNamespace,
   deleteNamedNamespace,
-  namedNamespacePath,
   openNamespace,
   withNamespace,
   type Namespace,

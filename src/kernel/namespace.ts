@@ -17,6 +17,7 @@ import {
 import { err, ok, type Result } from '../lib/result.ts';
 import { errno, invalid, kernelError, systemError } from './errors.ts';
 import { ffi, loadFfi } from './ffi.ts';
+import { namedFolder, namedNamespacePath } from './named.ts';
 import type { KernelError, Outcome } from './types.ts';
 
 const CLONE_NEWNET = 0x40000000;
@@ -24,7 +25,6 @@ const MS_BIND = 4096;
 const MS_REC = 16384;
 const MS_SHARED = 1 << 20;
 const MNT_DETACH = 2;
-const namedFolder = '/run/netns';
 const ownNamespace = '/proc/thread-self/ns/net';
 
 /** An open namespace file: while it is open the namespace exists. */
@@ -141,7 +141,6 @@ function namespaceCookie(): bigint | undefined {
 
 // ── named namespaces, as `ip netns` keeps them ───────────────────────────────────────────────────────────────────────
 const nameProblem = (name: string): boolean => !/^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/.test(name);
-export const namedNamespacePath = (name: string): string => `${namedFolder}/${name}`;
 
 /** Makes `/run/netns/NAME`; gives its path. AlreadyExists when there is one. */
 export async function createNamedNamespace(name: string): Promise<Result<string, KernelError>> {

@@ -2,13 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { invalid, kernelError, rootNamespaceRefused, systemError, errno } from '../errors.ts';
+import { isNetworkSysctl } from '../sysctl-path.ts';
 import { withNamespace } from '../namespace.ts';
 import type { KernelError, Outcome, Sysctls } from '../types.ts';
 import { done, type KernelSession } from './session.ts';
-
-/** Only `net/…` belongs to a network namespace; writing anything else would change the whole machine. */
-export const isNetworkSysctl = (path: string): boolean =>
-  path.startsWith('net/') && path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 
 export function realSysctls(session: KernelSession): Sysctls {
   const inside = <T>(what: string, path: string, run: (file: string) => T): Result<T, KernelError> => {

@@ -1,0 +1,424 @@
+// The Kernel face over a fake namespace.
+import { familyOf, prefixFamily, type Address } from '../../lib/ip/mod.ts';
+import { err, ok, type Result } from '../../lib/result.ts';
+import { errno, invalid, kernelError, rootNamespaceRefused } from '../errors.ts';
+import { isLinkName } from '../netlink/links.ts';
+import { macToBytes } from '../netlink/message.ts';
+import { matchesFilter } from '../netlink/routes.ts';
+import { fullMarkMask } from '../netlink/rules.ts';
+import { isNetworkSysctl } from '../sysctl-path.ts';
+import type {
+  FdbEntry,
+  Kernel,
+  KernelError,
+  Link,
+  LinkChange,
+  LinkSpec,
+  Neighbour,
+  Outcome,
+  PolicyRule,
+} from '../types.ts';
+import { publicLink, type FakeLink, type FakeNamespace, type Fault } from './namespace.ts';
+import { changeRoute, lookupRoute } from './routing.ts';
+
+/** What a fake kernel asks of its host. */
+export type FakeWorld = {
+  namespaceAt(path: string): FakeNamespace | undefined;
+  /** The scripted failure of an operation on a subject, if there is one; it is used up by asking. */
+  scripted(operation: string, subject: string): Fault;
+  readonly unsupportedKinds: ReadonlySet<string>;
+};
+
+export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused: boolean): Kernel {
+  const subscriptions = new Set<{ close(): void }>();
+  const owner = {};
+  const outcome = (operation: string, subject: string, run: () => Fault): Outcome => {
+    if (writesRefused) return err(rootNamespaceRefused());
+    const fault = world.scripted(operation, subject) ?? run();
+    return fault === undefined
+      ? ok(undefined)
+      : err(kernelError(`${operation} ${subject}`, fault.errno, fault.text));
+  };
+  const read = <T>(operation: string, subject: string, run: () => T): Result<T, KernelError> => {
+    const fault = world.scripted(operation, subject);
+    return fault === undefined
+      ? ok(run())
+      : err(kernelError(`${operation} ${subject}`, fault.errno, fault.text));
+  };
+  const forgiving = (fault: Fault, ...numbers: number[]): Fault =>
+    fault !== undefined && numbers.includes(fault.errno) ? undefined : fault;
+
+  return {
+    links: {
+      list: async () => read('links.list', '', () => [...ns.links.values()].map(publicLink)),
+      get: async (name) =>
+        read('links.get', name, () => {
+          const link = ns.linkNamed(name);
+          return link && publicLink(link);
+        }),
+      create: async (spec) => {
+        const bad =
+          problemOf(spec.name, spec.mac) ??
+          (spec.kind === 'veth' ? problemOf(spec.peer.name, spec.peer.mac) : undefined);
+        if (bad !== undefined) return bad;
+        let created: FakeLink | undefined;
+        const made = outcome('links.create', spec.name, () => {
+          const result = createLink(world, ns, spec);
+          if ('errno' in result) return result;
+          created = result;
+          return undefined;
+        });
+        if (!made.ok) return made;
+        return created === undefined
+          ? err(kernelError(`create ${spec.name}`, errno.ENODEV))
+          : ok(publicLink(created));
+      },
+      change: async (index, change) => {
+        const bad = problemOf(change.name, change.mac);
+        if (bad !== undefined) return bad;
+        return outcome('links.change', ns.links.get(index)?.name ?? String(index), () =>
+          changeLink(world, ns, index, change),
+        );
+      },
+      delete: async (indexes) =>
+        indexes.map((index) =>
+          outcome('links.delete', ns.links.get(index)?.name ?? String(index), () => {
+            const link = ns.links.get(index);
+            if (link === undefined) return undefined;
+            if (link.kind === 'loopback' || link.kind === 'physical') return { errno: errno.EOPNOTSUPP };
+            ns.removeLink(link);
+            return undefined;
+          }),
+        ),
+    },
+    addresses: {
+      list: async () => read('addresses.list', '', () => byFamily(ns.addresses, (a) => familyOf(a.address))),
+      apply: async (changes) =>
+        changes.map(({ op, address }) =>
+          outcome('addresses.apply', `${address.address}/${address.length}`, () =>
+            op === 'add'
+              ? forgiving(ns.addAddress(address), errno.EEXIST)
+              : forgiving(ns.removeAddress(address), errno.EADDRNOTAVAIL),
+          ),
+        ),
+    },
+    routes: {
+      list: async (filter = {}) =>
+        read('routes.list', '', () =>
+          byFamily(
+            [...ns.routes.values()].filter(
+              (route) =>
+                matchesFilter(route, filter) &&
+                (filter.family === undefined || prefixFamily(route.dst) === filter.family),
+            ),
+            (route) => prefixFamily(route.dst),
+          ),
+        ),
+      apply: async (changes) =>
+        changes.map((change) =>
+          outcome('routes.apply', change.op === 'delete' ? change.key.dst : change.route.dst, () =>
+            change.op === 'delete'
+              ? forgiving(changeRoute(ns, change), errno.ESRCH, errno.ENODEV)
+              : changeRoute(ns, change),
+          ),
+        ),
+      lookup: async (dst, options = {}) => {
+        const route = lookupRoute(ns, dst, options);
+        return route === undefined ? err(kernelError(`route ${dst}`, errno.ENETUNREACH)) : ok(route);
+      },
+    },
+    neighbours: {
+      list: async (filter = {}) =>
+        read('neighbours.list', '', () =>
+          ns.neighbours.filter(
+            (n) =>
+              (filter.family === undefined || familyOf(n.address) === filter.family) &&
+              (filter.linkIndex === undefined || n.linkIndex === filter.linkIndex) &&
+              (filter.proxy === undefined || (n.proxy === true) === filter.proxy),
+          ),
+        ),
+      apply: async (changes) =>
+        changes.map(({ op, neighbour }) => {
+          const bad = problemOf(undefined, neighbour.mac);
+          return (
+            bad ??
+            outcome('neighbours.apply', neighbour.address, () =>
+              op === 'delete' ? removeNeighbour(ns, neighbour) : putNeighbour(ns, neighbour),
+            )
+          );
+        }),
+    },
+    fdb: {
+      list: async (linkIndex) =>
+        read('fdb.list', '', () =>
+          ns.fdb.filter((e) => linkIndex === undefined || e.linkIndex === linkIndex),
+        ),
+      apply: async (changes) =>
+        changes.map(({ op, entry }) => {
+          const bad = problemOf(undefined, entry.mac);
+          return bad ?? outcome('fdb.apply', entry.mac, () => changeFdb(ns, op, entry));
+        }),
+    },
+    rules: {
+      list: async (family) =>
+        read('rules.list', '', () =>
+          byFamily(
+            ns.rules
+              .filter((rule) => family === undefined || rule.family === family)
+              .sort((a, b) => a.priority - b.priority),
+            (rule) => rule.family,
+          ),
+        ),
+      apply: async (changes) =>
+        changes.map(({ op, rule }) =>
+          outcome('rules.apply', String(rule.priority), () => changeRule(ns, op, rule)),
+        ),
+    },
+    nftables: {
+      apply: async (commands) => {
+        if (writesRefused) return err(rootNamespaceRefused());
+        const fault = world.scripted('nftables.apply', commands[0]?.table.name ?? '');
+        if (fault !== undefined) return err(kernelError('nftables.apply', fault.errno, fault.text));
+        const applied = ns.nftables.apply(commands);
+        if (applied.ok && commands.length > 0) {
+          for (const subscriber of nftSubscribers.get(ns) ?? [])
+            subscriber.push({ type: 'nftables', pid: process.pid, own: subscriber.owner === owner });
+        }
+        return applied;
+      },
+      tables: async () => read('nftables.tables', '', () => ns.nftables.tables()),
+      read: async (table) => read('nftables.read', table.name, () => ns.nftables.read(table)),
+      elements: async (table, set) => ns.nftables.elements(table, set),
+    },
+    conntrack: {
+      deleteByAddress: async (address: Address) => {
+        if (writesRefused) return err(rootNamespaceRefused());
+        return read('conntrack.deleteByAddress', address, () => {
+          const before = ns.connections.length;
+          ns.connections = ns.connections.filter((c) => !c.addresses.includes(address));
+          return before - ns.connections.length;
+        });
+      },
+    },
+    sysctls: {
+      read: async (path) => {
+        if (!isNetworkSysctl(path)) return notNetwork(path);
+        const fault = world.scripted('sysctls.read', path) ?? sysctlFault(ns, path);
+        return fault === undefined
+          ? ok(ns.sysctls.get(path) ?? '0')
+          : err(kernelError(`read ${path}`, fault.errno, fault.text));
+      },
+      write: async (path, value) => {
+        if (!isNetworkSysctl(path)) return notNetwork(path);
+        return outcome('sysctls.write', path, () => {
+          const fault = sysctlFault(ns, path);
+          if (fault === undefined) ns.sysctls.set(path, value.trimEnd());
+          return fault;
+        });
+      },
+    },
+    subscribe: (groups, onEvent) => {
+      const subscriber = ns.subscribe(
+        groups.filter((group) => group !== 'nftables'),
+        onEvent,
+      );
+      const nft = groups.includes('nftables')
+        ? watchNftables(ns, owner, (event) => subscriber.push(event))
+        : undefined;
+      const subscription = {
+        close: () => {
+          ns.unsubscribe(subscriber);
+          nft?.close();
+        },
+      };
+      subscriptions.add(subscription);
+      return subscription;
+    },
+    close: async () => {
+      for (const subscription of subscriptions) subscription.close();
+    },
+  };
+}
+
+// Whether a transaction was the subscriber's own depends on who listens.
+type NftSubscriber = {
+  readonly owner: object;
+  push(event: { type: 'nftables'; pid: number; own: boolean }): void;
+};
+const nftSubscribers = new WeakMap<FakeNamespace, Set<NftSubscriber>>();
+
+function watchNftables(ns: FakeNamespace, owner: object, push: NftSubscriber['push']): { close(): void } {
+  const all = nftSubscribers.get(ns) ?? new Set();
+  nftSubscribers.set(ns, all);
+  const subscriber = { owner, push };
+  all.add(subscriber);
+  return { close: () => void all.delete(subscriber) };
+}
+
+const notNetwork = (path: string) =>
+  invalid(`"${path}" is not a parameter of a network namespace: it must start with net/.`);
+
+function problemOf(name: string | undefined, mac: string | undefined) {
+  if (name !== undefined && !isLinkName(name))
+    return invalid(`"${name}" cannot be the name of a link: 1 to 15 bytes, no slash, colon or space.`);
+  if (mac !== undefined && macToBytes(mac) === undefined) return invalid(`"${mac}" is not a MAC address.`);
+  return undefined;
+}
+
+function byFamily<T>(items: readonly T[], family: (item: T) => number): T[] {
+  return [...items.filter((item) => family(item) === 4), ...items.filter((item) => family(item) === 6)];
+}
+
+let macCounter = 0;
+const nextMac = (): string => {
+  const n = ++macCounter;
+  return `02:fa:4e:${[n >> 16, n >> 8, n].map((part) => (part & 255).toString(16).padStart(2, '0')).join(':')}`;
+};
+
+function createLink(world: FakeWorld, ns: FakeNamespace, spec: LinkSpec): FakeLink | NonNullable<Fault> {
+  if (ns.linkNamed(spec.name) !== undefined) return { errno: errno.EEXIST };
+  if (world.unsupportedKinds.has(spec.kind)) return { errno: errno.EOPNOTSUPP, text: 'Unknown device type' };
+  const common = { mtu: spec.mtu ?? 1500, group: spec.group ?? 0 };
+  const withMac =
+    spec.kind === 'tun' || spec.kind === 'ipip' ? {} : { mac: spec.mac?.toLowerCase() ?? nextMac() };
+  let link: FakeLink;
+  if (spec.kind === 'veth') {
+    const peerNamespace = spec.peer.netns === undefined ? ns : world.namespaceAt(spec.peer.netns);
+    if (peerNamespace === undefined) return { errno: errno.ENOENT };
+    if (
+      peerNamespace.linkNamed(spec.peer.name) !== undefined ||
+      (peerNamespace === ns && spec.peer.name === spec.name)
+    )
+      return { errno: errno.EEXIST };
+    const peer = peerNamespace.addLink({
+      name: spec.peer.name,
+      kind: 'veth',
+      mac: spec.peer.mac?.toLowerCase() ?? nextMac(),
+      up: false,
+      ...common,
+      group: 0,
+    });
+    link = ns.addLink({
+      name: spec.name,
+      kind: 'veth',
+      up: false,
+      ...common,
+      ...withMac,
+      peerIndex: peer.index,
+    });
+    link.peer = { namespace: peerNamespace, index: peer.index };
+    peer.peerIndex = link.index;
+    peer.peer = { namespace: ns, index: link.index };
+    peerNamespace.refresh(peer);
+  } else {
+    const vxlan = spec.kind === 'vxlan' ? { vxlan: spec.vxlan } : {};
+    link = ns.addLink({ name: spec.name, kind: spec.kind, up: false, ...common, ...withMac, ...vxlan });
+  }
+  if (spec.up === true) ns.setUp(link, true);
+  else ns.refresh(link);
+  return link;
+}
+
+function changeLink(world: FakeWorld, ns: FakeNamespace, index: number, change: LinkChange): Fault {
+  const link = ns.links.get(index);
+  if (link === undefined) return { errno: errno.ENODEV };
+  if (change.masterIndex !== undefined && change.masterIndex !== null) {
+    const master = ns.links.get(change.masterIndex);
+    if (master === undefined) return { errno: errno.EINVAL, text: 'Invalid master ifindex' };
+    if (master.kind !== 'bridge') return { errno: errno.EOPNOTSUPP };
+  }
+  let home = ns;
+  if (change.netns !== undefined) {
+    const target = world.namespaceAt(change.netns);
+    if (target === undefined) return { errno: errno.ENOENT };
+    if (target !== ns) {
+      if (target.linkNamed(change.name ?? link.name) !== undefined) return { errno: errno.EEXIST };
+      ns.moveLink(link, target);
+      home = target;
+    }
+  }
+  if (change.name !== undefined && change.name !== link.name) {
+    if (home.linkNamed(change.name) !== undefined) return { errno: errno.EEXIST };
+    link.name = change.name;
+  }
+  if (change.mac !== undefined) link.mac = change.mac.toLowerCase();
+  if (change.mtu !== undefined) link.mtu = change.mtu;
+  if (change.group !== undefined) link.group = change.group;
+  if (change.alias === '') delete link.alias;
+  else if (change.alias !== undefined) link.alias = change.alias;
+  if (change.masterIndex === null) delete link.masterIndex;
+  else if (change.masterIndex !== undefined) link.masterIndex = change.masterIndex;
+  if (change.up !== undefined && change.up !== link.up) home.setUp(link, change.up);
+  else home.refresh(link);
+  return undefined;
+}
+
+const sameNeighbour = (a: Neighbour, b: Neighbour): boolean =>
+  a.address === b.address && a.linkIndex === b.linkIndex && (a.proxy === true) === (b.proxy === true);
+
+function putNeighbour(ns: FakeNamespace, wanted: Neighbour): Fault {
+  const link: Link | undefined = ns.links.get(wanted.linkIndex);
+  if (link === undefined) return { errno: errno.ENODEV };
+  if (!link.up && wanted.proxy !== true && wanted.state !== 'permanent' && wanted.state !== 'noarp')
+    return { errno: errno.ENETDOWN };
+  const { address, linkIndex } = wanted;
+  const kept: Neighbour =
+    wanted.proxy === true
+      ? { address, linkIndex, state: 'permanent', proxy: true }
+      : {
+          address,
+          linkIndex,
+          ...(wanted.mac === undefined ? {} : { mac: wanted.mac.toLowerCase() }),
+          state: wanted.state,
+        };
+  ns.neighbours = [...ns.neighbours.filter((n) => !sameNeighbour(n, kept)), kept];
+  if (kept.proxy !== true) ns.emit({ type: 'neighbour', neighbour: kept });
+  return undefined;
+}
+
+function removeNeighbour(ns: FakeNamespace, unwanted: Neighbour): Fault {
+  const present = ns.neighbours.find((n) => sameNeighbour(n, unwanted));
+  if (present === undefined) return undefined;
+  ns.neighbours = ns.neighbours.filter((n) => n !== present);
+  if (present.proxy !== true) ns.emit({ type: 'neighbour-deleted', neighbour: present });
+  return undefined;
+}
+
+function changeFdb(ns: FakeNamespace, op: 'replace' | 'delete', entry: FdbEntry): Fault {
+  const rest = ns.fdb.filter((e) => e.mac !== entry.mac.toLowerCase() || e.linkIndex !== entry.linkIndex);
+  if (op === 'replace') {
+    if (!ns.links.has(entry.linkIndex)) return { errno: errno.ENODEV };
+    ns.fdb = [...rest, { ...entry, mac: entry.mac.toLowerCase() }];
+  } else ns.fdb = rest;
+  return undefined;
+}
+
+function changeRule(ns: FakeNamespace, op: 'add' | 'delete', wanted: PolicyRule): Fault {
+  const { markMask, invert, ...rest } = wanted;
+  const rule: PolicyRule = {
+    ...rest,
+    ...(wanted.mark === undefined || markMask === undefined || markMask === fullMarkMask ? {} : { markMask }),
+    ...(invert === true ? { invert } : {}),
+  };
+  const same = ns.rules.find((other) => ruleKey(other) === ruleKey(rule));
+  if (op === 'add' && same === undefined) {
+    ns.rules.push(rule);
+    ns.emit({ type: 'rule', rule });
+  } else if (op === 'delete' && same !== undefined) {
+    ns.rules = ns.rules.filter((other) => other !== same);
+    ns.emit({ type: 'rule-deleted', rule: same });
+  }
+  return undefined;
+}
+
+const ruleKey = (r: PolicyRule): string =>
+  [r.family, r.priority, r.table, r.source, r.destination, r.mark, r.markMask, r.invert, r.inLink].join(' ');
+
+/** Parameters of an interface exist as long as the interface. */
+function sysctlFault(ns: FakeNamespace, path: string): Fault {
+  const match = /^net\/ipv[46]\/(?:conf|neigh)\/(.+)\/[^/]+$/.exec(path);
+  const name = match?.[1];
+  if (name === undefined || name === 'all' || name === 'default' || ns.linkNamed(name) !== undefined)
+    return undefined;
+  return { errno: errno.ENOENT };
+}
