@@ -212,7 +212,7 @@ function buildEndpoint(
   if (subject.pod !== undefined) {
     const annotations = {
       ...annotationsOf(subject.pod),
-      ...podAnnotations(container.containerId, addresses),
+      ...endpointAnnotations(container.containerId, addresses),
     };
     const pod: Pod = { ...subject.pod, metadata: { ...subject.pod.metadata, annotations } };
     const view = podToWorkloadEndpoint(pod);
@@ -244,7 +244,7 @@ function buildEndpoint(
   });
 }
 
-export const podAnnotations = (
+export const endpointAnnotations = (
   containerId: string,
   addresses: readonly Address[],
 ): Record<string, string> => ({
@@ -266,7 +266,7 @@ async function announce(
   const patched = await context.datastore.patch('Pod', container.pod, {
     type: 'merge',
     status: true,
-    body: { metadata: { annotations: podAnnotations(container.containerId, addresses) } },
+    body: { metadata: { annotations: endpointAnnotations(container.containerId, addresses) } },
   });
   return patched.ok
     ? ok(undefined)

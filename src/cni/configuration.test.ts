@@ -115,7 +115,7 @@ describe('results', () => {
     addresses: [address('10.0.0.1'), address('fd00::1')],
   };
   const bodyOf = (version: string) =>
-    JSON.parse(renderResult(version, attachment).output) as Record<string, never>;
+    JSON.parse(renderResult(version, attachment).output) as Record<string, unknown>;
 
   it('CN-003: have the shape of the requested version', () => {
     assert.deepEqual(bodyOf('0.2.0'), {

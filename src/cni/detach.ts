@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { err, ok, type Result } from '../lib/result.ts';
 import { releaseAddresses } from './assignment.ts';
-import { podAnnotations } from './attach.ts';
+import { endpointAnnotations } from './attach.ts';
 import { type CniError, cniCodes, wrapFailure } from './errors.ts';
 import { disconnectPod } from './pod-network.ts';
 import type { EndpointRecords } from './records.ts';
@@ -66,7 +66,7 @@ async function withdraw(context: Context, container: ContainerIdentity): Promise
     body: {
       metadata: {
         ...(pod.value.metadata.uid === undefined ? {} : { uid: pod.value.metadata.uid }),
-        annotations: podAnnotations(container.containerId, []),
+        annotations: endpointAnnotations(container.containerId, []),
       },
     },
   });

@@ -1,8 +1,9 @@
 // What a pod asks for through annotations (RS-191, CN-012): fixed addresses, pools, families, MAC. The pod's annotation
 // beats the namespace's, which beats the network configuration. A bad value fails the ADD and names the annotation, because
 // a pod that asked for one address must not silently get another.
-import { type Address, familyOf, parseAddress, parseNetwork, type Prefix } from '../lib/ip/mod.ts';
+import { type Address, familyOf, parseAddress } from '../lib/ip/mod.ts';
 import { err, ok, type Result } from '../lib/result.ts';
+import { allowedSourcePrefixes } from '../model/mod.ts';
 import { type CniError, cniCodes, cniError } from './errors.ts';
 import type { NetworkConfiguration, PodSettings } from './types.ts';
 
@@ -38,8 +39,9 @@ export function podSettings(
   if (!pools6.ok) return pools6;
   const families = familyList(pod);
   if (!families.ok) return families;
-  const sources = sourcePrefixes(pod);
-  if (!sources.ok) return sources;
+  const sources = allowedSourcePrefixes(pod);
+  if (typeof sources === 'string')
+    return err(cniError(cniCodes.addressAssignment, 'BadAnnotation', `Pod ${sources}`));
   const mac = pod[key('hwAddr')];
   if (mac !== undefined && !/^([0-9a-f][02468ace])(:[0-9a-f]{2}){5}$/i.test(mac)) {
     return err(bad('hwAddr', `"${mac}" is not a unicast MAC address`));
@@ -51,7 +53,7 @@ export function podSettings(
     ...(pools6.value === undefined ? {} : { ipv6Pools: pools6.value }),
     ...(families.value === undefined ? {} : { families: families.value }),
     ...(mac === undefined ? {} : { mac: mac.toLowerCase() }),
-    allowedSourcePrefixes: sources.value,
+    allowedSourcePrefixes: sources,
   });
 }
 
@@ -110,16 +112,4 @@ function familyList(pod: Annotations): Result<readonly (4 | 6)[] | undefined, Cn
     if (!families.includes(family)) families.push(family);
   }
   return families.length > 0 ? ok(families) : err(bad('ipFamilies', 'is an empty list'));
-}
-
-function sourcePrefixes(pod: Annotations): Result<readonly Prefix[], CniError> {
-  const list = stringList(pod, 'allowedSourcePrefixes');
-  if (!list.ok) return list;
-  const prefixes: Prefix[] = [];
-  for (const text of list.value ?? []) {
-    const parsed = parseNetwork(text);
-    if (!parsed.ok) return err(bad('allowedSourcePrefixes', `holds "${text}", which is not a CIDR`));
-    prefixes.push(parsed.value);
-  }
-  return ok(prefixes);
 }
