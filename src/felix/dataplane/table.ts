@@ -127,8 +127,9 @@ export class Table<Row> {
   markDone(key: string): void {
     if (this.#rows.has(key)) this.#status.set(key, done);
     else this.#status.delete(key);
-    for (const waiter of [...(this.#waiters.get(key) ?? [])]) {
-      this.#unregister(key, waiter);
+    const waiters = this.#waiters.get(key);
+    this.#waiters.delete(key);
+    for (const waiter of waiters ?? []) {
       waiter.missing.delete(key);
       if (waiter.missing.size === 0) waiter.finish();
     }

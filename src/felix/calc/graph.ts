@@ -1,0 +1,274 @@
+// The calculation of a node's desired state, incremental: an update costs what it touches, a flush hands out differences.
+// The output is a function of the current objects, never of the order they came in (graph.test.ts compares it with a slow
+// model over random histories).
+//
+//   IPPool ───────► pool sets, nat, encapsulation ─► MTU        FelixConfiguration, Node labels ─► config ─► all of it
+//   BlockAffinity ► blackholes ┐                                Node ─► host set
+//   WorkloadEndpoint ──────────┴► routes, interfaces            host interfaces ─► MTU
+//
+// Changes of configuration are rare: they recompute every row.
+import type { BlockAffinity, FelixConfiguration, IPPool, Node, WorkloadEndpoint } from '../../model/mod.ts';
+import { type FelixConfig, resolveConfig } from './configuration.ts';
+import { Contributions } from './contributions.ts';
+import { encapsulationOf, resolveMtus } from './encapsulation.ts';
+import { endpointKey, LocalEndpoints, type EndpointKey } from './endpoints.ts';
+import {
+  blockRoutes,
+  configInputs,
+  endpointInterface,
+  endpointRoutes,
+  hostMembers,
+  natRows,
+  nodeRow,
+  poolMembers,
+} from './rows.ts';
+import {
+  type CalcDelta,
+  type CalcOptions,
+  type CalcStats,
+  type CalcUpdate,
+  type DesiredState,
+  type HostInterface,
+  type InterfaceRow,
+  type Mtus,
+  type NatRow,
+  type NodeRow,
+  type RouteRow,
+  rowKeys,
+  type SetMemberRow,
+} from './types.ts';
+
+export class CalculationGraph {
+  readonly #options: CalcOptions;
+  readonly #endpoints = new LocalEndpoints();
+  readonly #pools = new Map<string, IPPool>();
+  readonly #affinities = new Map<string, BlockAffinity>();
+  readonly #nodes = new Map<string, Node>();
+  readonly #configurations = new Map<string, FelixConfiguration>();
+  #hostInterfaces: readonly HostInterface[] = [];
+  #datastoreReady = true;
+
+  readonly #routes = new Contributions<RouteRow>(rowKeys.routes);
+  readonly #interfaces = new Contributions<InterfaceRow>(rowKeys.interfaces);
+  readonly #members = new Contributions<SetMemberRow>(rowKeys.members);
+  readonly #nat = new Contributions<NatRow>(rowKeys.nat);
+  #config: FelixConfig;
+  #node: NodeRow;
+  #mtus: Mtus;
+  /** What the last flush handed out. */
+  #told: { config?: FelixConfig; node?: NodeRow; mtus?: Mtus } = {};
+  #poolsChanged = true;
+  #mtusChanged = true;
+  #configChanged = true;
+  #updates = 0;
+
+  constructor(options: CalcOptions) {
+    this.#options = options;
+    this.#config = resolveConfig(configInputs([], undefined, options));
+    this.#node = nodeRow(this.#config, options);
+    this.#mtus = resolveMtus(this.#config, encapsulationOf(this.#config, []), []);
+  }
+
+  /** Takes one change. Objects of other nodes are taken too and cost little. */
+  update(update: CalcUpdate): void {
+    this.#updates++;
+    if (update.type === 'status') return;
+    if (update.type === 'delete') return this.#delete(update.kind, update.name);
+    switch (update.kind) {
+      case 'WorkloadEndpoint':
+        return this.#setEndpoint(update.object);
+      case 'IPPool':
+        this.#pools.set(update.object.metadata.name, update.object);
+        this.#poolsChanged = true;
+        return;
+      case 'BlockAffinity':
+        this.#affinities.set(update.object.metadata.name, update.object);
+        return this.#refreshAffinity(update.object.metadata.name);
+      case 'Node':
+        this.#nodes.set(update.object.metadata.name, update.object);
+        return this.#refreshNode(update.object.metadata.name);
+      case 'FelixConfiguration':
+        this.#configurations.set(update.object.metadata.name, update.object);
+        this.#configChanged = true;
+        return;
+      case 'ClusterInformation':
+        if (update.object.metadata.name === 'default') {
+          this.#datastoreReady = update.object.spec.datastoreReady !== false;
+        }
+    }
+  }
+
+  /** An endpoint that CNI has just made: counts until the watch tells of it. */
+  announce(endpoint: WorkloadEndpoint): void {
+    const key = endpointKey(endpoint.metadata);
+    this.#endpoints.announce(key, endpoint);
+    this.#refreshEndpoint(key);
+  }
+
+  /** An endpoint that CNI is about to take away: gone until the watch tells of another one. */
+  withdraw(endpoint: WorkloadEndpoint): void {
+    const key = endpointKey(endpoint.metadata);
+    this.#endpoints.withdraw(key, endpoint);
+    this.#refreshEndpoint(key);
+  }
+
+  setHostInterfaces(interfaces: readonly HostInterface[]): void {
+    this.#hostInterfaces = interfaces;
+    this.#mtusChanged = true;
+  }
+
+  /** What changed since the last flush; everything on the first. */
+  flush(): CalcDelta {
+    if (this.#configChanged) this.#resolveConfig();
+    if (this.#poolsChanged) this.#refreshPools();
+    if (this.#mtusChanged) {
+      this.#mtus = resolveMtus(
+        this.#config,
+        encapsulationOf(this.#config, this.#poolModes()),
+        this.#hostInterfaces,
+      );
+    }
+    this.#poolsChanged = false;
+    this.#mtusChanged = false;
+    this.#configChanged = false;
+    const { config, node, mtus } = this.#told;
+    this.#told = { config: this.#config, node: this.#node, mtus: this.#mtus };
+    return {
+      tables: {
+        routes: this.#routes.flush(),
+        interfaces: this.#interfaces.flush(),
+        members: this.#members.flush(),
+        nat: this.#nat.flush(),
+      },
+      ...(config === this.#config ? {} : { config: this.#config }),
+      ...(same(node, this.#node) ? {} : { node: this.#node }),
+      ...(same(mtus, this.#mtus) ? {} : { mtus: this.#mtus }),
+    };
+  }
+
+  /** The state after the last flush. */
+  state(): DesiredState {
+    return {
+      tables: {
+        routes: this.#routes.rows,
+        interfaces: this.#interfaces.rows,
+        members: this.#members.rows,
+        nat: this.#nat.rows,
+      },
+      node: this.#node,
+      mtus: this.#mtus,
+    };
+  }
+
+  get config(): FelixConfig {
+    return this.#config;
+  }
+
+  get stats(): CalcStats {
+    let localEndpoints = 0;
+    for (const key of this.#endpoints.keys()) if (this.#endpoints.get(key) !== undefined) localEndpoints++;
+    return {
+      localEndpoints,
+      pools: this.#pools.size,
+      nodes: this.#nodes.size,
+      updates: this.#updates,
+      datastoreReady: this.#datastoreReady,
+    };
+  }
+
+  #delete(kind: string, name: { readonly name: string; readonly namespace?: string }): void {
+    switch (kind) {
+      case 'WorkloadEndpoint': {
+        const key = endpointKey(name);
+        this.#endpoints.watched(key, undefined);
+        return this.#refreshEndpoint(key);
+      }
+      case 'IPPool':
+        this.#poolsChanged = this.#pools.delete(name.name) || this.#poolsChanged;
+        return;
+      case 'BlockAffinity':
+        this.#affinities.delete(name.name);
+        return this.#refreshAffinity(name.name);
+      case 'Node':
+        this.#nodes.delete(name.name);
+        return this.#refreshNode(name.name);
+      case 'FelixConfiguration':
+        this.#configChanged = this.#configurations.delete(name.name) || this.#configChanged;
+        return;
+      case 'ClusterInformation':
+        if (name.name === 'default') this.#datastoreReady = true;
+    }
+  }
+
+  #setEndpoint(endpoint: WorkloadEndpoint): void {
+    const key = endpointKey(endpoint.metadata);
+    this.#endpoints.watched(key, endpoint.spec.node === this.#options.nodeName ? endpoint : undefined);
+    this.#refreshEndpoint(key);
+  }
+
+  #refreshEndpoint(key: EndpointKey): void {
+    const endpoint = this.#endpoints.get(key);
+    const overlaid = this.#endpoints.isOverlaid(key);
+    const none = endpoint === undefined;
+    this.#routes.replace(
+      `endpoint ${key}`,
+      none ? [] : endpointRoutes(this.#config, key, endpoint, overlaid),
+    );
+    this.#interfaces.replace(
+      `endpoint ${key}`,
+      none ? [] : endpointInterface(this.#config, key, endpoint, overlaid),
+    );
+  }
+
+  #refreshAffinity(name: string): void {
+    const affinity = this.#affinities.get(name);
+    const routes = affinity === undefined ? [] : blockRoutes(this.#config, this.#options, name, affinity);
+    this.#routes.replace(`affinity ${name}`, routes);
+  }
+
+  #refreshNode(name: string): void {
+    // Labels of this node select configurations.
+    if (name === this.#options.nodeName) this.#configChanged = true;
+    const node = this.#nodes.get(name);
+    const members = node === undefined ? [] : hostMembers(this.#config, node);
+    this.#members.replace(
+      `node ${name}`,
+      members.map((row) => ({ row, rank: name })),
+    );
+  }
+
+  #refreshPools(): void {
+    const members = poolMembers(this.#config, this.#pools.values());
+    this.#members.replace(
+      'pools',
+      members.map((row) => ({ row, rank: 'pools' })),
+    );
+    this.#nat.replace(
+      'pools',
+      natRows(this.#config, members).map((row) => ({ row, rank: 'pools' })),
+    );
+    this.#mtusChanged = true;
+  }
+
+  *#poolModes() {
+    for (const pool of this.#pools.values()) yield pool.spec;
+  }
+
+  #resolveConfig(): void {
+    const labels = this.#nodes.get(this.#options.nodeName)?.metadata.labels;
+    const hasNode = this.#nodes.has(this.#options.nodeName);
+    const config = resolveConfig(
+      configInputs(this.#configurations.values(), hasNode ? (labels ?? {}) : undefined, this.#options),
+    );
+    if (config.equals(this.#config) && this.#told.config !== undefined) return;
+    this.#config = config;
+    this.#node = nodeRow(config, this.#options);
+    for (const key of this.#endpoints.keys()) this.#refreshEndpoint(key);
+    for (const name of this.#affinities.keys()) this.#refreshAffinity(name);
+    for (const name of this.#nodes.keys()) this.#refreshNode(name);
+    this.#poolsChanged = true;
+    this.#mtusChanged = true;
+  }
+}
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -1,0 +1,43 @@
+// Public face of Felix's calculation: from resources to the desired state of a node. See docs/felix.md.
+export {
+  configFromEnvironment,
+  configFromFile,
+  configFromResource,
+  type ConfigProblem,
+  type ConfigSource,
+  FelixConfig,
+  kubernetesProvider,
+  openstackActive,
+  parseFelixParameter,
+  programmedRoutes,
+  resolveConfig,
+  validateSettings,
+} from './configuration.ts';
+export { findParameter, type Parameter, parameters } from './parameters.ts';
+export { formatGoDuration, parseGoDuration } from './parameter-types.ts';
+export { resolveEncapsulation, resolveMtus } from './encapsulation.ts';
+export { endpointKey, type EndpointKey } from './endpoints.ts';
+export { CalculationGraph } from './graph.ts';
+export { nodeAddresses } from './rows.ts';
+export {
+  type CalcDelta,
+  type CalcKind,
+  calcKinds,
+  type CalcOptions,
+  type CalcStats,
+  type CalcUpdate,
+  type DesiredState,
+  type Encapsulation,
+  type HostInterface,
+  type InterfaceRow,
+  memberSets,
+  type Mtus,
+  type NatRow,
+  type NodeRow,
+  type RouteRow,
+  type RowDelta,
+  rowKeys,
+  type RowTables,
+  type SetMemberRow,
+  type TableName,
+} from './types.ts';
