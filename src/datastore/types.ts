@@ -49,7 +49,12 @@ export type WatchEvent<T> =
   | { readonly type: 'error'; readonly error: StoreError };
 
 export type WriteOptions = { readonly signal?: AbortSignal; readonly dryRun?: boolean };
-export type DeleteOptions = WriteOptions & { readonly resourceVersion?: Revision; readonly uid?: string };
+export type DeleteOptions = WriteOptions & {
+  readonly resourceVersion?: Revision;
+  readonly uid?: string;
+  /** Pods: how long the node may take to end it; 0 removes the object at once. Other kinds ignore it. */
+  readonly gracePeriodSeconds?: number;
+};
 export type PatchType = 'json' | 'merge' | 'strategic';
 
 export interface Datastore {

@@ -1,0 +1,82 @@
+// The pod worker's edges played in memory: namespaces and attachments as sets, containers that end when a test says so.
+import { err, failure, ok } from '../../lib/result.ts';
+import type {
+  Checkpoints,
+  ContainerRecord,
+  Containers,
+  ContainerState,
+  Namespaces,
+  NetworkPlugins,
+  SandboxRecord,
+} from './types.ts';
+
+export class FakeMachine {
+  readonly namespaceFiles = new Set<string>();
+  /** Container ids that are attached. */
+  readonly attached = new Map<string, string>();
+  readonly records = new Map<string, SandboxRecord>();
+  /** By pid. */
+  readonly processes = new Map<number, ContainerState>();
+  readonly calls: string[] = [];
+  /** Attaches that fail from now on. */
+  failAttach = 0;
+  #nextPid = 100;
+  #nextAddress = 1;
+
+  readonly network: NetworkPlugins = {
+    attach: async (container) => {
+      this.calls.push(`ADD ${container.podName}`);
+      if (this.failAttach > 0) {
+        this.failAttach--;
+        return err(failure('NetworkPluginFailed', 'no address left'));
+      }
+      const address = `10.9.0.${this.#nextAddress++}`;
+      this.attached.set(container.containerId, address);
+      return ok({ addresses: [address], raw: { ips: [{ address: `${address}/32` }] } });
+    },
+    detach: async (container) => {
+      this.calls.push(`DEL ${container.podName}`);
+      this.attached.delete(container.containerId);
+      return ok(undefined);
+    },
+  };
+  readonly namespaces: Namespaces = {
+    create: async (name) => {
+      this.namespaceFiles.add(`/run/netns/${name}`);
+      return ok(`/run/netns/${name}`);
+    },
+    remove: async (path) => {
+      this.namespaceFiles.delete(path);
+      return ok(undefined);
+    },
+  };
+  readonly containers: Containers = {
+    start: async (spec) => {
+      const pid = this.#nextPid++;
+      this.calls.push(`start ${spec.pod.metadata.name}/${spec.container.name} ${spec.attempt}`);
+      this.processes.set(pid, { type: 'running', ready: true });
+      return ok({ pid, startTicks: '1' });
+    },
+    inspect: (_, __, record: ContainerRecord) =>
+      this.processes.get(record.process.pid) ?? {
+        type: 'ended',
+        exitCode: 137,
+        finishedAt: record.startedAt,
+      },
+    signal: (record, signal) => {
+      this.calls.push(`${signal} ${record.process.pid}`);
+      this.processes.delete(record.process.pid);
+    },
+    forget: () => undefined,
+  };
+  readonly checkpoints: Checkpoints = {
+    all: () => [...this.records.values()],
+    save: (record) => void this.records.set(record.uid, record),
+    remove: (uid) => void this.records.delete(uid),
+  };
+
+  /** The process ends by itself. */
+  end(pid: number, exitCode: number, finishedAt: string): void {
+    this.processes.set(pid, { type: 'ended', exitCode, finishedAt });
+  }
+}

@@ -1,0 +1,405 @@
+// One pod on this node, from its binding to its end. A worker holds the pod's object and its sandbox record, and at each
+// step does the next thing that brings the two together:
+//
+//   object there:  namespace → ADD → containers (init ones first, one by one) → status, restarts with back-off
+//   object going:  SIGTERM, grace, SIGKILL → DEL → namespace away → record away → object away
+//   object gone:   the same, at once and without the last step
+//
+// The record is written before the namespace is made and after each step, so that a runner killed anywhere knows what
+// may exist. An ADD whose outcome is unknown is taken back with DEL and done again under a new container id.
+import { randomBytes, randomUUID } from 'node:crypto';
+import type { Datastore } from '../../datastore/mod.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Pod } from '../../model/mod.ts';
+import { canonicalJson } from '../control/pods.ts';
+import { type ContainerView, podStatus, restarts } from './pod-status.ts';
+import type {
+  Checkpoints,
+  ContainerRecord,
+  Containers,
+  Namespaces,
+  NetworkContainer,
+  NetworkPlugins,
+  PortMapping,
+  SandboxRecord,
+} from './types.ts';
+
+export type WorkerEdges = {
+  readonly datastore: Datastore;
+  readonly network: NetworkPlugins;
+  readonly namespaces: Namespaces;
+  readonly containers: Containers;
+  readonly checkpoints: Checkpoints;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly hostAddresses: readonly string[];
+};
+
+type Container = Pod['spec']['containers'][number];
+type Waiting = { readonly reason: string; readonly message?: string };
+
+const firstRetryMs = 500;
+const longestRetryMs = 30_000;
+/** Containers that end at once are started again later and later, as kubelet does. */
+const firstRestartMs = 1000;
+const longestRestartMs = 60_000;
+const watchMs = 1000;
+
+export class PodWorker {
+  readonly uid: string;
+  readonly #edges: WorkerEdges;
+  #pod: Pod | undefined;
+  #record: SandboxRecord | undefined;
+  #attempts = 0;
+  #networkProblem: string | undefined;
+  #networkRetryAt = 0;
+  readonly #problems = new Map<string, Waiting>();
+  readonly #restartAt = new Map<string, number>();
+  #terminatingSince: number | undefined;
+  #writtenStatus: string | undefined;
+  #wake: (() => void) | undefined;
+  #woken = false;
+  #timer: Timer | undefined;
+  #stopped = false;
+  readonly done: Promise<void>;
+
+  constructor(edges: WorkerEdges, uid: string, pod: Pod | undefined, record: SandboxRecord | undefined) {
+    this.#edges = edges;
+    this.uid = uid;
+    this.#pod = pod;
+    this.#record = record;
+    this.done = this.#run();
+  }
+
+  /** The newest object; undefined when it is gone from the datastore. */
+  update(pod: Pod | undefined): void {
+    this.#pod = pod;
+    this.notify();
+  }
+
+  /** Something about the pod's processes may have changed. */
+  notify(): void {
+    this.#woken = true;
+    this.#timer?.cancel();
+    this.#wake?.();
+  }
+
+  /** Stops looking after the pod and leaves everything as it is: the next runner goes on. */
+  stop(): void {
+    this.#stopped = true;
+    this.notify();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      this.#woken = false;
+      let nextMs: number | 'done';
+      try {
+        nextMs = await this.#step();
+      } catch (error) {
+        this.#edges.logger.error('a step of a pod failed', { uid: this.uid, error: (error as Error).stack });
+        nextMs = longestRetryMs;
+      }
+      if (nextMs === 'done') return;
+      await this.#sleep(nextMs);
+    }
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    if (this.#woken || this.#stopped) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.#timer = this.#edges.clock.after(ms, resolve);
+    });
+    this.#wake = undefined;
+    this.#timer?.cancel();
+  }
+
+  /** Milliseconds until something is to be done without being woken. */
+  async #step(): Promise<number | 'done'> {
+    const pod = this.#pod;
+    if (pod === undefined || pod.metadata.deletionTimestamp !== undefined) return this.#terminate(pod);
+    if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') {
+      const left = await this.#release();
+      return left ?? watchMs * 60;
+    }
+    const attached = await this.#attach(pod);
+    if (attached !== undefined) {
+      await this.#writeStatus(pod);
+      return attached;
+    }
+    const nextMs = await this.#runContainers(pod);
+    await this.#writeStatus(pod);
+    return nextMs;
+  }
+
+  // ── network ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** undefined when the pod is attached, else when to try again. */
+  async #attach(pod: Pod): Promise<number | undefined> {
+    if (this.#record?.state === 'attached') return undefined;
+    // Our own status report wakes us too: that is no reason to try earlier.
+    const waitMs = this.#networkRetryAt - this.#edges.clock.now();
+    if (waitMs > 0) return waitMs;
+    if (this.#record !== undefined) {
+      const left = await this.#release();
+      if (left !== undefined) return left;
+    }
+    const own = pod.spec.hostNetwork === true;
+    const netns = `cni-${randomUUID()}`;
+    const record: SandboxRecord = {
+      version: 1,
+      uid: this.uid,
+      namespace: pod.metadata.namespace ?? 'default',
+      name: pod.metadata.name,
+      containerId: randomBytes(32).toString('hex'),
+      ...(own ? {} : { netns: `/run/netns/${netns}` }),
+      state: own ? 'attached' : 'attaching',
+      addresses: own ? this.#edges.hostAddresses : [],
+      containers: {},
+      startedAt: new Date(this.#edges.clock.now()).toISOString(),
+    };
+    this.#save(record);
+    if (own) return undefined;
+    const made = await this.#edges.namespaces.create(netns);
+    if (!made.ok) return this.#networkFailed(made.error.message);
+    const result = await this.#edges.network.attach(this.#networkContainer(record, pod));
+    if (!result.ok) return this.#networkFailed(result.error.message);
+    this.#attempts = 0;
+    this.#networkProblem = undefined;
+    this.#save({
+      ...record,
+      state: 'attached',
+      addresses: result.value.addresses,
+      result: result.value.raw,
+    });
+    return undefined;
+  }
+
+  async #networkFailed(message: string): Promise<number> {
+    this.#edges.logger.warn('pod could not be attached', { pod: this.#record?.name, error: message });
+    this.#networkProblem = message;
+    await this.#release();
+    const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts++);
+    this.#networkRetryAt = this.#edges.clock.now() + delayMs;
+    return delayMs;
+  }
+
+  #networkContainer(record: SandboxRecord, pod: Pod | undefined): NetworkContainer {
+    return {
+      containerId: record.containerId,
+      netns: record.netns ?? '',
+      podNamespace: record.namespace,
+      podName: record.name,
+      podUid: record.uid,
+      portMappings: pod === undefined ? [] : portMappings(pod),
+    };
+  }
+
+  /** Containers killed, network detached, namespace and record gone. A number: it failed, when to try again. */
+  async #release(): Promise<number | undefined> {
+    const record = this.#record;
+    if (record === undefined) return undefined;
+    for (const container of Object.values(record.containers))
+      this.#edges.containers.signal(container, 'SIGKILL');
+    if (record.netns !== undefined) {
+      const detached = await this.#edges.network.detach(
+        this.#networkContainer(record, this.#pod),
+        record.result,
+      );
+      if (!detached.ok) {
+        this.#edges.logger.warn('pod could not be detached', {
+          pod: record.name,
+          error: detached.error.message,
+        });
+        return Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts++);
+      }
+      const removed = await this.#edges.namespaces.remove(record.netns);
+      if (!removed.ok) {
+        this.#edges.logger.warn('namespace could not be removed', {
+          pod: record.name,
+          error: removed.error.message,
+        });
+        return firstRetryMs;
+      }
+    }
+    this.#edges.containers.forget(this.uid);
+    this.#edges.checkpoints.remove(this.uid);
+    this.#record = undefined;
+    return undefined;
+  }
+
+  // ── containers ───────────────────────────────────────────────────────────────────────────────────────────────────
+  async #runContainers(pod: Pod): Promise<number> {
+    for (const container of pod.spec.initContainers ?? []) {
+      const nextMs = await this.#runContainer(pod, container, true);
+      if (nextMs !== undefined) return nextMs;
+    }
+    let soonest = watchMs;
+    for (const container of pod.spec.containers)
+      soonest = Math.min(soonest, (await this.#runContainer(pod, container, false)) ?? watchMs);
+    return soonest;
+  }
+
+  /** undefined: an init container has done its work, so the next may start. */
+  async #runContainer(pod: Pod, container: Container, init: boolean): Promise<number | undefined> {
+    const record = this.#record?.containers[container.name];
+    if (record === undefined) return this.#start(pod, container, 0, undefined);
+    const state = this.#edges.containers.inspect(this, container.name, record);
+    if (state.type === 'running') return watchMs;
+    if (init && state.exitCode === 0) return undefined;
+    const again = init ? (pod.spec.restartPolicy ?? 'Always') !== 'Never' : restarts(pod, state.exitCode);
+    if (!again) return watchMs;
+    const now = this.#edges.clock.now();
+    let at = this.#restartAt.get(container.name);
+    if (at === undefined) {
+      const ranMs = Date.parse(state.finishedAt) - Date.parse(record.startedAt);
+      const delay = ranMs > longestRestartMs ? 0 : firstRestartMs * 2 ** Math.min(record.attempt, 10);
+      at = now + Math.min(longestRestartMs, delay);
+      this.#restartAt.set(container.name, at);
+      this.#problems.set(container.name, {
+        reason: 'CrashLoopBackOff',
+        message: `back-off ${Math.round((at - now) / 1000)}s restarting container ${container.name}`,
+      });
+    }
+    if (now < at) return at - now;
+    this.#restartAt.delete(container.name);
+    return this.#start(pod, container, record.attempt + 1, {
+      exitCode: state.exitCode,
+      ...(state.signal === undefined ? {} : { signal: state.signal }),
+      startedAt: record.startedAt,
+      finishedAt: state.finishedAt,
+    });
+  }
+
+  async #start(
+    pod: Pod,
+    container: Container,
+    attempt: number,
+    previous: ContainerRecord['previous'],
+  ): Promise<number> {
+    const sandbox = this.#record;
+    if (sandbox === undefined) return 0;
+    const started = await this.#edges.containers.start({
+      pod,
+      container,
+      attempt,
+      addresses: sandbox.addresses,
+      ...(sandbox.netns === undefined ? {} : { netns: sandbox.netns }),
+    });
+    if (!started.ok) {
+      const { message, hint } = started.error;
+      this.#problems.set(container.name, {
+        reason: 'CreateContainerError',
+        message: hint === undefined ? message : `${message} ${hint}`,
+      });
+      return longestRetryMs;
+    }
+    this.#problems.delete(container.name);
+    this.#save({
+      ...sandbox,
+      containers: {
+        ...sandbox.containers,
+        [container.name]: {
+          attempt,
+          process: started.value,
+          startedAt: new Date(this.#edges.clock.now()).toISOString(),
+          ...(previous === undefined ? {} : { previous }),
+        },
+      },
+    });
+    return watchMs;
+  }
+
+  // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  async #terminate(pod: Pod | undefined): Promise<number | 'done'> {
+    const now = this.#edges.clock.now();
+    const running = Object.entries(this.#record?.containers ?? {}).filter(
+      ([name, record]) => this.#edges.containers.inspect(this, name, record).type === 'running',
+    );
+    if (this.#terminatingSince === undefined) {
+      this.#terminatingSince = now;
+      for (const [, record] of running) this.#edges.containers.signal(record, 'SIGTERM');
+    }
+    const graceMs = pod === undefined ? 0 : graceOf(pod) * 1000;
+    if (running.length > 0 && now < this.#terminatingSince + graceMs) return 20;
+    const left = await this.#release();
+    if (left !== undefined) return left;
+    if (pod === undefined) return 'done';
+    const gone = await this.#edges.datastore.delete(
+      'Pod',
+      { name: pod.metadata.name, namespace: pod.metadata.namespace ?? 'default' },
+      { uid: this.uid, gracePeriodSeconds: 0 },
+    );
+    if (gone.ok || gone.error.code === 'NotFound' || gone.error.code === 'Conflict') return 'done';
+    return firstRetryMs;
+  }
+
+  // ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  async #writeStatus(pod: Pod): Promise<void> {
+    const view = (container: Container): ContainerView => {
+      const record = this.#record?.containers[container.name];
+      const state = record && this.#edges.containers.inspect(this, container.name, record);
+      const waiting =
+        state?.type === 'running'
+          ? undefined
+          : (this.#problems.get(container.name) ??
+            (this.#networkProblem === undefined
+              ? undefined
+              : { reason: 'ContainerCreating', message: this.#networkProblem }));
+      return {
+        name: container.name,
+        image: container.image ?? '',
+        ...(record === undefined ? {} : { record }),
+        ...(state === undefined ? {} : { state }),
+        ...(waiting === undefined ? {} : { waiting }),
+      };
+    };
+    const now = new Date(this.#edges.clock.now()).toISOString();
+    const status = podStatus({
+      pod,
+      hostAddresses: this.#edges.hostAddresses,
+      addresses: this.#record?.addresses ?? [],
+      startedAt: this.#record?.startedAt ?? pod.status?.startTime ?? now,
+      init: (pod.spec.initContainers ?? []).map(view),
+      containers: pod.spec.containers.map(view),
+      now,
+    });
+    // Times of conditions alone are no news.
+    const text = canonicalJson({ ...status, conditions: status.conditions?.map((c) => [c.type, c.status]) });
+    if (text === this.#writtenStatus) return;
+    const written = await this.#edges.datastore.patch(
+      'Pod',
+      { name: pod.metadata.name, namespace: pod.metadata.namespace ?? 'default' },
+      { type: 'merge', status: true, body: { metadata: { uid: this.uid }, status } },
+    );
+    if (written.ok) this.#writtenStatus = text;
+    else if (written.error.code !== 'NotFound' && written.error.code !== 'Conflict')
+      this.#edges.logger.warn('pod status could not be written', { error: written.error.message });
+  }
+
+  #save(record: SandboxRecord): void {
+    this.#record = record;
+    this.#edges.checkpoints.save(record);
+  }
+}
+
+const graceOf = (pod: Pod): number =>
+  pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+
+export function portMappings(pod: Pod): PortMapping[] {
+  return pod.spec.containers.flatMap((container) =>
+    (container.ports ?? []).flatMap(({ hostPort, containerPort, protocol = 'TCP', hostIP }) =>
+      hostPort === undefined || hostPort === 0
+        ? []
+        : [
+            {
+              hostPort,
+              containerPort,
+              protocol: protocol.toLowerCase(),
+              ...(hostIP === undefined || hostIP === '' ? {} : { hostIP }),
+            },
+          ],
+    ),
+  );
+}

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { MemoryStore } from '../../datastore/mod.ts';
+import { systemClock } from '../../lib/clock.ts';
+import { silentLogger } from '../../lib/log.ts';
+import { until } from '../../lib/wait.ts';
+import type { Pod } from '../../model/mod.ts';
+import { programFor } from '../images.ts';
+import { fileCheckpoints } from './checkpoints.ts';
+import {
+  describePluginError,
+  networkResult,
+  parseNetworkList,
+  pluginEnvironment,
+  pluginInput,
+} from './cni.ts';
+import { FakeMachine } from './fake.ts';
+import { portMappings } from './pod-worker.ts';
+import { startRunner, type Runner } from './runner.ts';
+
+const facts = {
+  name: 'worker1',
+  addresses: ['10.0.0.21'],
+  labels: { rack: 'rack-1' },
+  annotations: {},
+  kernelVersion: '6.1',
+  osImage: 'Debian',
+  architecture: 'amd64',
+  cpus: 2,
+  memoryBytes: 1 << 30,
+  version: '0.1.0',
+};
+const pod = (name: string, spec: Partial<Pod['spec']> = {}): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace: 'default' },
+  spec: { nodeName: 'worker1', containers: [{ name: 'main', image: 'demoapp' }], ...spec },
+});
+
+function run(store: MemoryStore, machine: FakeMachine): Runner {
+  return startRunner({
+    datastore: store.open(),
+    network: machine.network,
+    namespaces: machine.namespaces,
+    containers: machine.containers,
+    checkpoints: machine.checkpoints,
+    clock: systemClock,
+    logger: silentLogger,
+    hostAddresses: ['10.0.0.21'],
+    facts,
+    networkReady: () => ({ ready: true }),
+  });
+}
+
+async function eventually(check: () => boolean, what: string): Promise<void> {
+  assert.equal(
+    await until(() => (check() ? true : undefined), { timeoutMs: 10_000, everyMs: 5 }),
+    true,
+    what,
+  );
+}
+const statusOf = (store: MemoryStore, name: string): Pod['status'] =>
+  store.all('Pod').find((p) => p.metadata.name === name)?.status;
+
+test('a pod is attached, runs, is reported, and leaves nothing when it is deleted', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const runner = run(store, machine);
+  const client = store.open();
+  try {
+    await client.create('Pod', pod('a'));
+    await client.create('Pod', pod('elsewhere', { nodeName: 'worker2' }));
+    await eventually(() => statusOf(store, 'a')?.phase === 'Running', 'running');
+    const status = statusOf(store, 'a');
+    assert.equal(status?.podIP, '10.9.0.1');
+    assert.equal(status?.hostIP, '10.0.0.21');
+    assert.equal(status?.conditions?.find((c) => c.type === 'Ready')?.status, 'True');
+    assert.equal(status?.containerStatuses?.[0]?.ready, true);
+    assert.equal(statusOf(store, 'elsewhere'), undefined);
+    const registered = store.all('KubernetesNode')[0];
+    assert.equal(registered?.metadata.labels?.['rack'], 'rack-1');
+    assert.equal(registered?.status?.conditions?.find((c) => c.type === 'Ready')?.status, 'True');
+    await client.delete('Pod', { name: 'a', namespace: 'default' });
+    await eventually(() => machine.attached.size === 0 && machine.records.size === 0, 'released');
+    assert.equal(machine.namespaceFiles.size, 0);
+    assert.equal(machine.processes.size, 0);
+  } finally {
+    await runner.stop();
+  }
+});
+
+test('an ADD that fails is taken back and tried again; the reason is shown meanwhile', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  machine.failAttach = 1;
+  const runner = run(store, machine);
+  try {
+    await store.open().create('Pod', pod('a'));
+    await eventually(
+      () =>
+        /no address left/.test(statusOf(store, 'a')?.containerStatuses?.[0]?.state?.waiting?.message ?? ''),
+      'reason',
+    );
+    await eventually(() => statusOf(store, 'a')?.phase === 'Running', 'running');
+    assert.deepEqual(machine.calls.slice(0, 3), ['ADD a', 'DEL a', 'ADD a']);
+    assert.equal(machine.namespaceFiles.size, 1);
+  } finally {
+    await runner.stop();
+  }
+});
+
+test('a container that ends is restarted as the policy says', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const runner = run(store, machine);
+  const client = store.open();
+  const endOf = (name: string, code: number): void => {
+    const record = [...machine.records.values()].find((r) => r.name === name)?.containers['main'];
+    machine.end(record?.process.pid ?? 0, code, new Date().toISOString());
+  };
+  try {
+    await client.create('Pod', pod('always'));
+    await client.create('Pod', pod('never', { restartPolicy: 'Never' }));
+    await eventually(
+      () => ['always', 'never'].every((n) => statusOf(store, n)?.phase === 'Running'),
+      'running',
+    );
+    endOf('always', 1);
+    endOf('never', 0);
+    await eventually(() => statusOf(store, 'never')?.phase === 'Succeeded', 'succeeded');
+    await eventually(() => machine.attached.size === 1, 'the finished pod gave its network back');
+    await eventually(
+      () => statusOf(store, 'always')?.containerStatuses?.[0]?.restartCount === 1,
+      'restarted',
+    );
+    assert.equal(statusOf(store, 'always')?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 1);
+  } finally {
+    await runner.stop();
+  }
+});
+
+test('a runner that was killed finds its pods again, and clears away those that went meanwhile', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const client = store.open();
+  const first = run(store, machine);
+  await client.create('Pod', pod('stays'));
+  await client.create('Pod', pod('goes'));
+  await eventually(() => machine.attached.size === 2 && machine.processes.size === 2, 'both run');
+  await first.stop();
+  await client.delete('Pod', { name: 'goes', namespace: 'default' });
+  // A third one was killed in the middle of ADD.
+  const [half] = machine.records.values();
+  machine.records.set('half', {
+    ...(half as NonNullable<typeof half>),
+    uid: 'half',
+    name: 'half',
+    containerId: 'half',
+    netns: '/run/netns/cni-half',
+    state: 'attaching',
+    containers: {},
+  });
+  machine.namespaceFiles.add('/run/netns/cni-half');
+  machine.attached.set('half', '10.9.0.99');
+  const before = machine.calls.length;
+  const second = run(store, machine);
+  try {
+    await eventually(() => machine.attached.size === 1 && machine.records.size === 1, 'cleared');
+    assert.equal(machine.namespaceFiles.size, 1);
+    assert.deepEqual(
+      [...machine.records.values()].map((r) => r.name),
+      ['stays'],
+    );
+    const calls = machine.calls.slice(before);
+    assert.ok(!calls.some((c) => /stays/.test(c)), `the running pod was not touched: ${calls.join(', ')}`);
+  } finally {
+    await second.stop();
+  }
+});
+
+test('an unknown program is refused with what exists', async () => {
+  const refused = programFor({ command: ['nmap'] });
+  assert.ok(!refused.ok && /http-server/.test(refused.error.hint ?? ''));
+  const named = programFor({ command: ['/bin/sleep'], args: ['5'] });
+  assert.deepEqual(named, { ok: true, value: { name: 'sleep', args: ['5'] } });
+  const server = programFor({ image: 'ikubernetes/demoapp:v1.0' });
+  assert.ok(server.ok && server.value.name === 'http-server');
+  const client = programFor({ image: 'docker.io/library/busybox@sha256:abc' });
+  assert.ok(client.ok && client.value.name === 'sleep');
+});
+
+test('what a plugin is given', () => {
+  const list = parseNetworkList(
+    JSON.stringify({
+      name: 'k8s-pod-network',
+      cniVersion: '1.0.0',
+      plugins: [
+        { type: 'calico', mtu: 0 },
+        { type: 'portmap', snat: true, capabilities: { portMappings: true } },
+      ],
+    }),
+    'x.conflist',
+  );
+  assert.ok(list.ok);
+  const container = {
+    containerId: 'c1',
+    netns: '/run/netns/cni-1',
+    podNamespace: 'default',
+    podName: 'a',
+    podUid: 'u',
+    portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
+  };
+  const [calico, portmap] = list.value.plugins;
+  assert.ok(calico !== undefined && portmap !== undefined);
+  assert.deepEqual(JSON.parse(pluginInput(list.value, calico, container, undefined)), {
+    type: 'calico',
+    mtu: 0,
+    name: 'k8s-pod-network',
+    cniVersion: '1.0.0',
+  });
+  const second = JSON.parse(pluginInput(list.value, portmap, container, { ips: [] })) as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual(second['runtimeConfig'], { portMappings: container.portMappings });
+  assert.deepEqual(second['prevResult'], { ips: [] });
+  assert.equal(second['capabilities'], undefined);
+  assert.equal(
+    pluginEnvironment('ADD', container, '/opt/cni/bin')['CNI_ARGS'],
+    'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=a;K8S_POD_INFRA_CONTAINER_ID=c1;K8S_POD_UID=u',
+  );
+});
+
+test('what a plugin answers', () => {
+  assert.deepEqual(
+    networkResult({ ips: [{ address: '10.1.2.3/32' }, { address: 'fd00::1/128' }] }).addresses,
+    ['10.1.2.3', 'fd00::1'],
+  );
+  assert.deepEqual(networkResult(undefined).addresses, []);
+  assert.equal(describePluginError('{"code":11,"msg":"later"}', '', 1), 'later (code 11)');
+  assert.equal(describePluginError('', 'boom\n', 1), 'boom');
+  assert.equal(describePluginError('', '', 3), 'it ended with code 3');
+  for (const text of [
+    '',
+    '[]',
+    '{}',
+    '{"name":"a","plugins":[]}',
+    '{"name":"a","plugins":[{"type":"../x"}]}',
+  ])
+    assert.equal(parseNetworkList(text, 'x').ok, false, text);
+});
+
+test('host ports become port mappings', () => {
+  assert.deepEqual(
+    portMappings(
+      pod('a', {
+        containers: [
+          { name: 'm', image: 'x', ports: [{ containerPort: 80, hostPort: 8080 }, { containerPort: 1 }] },
+        ],
+      }),
+    ),
+    [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
+  );
+});
+
+test('records survive on disk; what is not a record is ignored', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'margay-checkpoints-'));
+  try {
+    const checkpoints = fileCheckpoints(folder);
+    const record = {
+      version: 1,
+      uid: 'u1',
+      namespace: 'default',
+      name: 'a',
+      containerId: 'c',
+      state: 'attached',
+      addresses: [],
+      containers: {},
+      startedAt: '',
+    } as const;
+    checkpoints.save(record);
+    writeFileSync(join(folder, 'torn.json'), '{"version":');
+    assert.deepEqual(fileCheckpoints(folder).all(), [record]);
+    checkpoints.remove('u1');
+    assert.deepEqual(checkpoints.all(), []);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
