@@ -1,0 +1,26 @@
+// What the verbs work with: the store, the kinds, time.
+import type { Clock } from '../lib/clock.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Registry } from './kinds/registry.ts';
+import type { Store } from './store/store.ts';
+import type { Key } from './store/types.ts';
+import { type Limits, resourceKeyOf, type ServedKind } from './types.ts';
+
+export type Api = {
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly limits: Limits;
+  /** Aborts when the server stops: ends watches. */
+  readonly stopping: AbortSignal;
+};
+
+export const keyOf = (kind: ServedKind, namespace: string, name: string): Key => ({
+  resource: resourceKeyOf(kind),
+  namespace: kind.namespaced ? namespace : '',
+  name,
+});
+
+/** Timestamps of the API have whole seconds. */
+export const timestamp = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;

@@ -1,0 +1,66 @@
+// Puts the server together and takes it apart again.
+import { systemClock } from '../lib/clock.ts';
+import { createLogger } from '../lib/log.ts';
+import { err, ok, type Result } from '../lib/result.ts';
+import type { Api } from './api.ts';
+import { expireEvents } from './controllers/expiry.ts';
+import { GarbageCollector } from './controllers/garbage.ts';
+import { NamespaceController } from './controllers/namespaces.ts';
+import { listen, type Listener, readAddress } from './http/listener.ts';
+import { handle } from './http/router.ts';
+import { createRegistry } from './kinds/registry.ts';
+import { Store } from './store/store.ts';
+import { type ApiServer, type ApiServerOptions, defaultLimits, type ServerError } from './types.ts';
+
+/** Starts the server; it takes requests when the promise is fulfilled. Nothing is left behind when it fails. */
+export async function startApiServer(options: ApiServerOptions): Promise<Result<ApiServer, ServerError>> {
+  const limits = { ...defaultLimits, ...options.limits };
+  const clock = options.clock ?? systemClock;
+  const logger = options.logger ?? createLogger('apiserver');
+  const wheres = [];
+  for (const text of options.listen ?? []) {
+    const where = readAddress(text);
+    if (!where.ok) return where;
+    wheres.push(where.value);
+  }
+  if (options.listenFd !== undefined) wheres.push({ fd: options.listenFd });
+  const opened = Store.open({
+    data: options.data,
+    durability: options.durability ?? 'power',
+    historyEvents: limits.historyEvents,
+    historyBytes: limits.historyBytes,
+    clock,
+    logger,
+  });
+  if (!opened.ok) return opened;
+  const store = opened.value;
+  const stopping = new AbortController();
+  const api: Api = { store, registry: createRegistry(), clock, logger, limits, stopping: stopping.signal };
+  const namespaces = new NamespaceController(api);
+  const garbage = new GarbageCollector(api);
+  await namespaces.start();
+  garbage.start();
+  const stopExpiry = expireEvents(api);
+  const listeners: Listener[] = [];
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    stopExpiry();
+    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all([namespaces.idle(), garbage.idle()]);
+    store.close();
+  };
+  for (const where of wheres) {
+    const listening = await listen(where, limits, (request, response) => void handle(api, request, response));
+    if (!listening.ok) {
+      await stop();
+      return err(listening.error);
+    }
+    listeners.push(listening.value);
+  }
+  logger.info('Serving', {
+    addresses: listeners.map((one) => one.address),
+    data: options.data,
+    revision: store.revision,
+  });
+  return ok({ addresses: listeners.map((one) => one.address), stop });
+}

@@ -1,0 +1,234 @@
+// The writing verbs as requests ask for them: create, update, patch, delete, deletecollection.
+import { ok, type Result } from '../../lib/result.ts';
+import { type Api, keyOf } from '../api.ts';
+import { mediaTypeOf, readBody } from '../http/body.ts';
+import type { Call, Outcome, Target } from '../http/call.ts';
+import { isObject } from '../json.ts';
+import { jsonPatch } from '../patch/json-patch.ts';
+import { mergePatch } from '../patch/merge.ts';
+import { strategicPatch } from '../patch/strategic.ts';
+import type { Schema } from '../schema/types.ts';
+import { notFound, refuse, type StatusError, successBody } from '../status.ts';
+import type { Stored, Transaction, Write } from '../store/types.ts';
+import type { ServedKind } from '../types.ts';
+import { deleteIn, type DeleteOptions, readDeleteOptions } from './delete.ts';
+import { presentMany, presentOne } from './present.ts';
+import { readPage } from './read.ts';
+import { createIn, type FieldValidation, type Part, readObject, rehearsable, replaceIn } from './write.ts';
+
+type WriteQuery = { readonly dryRun: boolean; readonly validation: FieldValidation };
+
+export function readWriteQuery(query: URLSearchParams): Result<WriteQuery, StatusError> {
+  const dry = query.getAll('dryRun').filter((one) => one !== '');
+  const unknown = dry.find((one) => one !== 'All');
+  if (unknown !== undefined)
+    return refuse('BadRequest', `dryRun: Unsupported value: "${unknown}": supported values: "All"`);
+  const validation = query.get('fieldValidation') ?? 'Warn';
+  if (validation !== 'Strict' && validation !== 'Warn' && validation !== 'Ignore') {
+    return refuse(
+      'BadRequest',
+      `fieldValidation: Unsupported value: "${validation}": supported values: "", "Ignore", "Strict", "Warn"`,
+    );
+  }
+  return ok({ dryRun: dry.length > 0, validation });
+}
+
+/** Runs a write, or rehearses it. */
+export async function perform<T>(api: Api, dryRun: boolean, work: Write<T>): Promise<Result<T, StatusError>> {
+  const { write, outcome } = rehearsable(dryRun, work);
+  return outcome(await api.store.write(write));
+}
+
+export async function create(api: Api, { kind, namespace = '' }: Target, call: Call): Promise<Outcome> {
+  const query = readWriteQuery(call.query);
+  if (!query.ok) return query;
+  const body = await readBody(call.request, api.limits);
+  if (!body.ok) return body;
+  const read = readObject(kind, body.value, query.value.validation);
+  if (!read.ok) return read;
+  const { object, warnings } = read.value;
+  const created = await perform(api, query.value.dryRun, (tx) => createIn(tx, kind, namespace, object));
+  return created.ok ? ok(presentOne(api, kind, created.value, call.accepted.form, 201, warnings)) : created;
+}
+
+/** The part of the object that a subresource writes. */
+export function partOf(kind: ServedKind, subresource: string | undefined): Part | undefined {
+  if (subresource === undefined) return 'object';
+  if (subresource === 'status' && kind.hasStatus) return 'status';
+  return subresource === 'finalize' && kind.kind === 'Namespace' ? 'finalize' : undefined;
+}
+
+export async function update(
+  api: Api,
+  { kind, namespace = '', name = '' }: Target,
+  part: Part,
+  call: Call,
+): Promise<Outcome> {
+  const query = readWriteQuery(call.query);
+  if (!query.ok) return query;
+  const body = await readBody(call.request, api.limits);
+  if (!body.ok) return body;
+  const read = readObject(kind, body.value, query.value.validation);
+  if (!read.ok) return read;
+  const { object, warnings } = read.value;
+  if (object.metadata.name !== name) {
+    return refuse(
+      'BadRequest',
+      `the name of the object (${object.metadata.name}) does not match the name on the URL (${name})`,
+    );
+  }
+  if (kind.namespaced && ![undefined, '', namespace].includes(object.metadata.namespace)) {
+    return refuse(
+      'BadRequest',
+      'the namespace of the provided object does not match the namespace sent on the request',
+    );
+  }
+  const key = keyOf(kind, namespace, name);
+  const updated = await perform(api, query.value.dryRun, (tx) => {
+    const previous = tx.get(key);
+    return previous === undefined ? notFound(kind, name) : replaceIn(tx, kind, previous, object, part);
+  });
+  return updated.ok ? ok(presentOne(api, kind, updated.value, call.accepted.form, 200, warnings)) : updated;
+}
+
+export const patchTypes = [
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+];
+
+export type Patch = (target: unknown) => Result<unknown, StatusError>;
+
+/** A patch as a function over the current state. */
+export function readPatch(
+  type: string,
+  body: unknown,
+  schema: Schema | undefined,
+): Result<Patch, StatusError> {
+  switch (type) {
+    case 'application/json-patch+json':
+      if (!Array.isArray(body)) return refuse('BadRequest', 'a JSON patch must be a list of operations');
+      return ok((target) => {
+        const patched = jsonPatch(target, body);
+        return patched.ok
+          ? patched
+          : refuse(
+              'Invalid',
+              `the server rejected our request due to an error in our request: ${patched.error}`,
+            );
+      });
+    case 'application/merge-patch+json':
+      if (!isObject(body)) return refuse('BadRequest', 'a merge patch must be an object');
+      return ok((target) => ok(mergePatch(target, body)));
+    case 'application/strategic-merge-patch+json':
+      return ok((target) => {
+        const patched = strategicPatch(target, body, schema);
+        return patched.ok ? patched : refuse('BadRequest', patched.error);
+      });
+    case 'application/apply-patch+yaml':
+      return refuse(
+        'UnsupportedMediaType',
+        'server-side apply is not served by this server: use kubectl apply without --server-side',
+      );
+    default:
+      return refuse(
+        'UnsupportedMediaType',
+        `the body of the request was in an unknown format - accepted media types include: ${patchTypes.join(', ')}`,
+      );
+  }
+}
+
+export async function patch(
+  api: Api,
+  { kind, namespace = '', name = '' }: Target,
+  part: Part,
+  call: Call,
+): Promise<Outcome> {
+  const query = readWriteQuery(call.query);
+  if (!query.ok) return query;
+  const type = mediaTypeOf(call.request);
+  const body = await readBody(call.request, api.limits, [...patchTypes, 'application/apply-patch+yaml']);
+  if (!body.ok) return body;
+  const change = readPatch(type, body.value, kind.schema);
+  if (!change.ok) return change;
+  let warnings: readonly string[] = [];
+  const patched = await perform(api, query.value.dryRun, (tx) => {
+    const previous = tx.get(keyOf(kind, namespace, name));
+    if (previous === undefined) return notFound(kind, name);
+    const changed = change.value(previous.object);
+    if (!changed.ok) return changed;
+    const read = readObject(kind, changed.value, query.value.validation);
+    if (!read.ok) return read;
+    warnings = read.value.warnings;
+    const { metadata } = read.value.object;
+    if (metadata.name !== name || (kind.namespaced && metadata.namespace !== namespace)) {
+      return refuse('BadRequest', 'a patch may not change metadata.name or metadata.namespace');
+    }
+    return replaceIn(tx, kind, previous, read.value.object, part);
+  });
+  return patched.ok ? ok(presentOne(api, kind, patched.value, call.accepted.form, 200, warnings)) : patched;
+}
+
+/** Kinds whose deletion answers with the object instead of a Status. */
+const answersWithObject = new Set([
+  'pods',
+  'services',
+  'namespaces',
+  'serviceaccounts',
+  'replicationcontrollers',
+]);
+
+export async function remove(
+  api: Api,
+  { kind, namespace = '', name = '' }: Target,
+  call: Call,
+): Promise<Outcome> {
+  const body = await readBody(call.request, api.limits);
+  if (!body.ok) return body;
+  const options = readDeleteOptions(body.value, call.query);
+  if (!options.ok) return options;
+  const key = keyOf(kind, namespace, name);
+  const deleted = await perform(api, options.value.dryRun, (tx) => {
+    const previous = tx.get(key);
+    return previous === undefined ? notFound(kind, name) : deleteIn(tx, kind, previous, options.value);
+  });
+  if (!deleted.ok) return deleted;
+  const { stored, gone } = deleted.value;
+  if (gone && !(kind.group === '' && answersWithObject.has(kind.plural))) {
+    return ok({ code: 200, body: successBody(kind, name, stored.object.metadata.uid) });
+  }
+  return ok(presentOne(api, kind, stored, call.accepted.form, 200));
+}
+
+export async function removeCollection(api: Api, target: Target, call: Call): Promise<Outcome> {
+  const body = await readBody(call.request, api.limits);
+  if (!body.ok) return body;
+  const options = readDeleteOptions(body.value, call.query);
+  if (!options.ok) return options;
+  const page = readPage(api, target, call.query);
+  if (!page.ok) return page;
+  const { items, metadata } = page.value;
+  const deleted = await perform(api, options.value.dryRun, (tx) =>
+    removeAll(tx, target.kind, items, options.value),
+  );
+  return deleted.ok
+    ? ok(presentMany(api, target.kind, deleted.value, metadata, call.accepted.form))
+    : deleted;
+}
+
+function removeAll(
+  tx: Transaction,
+  kind: ServedKind,
+  items: readonly Stored[],
+  options: DeleteOptions,
+): Result<readonly Stored[], StatusError> {
+  const deleted: Stored[] = [];
+  for (const item of items) {
+    const current = tx.get(item);
+    if (current === undefined) continue;
+    const one = deleteIn(tx, kind, current, options);
+    if (!one.ok) return one;
+    deleted.push(one.value.stored);
+  }
+  return ok(deleted);
+}

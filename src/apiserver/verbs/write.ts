@@ -1,0 +1,272 @@
+// Create and update inside a transaction: what the server adds, what it refuses, when a write is none.
+import { err, ok, type Result } from '../../lib/result.ts';
+import { keyOf } from '../api.ts';
+import { isObject, listAt, sameJson, textAt, without } from '../json.ts';
+import { decode } from '../schema/decode.ts';
+import { objectMeta } from '../schema/meta.ts';
+import {
+  alreadyExists,
+  conflict,
+  forbidden,
+  invalid,
+  notFound,
+  refuse,
+  type StatusError,
+} from '../status.ts';
+import type { Stored, Transaction } from '../store/types.ts';
+import { type ApiObject, groupVersionOf, type Issue, type ServedKind } from '../types.ts';
+import {
+  changedMetadata,
+  generatedName,
+  metadataIssues,
+  nameIssue,
+  newMetadata,
+  withGeneration,
+} from './metadata.ts';
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+export type Read = { readonly object: ApiObject; readonly warnings: readonly string[] };
+
+/** The request's object in the kind's form: right kind, known fields, metadata that can be trusted to have its types. */
+export function readObject(
+  kind: ServedKind,
+  body: unknown,
+  validation: FieldValidation,
+): Result<Read, StatusError> {
+  if (!isObject(body)) return refuse('BadRequest', 'the request body must be an object');
+  const { apiVersion = groupVersionOf(kind), kind: named = kind.kind } = body;
+  if (apiVersion !== groupVersionOf(kind)) {
+    return refuse(
+      'BadRequest',
+      `the API version in the data (${String(apiVersion)}) does not match the expected API version (${groupVersionOf(kind)})`,
+    );
+  }
+  if (named !== kind.kind) {
+    return refuse(
+      'BadRequest',
+      `the object provided is unrecognized (must be of type ${kind.kind}): it says ${JSON.stringify(named)}`,
+    );
+  }
+  const { value, unknown, wrong } =
+    kind.schema === undefined ? decodeMetadata(body) : decode(body, kind.schema);
+  const cannot = `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}`;
+  if (wrong[0] !== undefined) return refuse('BadRequest', `${cannot}: json: ${wrong[0]}`);
+  const complaints = unknown.map((path) => `unknown field "${path}"`);
+  if (complaints.length > 0 && validation === 'Strict') {
+    return refuse('BadRequest', `${cannot}: strict decoding error: ${complaints.join(', ')}`);
+  }
+  const read = isObject(value) ? value : {};
+  const metadata = isObject(read['metadata']) ? read['metadata'] : {};
+  const object = {
+    ...read,
+    apiVersion: groupVersionOf(kind),
+    kind: kind.kind,
+    metadata: { name: '', ...metadata },
+  };
+  return ok({ object: without(object, 'selfLink'), warnings: validation === 'Warn' ? complaints : [] });
+}
+
+/** Kinds that check themselves: only the metadata is read by schema here. */
+function decodeMetadata(body: Readonly<Record<string, unknown>>): ReturnType<typeof decode> {
+  const metadata = decode(body['metadata'] ?? {}, objectMeta);
+  const fields = Object.entries(body).filter(([, value]) => value !== null);
+  return {
+    value: { ...Object.fromEntries(fields), metadata: metadata.value },
+    unknown: metadata.unknown.map((path) => `metadata.${path}`),
+    wrong: metadata.wrong.map((line) => line.replace('into field ', 'into field metadata.')),
+  };
+}
+
+/** Defaults, the server's own decisions, and every check of the kind. */
+function admitted(
+  kind: ServedKind,
+  object: ApiObject,
+  previous: ApiObject | undefined,
+  checks: boolean,
+): Result<ApiObject, StatusError> {
+  const defaulted = kind.applyDefaults(object);
+  const prepared = kind.prepare?.(defaulted, previous) ?? defaulted;
+  if (!checks) return ok(prepared);
+  const issues: readonly Issue[] = [
+    ...metadataIssues(prepared.metadata),
+    ...kind.validate(prepared, previous),
+  ];
+  return issues.length > 0 ? invalid(kind, prepared.metadata.name, issues) : ok(prepared);
+}
+
+function namespaceRefusal(
+  tx: Transaction,
+  kind: ServedKind,
+  namespace: string,
+  name: string,
+): Result<never, StatusError> | undefined {
+  if (!kind.namespaced) return undefined;
+  const found = tx.get({ resource: 'namespaces', namespace: '', name: namespace });
+  if (found === undefined) return notFound({ group: '', plural: 'namespaces', kind: 'Namespace' }, namespace);
+  if (found.object.metadata.deletionTimestamp === undefined) return undefined;
+  const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+  return forbidden(kind, name, why, [
+    {
+      reason: 'NamespaceTerminating',
+      message: `namespace ${namespace} is being terminated`,
+      field: 'metadata.namespace',
+    },
+  ]);
+}
+
+export function createIn(
+  tx: Transaction,
+  kind: ServedKind,
+  namespace: string,
+  given: ApiObject,
+): Result<Stored, StatusError> {
+  const { metadata } = given;
+  if (metadata.namespace !== undefined && metadata.namespace !== '' && metadata.namespace !== namespace) {
+    return refuse(
+      'BadRequest',
+      'the namespace of the provided object does not match the namespace sent on the request',
+    );
+  }
+  if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '') {
+    return refuse('BadRequest', 'resourceVersion should not be set on objects to be created');
+  }
+  const base = metadata.generateName ?? '';
+  const wanted = metadata.name !== '' ? metadata.name : base;
+  const refusal = namespaceRefusal(tx, kind, namespace, wanted);
+  if (refusal !== undefined) return refusal;
+  let name = metadata.name;
+  if (name === '' && base !== '') {
+    do name = generatedName(base);
+    while (tx.get(keyOf(kind, namespace, name)) !== undefined);
+  }
+  const wrongName = nameIssue(kind, name);
+  if (wrongName !== undefined) return invalid(kind, name, [wrongName]);
+  const key = keyOf(kind, namespace, name);
+  if (tx.get(key) !== undefined) return alreadyExists(kind, name);
+  // A custom kind's status is written through the status subresource only.
+  const own = kind.nature === 'custom' && kind.hasStatus ? without(given, 'status') : given;
+  const fresh = { ...own, metadata: newMetadata(kind, { ...metadata, name }, namespace, tx.nowMs) };
+  const ready = admitted(kind, fresh, undefined, true);
+  return ready.ok ? ok(tx.put(key, ready.value)) : ready;
+}
+
+export type Part = 'object' | 'status' | 'finalize' | 'server';
+
+/** What of the new object counts when only a part of it is written. */
+function merged(kind: ServedKind, previous: ApiObject, given: ApiObject, part: Part): ApiObject {
+  if (part === 'server') return given;
+  if (part === 'finalize') return { ...previous, spec: given['spec'] };
+  const metadata = changedMetadata(previous.metadata, given.metadata);
+  if (part === 'object') {
+    const status = previous['status'];
+    const own = { ...given, metadata };
+    if (!kind.hasStatus) return own;
+    return status === undefined ? without(own, 'status') : { ...own, status };
+  }
+  const status =
+    given['status'] === undefined ? without(previous, 'status') : { ...previous, status: given['status'] };
+  if (kind.nature === 'custom') return status;
+  const { labels, annotations } = metadata;
+  const { labels: _, annotations: __, ...rest } = previous.metadata;
+  return {
+    ...status,
+    metadata: {
+      ...rest,
+      ...(labels === undefined ? {} : { labels }),
+      ...(annotations === undefined ? {} : { annotations }),
+    },
+  };
+}
+
+/** `server` writes are the server's own: no checks, everything as given. */
+export function replaceIn(
+  tx: Transaction,
+  kind: ServedKind,
+  previous: Stored,
+  given: ApiObject,
+  part: Part,
+): Result<Stored, StatusError> {
+  const { name } = previous;
+  const before = previous.object;
+  const { resourceVersion = '', uid } = given.metadata;
+  if (resourceVersion === '' && kind.nature === 'custom' && part !== 'server') {
+    return invalid(kind, name, [
+      { field: 'metadata.resourceVersion', value: 0, reason: 'must be specified for an update' },
+    ]);
+  }
+  if (uid !== undefined && uid !== '' && uid !== before.metadata.uid) {
+    return conflict(
+      kind,
+      name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${before.metadata.uid}`,
+    );
+  }
+  if (resourceVersion !== '' && resourceVersion !== String(previous.revision)) return conflict(kind, name);
+  const added = newFinalizers(before, given);
+  if (part === 'object' && added.length > 0) {
+    return invalid(kind, name, [
+      {
+        field: 'metadata.finalizers',
+        reason: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((one) => JSON.stringify(one)).join(', ')}}`,
+      },
+    ]);
+  }
+  const ready =
+    part === 'finalize' || part === 'server'
+      ? ok(merged(kind, before, given, part))
+      : admitted(kind, merged(kind, before, given, part), before, true);
+  if (!ready.ok) return ready;
+  const next = withGeneration(kind, before, ready.value);
+  if (mayVanish(next)) {
+    const last = tx.remove(previous, next);
+    return last === undefined ? notFound(kind, name) : ok(last);
+  }
+  if (sameJson(withoutRevision(before), withoutRevision(next))) return ok(previous);
+  return ok(tx.put(previous, next));
+}
+
+const withoutRevision = (object: ApiObject): unknown => ({
+  ...object,
+  metadata: { ...object.metadata, resourceVersion: undefined },
+});
+
+function newFinalizers(before: ApiObject, given: ApiObject): readonly string[] {
+  if (before.metadata.deletionTimestamp === undefined) return [];
+  const known = before.metadata.finalizers ?? [];
+  return (given.metadata.finalizers ?? []).filter((one) => !known.includes(one));
+}
+
+/** Deleted, and nobody has to do anything about it any more. */
+export function mayVanish(object: ApiObject): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata;
+  if (deletionTimestamp === undefined || (finalizers ?? []).length > 0) return false;
+  if ((deletionGracePeriodSeconds ?? 0) > 0) return false;
+  return !(
+    object.kind === 'Namespace' &&
+    object.apiVersion === 'v1' &&
+    listAt(object, 'spec', 'finalizers').length > 0
+  );
+}
+
+/** Runs a transaction's work, and takes everything back when it was only a rehearsal. */
+export function rehearsable<T>(
+  dryRun: boolean,
+  work: (tx: Transaction) => Result<T, StatusError>,
+): {
+  readonly write: (tx: Transaction) => Result<T, StatusError>;
+  readonly outcome: (written: Result<T, StatusError>) => Result<T, StatusError>;
+} {
+  let rehearsed: Result<T, StatusError> | undefined;
+  const stop: StatusError = { code: 200, reason: 'InternalError', message: 'dry run' };
+  return {
+    write: (tx) => {
+      const result = work(tx);
+      if (!dryRun || !result.ok) return result;
+      rehearsed = result;
+      return err(stop);
+    },
+    outcome: (written) => rehearsed ?? written,
+  };
+}
+
+export const phaseOf = (object: ApiObject): string | undefined => textAt(object, 'status', 'phase');
