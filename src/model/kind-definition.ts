@@ -16,7 +16,12 @@ export type Column = {
 };
 
 /** Checks that one field alone cannot decide; called only with structurally sound objects. */
-export type Rule = (object: DeepReadonly<Record<string, unknown>>) => readonly Issue[];
+export type Rule = (object: AnyObject) => readonly Issue[];
+export type AnyObject = Readonly<Record<string, unknown>>;
+
+/** Checks a write that replaces `before`, which is undefined at creation. */
+export type ChangeRule = (object: AnyObject, before: AnyObject | undefined) => readonly Issue[];
+export type Complete = (object: AnyObject) => AnyObject;
 
 export type KindDefinition<Name extends string = string> = {
   /** Unique in this project (`Kinds`): differs from `kind` where two groups use one word. */
@@ -41,8 +46,18 @@ export type KindDefinition<Name extends string = string> = {
   /** Schema of the fields beside apiVersion, kind and metadata. */
   readonly schema: SchemaNode;
   readonly rules: readonly Rule[];
+  /** What one version of an object may not change of the one before. */
+  readonly changeRules: readonly ChangeRule[];
+  /** Defaults that depend on other fields. */
+  readonly complete?: Complete;
   readonly columns: readonly Column[];
 };
+
+type Typed<Kind extends string, P extends TProperties> = {
+  readonly apiVersion: string;
+  readonly kind: Kind;
+  readonly metadata: ObjectMeta;
+} & DeepReadonly<Static<TObject<P>>>;
 
 export type DefinitionWithType<
   Name extends string,
@@ -50,11 +65,7 @@ export type DefinitionWithType<
   P extends TProperties,
 > = KindDefinition<Name> & {
   /** Only for the compiler. */
-  readonly type?: {
-    readonly apiVersion: string;
-    readonly kind: Kind;
-    readonly metadata: ObjectMeta;
-  } & DeepReadonly<Static<TObject<P>>>;
+  readonly type?: Typed<Kind, P>;
 };
 
 type Described<Name extends string, Kind extends string, P extends TProperties> = {
@@ -68,7 +79,12 @@ type Described<Name extends string, Kind extends string, P extends TProperties> 
   readonly classic?: { readonly kind: string; readonly plural: string } | false;
   readonly description: string;
   readonly fields: P;
-  readonly rules?: readonly Rule[];
+  readonly rules?: readonly ((object: Typed<Kind, P>) => readonly Issue[])[];
+  readonly changeRules?: readonly ((
+    object: Typed<Kind, P>,
+    before: Typed<Kind, P> | undefined,
+  ) => readonly Issue[])[];
+  readonly complete?: (object: Typed<Kind, P>) => Typed<Kind, P>;
   readonly columns?: readonly Column[];
 };
 
@@ -98,7 +114,10 @@ export function defineKind<
     hasStatus: 'status' in described.fields,
     description: described.description,
     schema: object(described.fields) as unknown as SchemaNode,
-    rules: described.rules ?? [],
+    // The rules are typed by the kind's own fields; whoever calls them has checked the object against the schema first.
+    rules: (described.rules ?? []) as unknown as readonly Rule[],
+    changeRules: (described.changeRules ?? []) as unknown as readonly ChangeRule[],
+    ...(described.complete === undefined ? {} : { complete: described.complete as unknown as Complete }),
     columns: described.columns ?? [],
   };
 }

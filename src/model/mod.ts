@@ -33,6 +33,10 @@ export type {
   KubernetesNetworkPolicy,
   KubernetesEvent,
 } from './kinds/mod.ts';
+export { applyDefaults } from './defaults.ts';
+export { validate, validateChange } from './validate.ts';
+export { formatDuration, parseDurationMs } from './values/duration.ts';
+export { isCommunity } from './values/community.ts';
 export { allKinds, kindByResource, kindDefinition } from './registry.ts';
 export {
   allowedSourcePrefixes,

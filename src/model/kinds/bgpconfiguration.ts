@@ -1,6 +1,8 @@
 // BGPConfiguration: BGP of the cluster (`default`) and deviations of one node (`node.<name>`).
 import { defineKind } from '../kind-definition.ts';
 import { array, boolean, duration, integer, object, oneOf, optional, string } from '../schema.ts';
+import type { Issue } from '../types.ts';
+import { isCommunity } from '../values/community.ts';
 import { bgpPassword } from './bgp-fields.ts';
 
 const cidrList = (description: string) =>
@@ -14,8 +16,9 @@ export const bgpconfiguration = defineKind({
   fields: {
     spec: object({
       logSeverityScreen: optional(
-        oneOf(['Trace', 'Debug', 'Info', 'Warning', 'Error', 'Fatal'], {
-          description: 'What the speaker logs.',
+        string({
+          format: 'log-level',
+          description: 'What the speaker logs: Trace, Debug, Info, Warning, Error or Fatal.',
         }),
       ),
       nodeToNodeMeshEnabled: optional(
@@ -66,7 +69,9 @@ export const bgpconfiguration = defineKind({
         duration({ description: 'Graceful restart time of mesh sessions. Only on `default`.' }),
       ),
       ignoredInterfaces: optional(
-        array(string({ format: 'interface-glob' }), { description: 'Interfaces whose routes are not read.' }),
+        array(string({ format: 'interface-glob', pattern: '[^*]' }), {
+          description: 'Interfaces whose routes are not read.',
+        }),
       ),
       localWorkloadPeeringIPV4: optional(
         string({
@@ -97,4 +102,70 @@ export const bgpconfiguration = defineKind({
       ),
     }),
   },
+  rules: [communityIssues, meshIssues],
+  changeRules: [clusterWideIssues],
 });
+
+type Configuration = {
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly nodeToNodeMeshEnabled?: boolean;
+    readonly communities?: readonly { readonly name: string; readonly value: string }[];
+    readonly prefixAdvertisements?: readonly {
+      readonly cidr: string;
+      readonly communities: readonly string[];
+    }[];
+  };
+};
+
+function communityIssues({ spec }: Configuration): readonly Issue[] {
+  const names = (spec.communities ?? []).map(({ name }) => name);
+  const advertisements = spec.prefixAdvertisements ?? [];
+  if (names.length > 0 && advertisements.length === 0)
+    return [
+      { field: 'spec.communities', value: names, reason: 'are not used by any of prefixAdvertisements' },
+    ];
+  return advertisements.flatMap(({ communities }, i) =>
+    communities.flatMap((value, j) =>
+      isCommunity(value) || names.includes(value)
+        ? []
+        : [
+            {
+              field: `spec.prefixAdvertisements[${i}].communities[${j}]`,
+              value,
+              reason: 'must be a community, or the name of one in spec.communities',
+            },
+          ],
+    ),
+  );
+}
+
+const meshFields = ['nodeMeshPassword', 'nodeMeshMaxRestartTime'] as const;
+const clusterWideFields = [
+  'nodeToNodeMeshEnabled',
+  'asNumber',
+  'serviceClusterIPs',
+  'serviceExternalIPs',
+  'serviceLoadBalancerIPs',
+  ...meshFields,
+] as const;
+
+/** An issue for each of the fields that is given. */
+const refuse = (spec: object, fields: readonly string[], reason: string): readonly Issue[] =>
+  fields.flatMap((field) => {
+    const value = (spec as Record<string, unknown>)[field] ?? undefined;
+    return value === undefined ? [] : [{ field: `spec.${field}`, value, reason }];
+  });
+
+function meshIssues({ spec }: Configuration): readonly Issue[] {
+  return spec.nodeToNodeMeshEnabled === false
+    ? refuse(spec, meshFields, 'cannot be set while the mesh is off')
+    : [];
+}
+
+/** What concerns the whole cluster cannot deviate on one node. */
+function clusterWideIssues({ metadata, spec }: Configuration): readonly Issue[] {
+  return metadata.name.startsWith('node.')
+    ? refuse(spec, clusterWideFields, 'can only be set on the BGPConfiguration named default')
+    : [];
+}

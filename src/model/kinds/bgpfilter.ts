@@ -1,6 +1,7 @@
 // BGPFilter: ordered rules on the routes of BGP sessions.
 import { defineKind } from '../kind-definition.ts';
 import { array, integer, object, oneOf, optional, string } from '../schema.ts';
+import type { Issue } from '../types.ts';
 
 const operation = object({
   addCommunity: optional(
@@ -76,4 +77,46 @@ export const bgpfilter = defineKind({
       importV6: optional(array(ruleV6, { description: 'Rules for received IPv6 routes.' })),
     }),
   },
+  rules: [filterIssues],
 });
+
+type FilterRule = {
+  readonly cidr?: string;
+  readonly prefixLength?: { readonly min?: number; readonly max?: number };
+  readonly matchOperator?: string;
+  readonly action: string;
+  readonly operations?: readonly object[];
+};
+const lists = ['exportV4', 'importV4', 'exportV6', 'importV6'] as const;
+type Filter = { readonly spec: { readonly [L in (typeof lists)[number]]?: readonly FilterRule[] } };
+
+function filterIssues({ spec }: Filter): readonly Issue[] {
+  return lists.flatMap((list) =>
+    (spec[list] ?? []).flatMap((rule, i) => ruleIssues(rule, `spec.${list}[${i}]`)),
+  );
+}
+
+function ruleIssues(rule: FilterRule, path: string): readonly Issue[] {
+  const { cidr, matchOperator, prefixLength, operations = [] } = rule;
+  const tests: readonly (readonly [unknown, string, unknown, string])[] = [
+    [cidr && !matchOperator, 'matchOperator', matchOperator, 'must be given with cidr'],
+    [matchOperator && !cidr, 'cidr', cidr, 'must be given with matchOperator'],
+    [prefixLength && !cidr, 'prefixLength', prefixLength, 'needs cidr'],
+    [
+      operations.length > 0 && rule.action !== 'Accept',
+      'operations',
+      operations,
+      'can only change accepted routes',
+    ],
+  ];
+  return [
+    ...tests.flatMap(([isBroken, field, value, reason]) =>
+      isBroken ? [{ field: `${path}.${field}`, value, reason }] : [],
+    ),
+    ...operations.flatMap((operation, i) =>
+      Object.values(operation).filter((value) => value !== undefined && value !== null).length === 1
+        ? []
+        : [{ field: `${path}.operations[${i}]`, value: operation, reason: 'must be exactly one operation' }],
+    ),
+  ];
+}

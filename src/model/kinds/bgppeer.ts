@@ -1,6 +1,8 @@
 // BGPPeer: which nodes hold a session with whom.
+import { familyOf } from '../../lib/ip/mod.ts';
 import { defineKind } from '../kind-definition.ts';
 import { array, boolean, duration, integer, object, oneOf, optional, string } from '../schema.ts';
+import type { Issue } from '../types.ts';
 import { bgpPassword } from './bgp-fields.ts';
 
 export const bgppeer = defineKind({
@@ -60,4 +62,49 @@ export const bgppeer = defineKind({
       ),
     }),
   },
+  rules: [peerIssues],
 });
+
+type Spec = {
+  readonly node?: string;
+  readonly nodeSelector?: string;
+  readonly peerIP?: string;
+  readonly asNumber?: number;
+  readonly peerSelector?: string;
+  readonly keepOriginalNextHop?: boolean;
+  readonly nextHopMode?: string;
+  readonly reachableBy?: string;
+  readonly localWorkloadSelector?: string;
+};
+
+/** Which fields exclude each other, and which need another. */
+function peerIssues({ spec }: { readonly spec: Spec }): readonly Issue[] {
+  const { reachableBy, peerIP, localWorkloadSelector, peerSelector } = spec;
+  const peerFamily = familyOf((peerIP ?? '').replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1'));
+  const tests: readonly (readonly [unknown, keyof Spec, string])[] = [
+    [spec.node && spec.nodeSelector, 'node', 'cannot be given together with nodeSelector'],
+    [peerIP && peerSelector, 'peerIP', 'cannot be given together with peerSelector'],
+    [spec.asNumber && peerSelector, 'asNumber', 'cannot be given with peerSelector: each node has its own'],
+    [localWorkloadSelector && !spec.asNumber, 'asNumber', 'must be given with localWorkloadSelector'],
+    [localWorkloadSelector && peerIP, 'peerIP', 'cannot be given together with localWorkloadSelector'],
+    [
+      localWorkloadSelector && peerSelector,
+      'peerSelector',
+      'cannot be given together with localWorkloadSelector',
+    ],
+    [reachableBy && !peerIP, 'reachableBy', 'needs peerIP'],
+    [
+      reachableBy && peerIP && familyOf(reachableBy) !== peerFamily,
+      'reachableBy',
+      'must be of the family of peerIP',
+    ],
+    [
+      spec.keepOriginalNextHop && spec.nextHopMode,
+      'keepOriginalNextHop',
+      'is replaced by nextHopMode: give only that',
+    ],
+  ];
+  return tests.flatMap(([isBroken, field, reason]) =>
+    isBroken ? [{ field: `spec.${field}`, value: spec[field], reason }] : [],
+  );
+}

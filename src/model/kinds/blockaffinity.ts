@@ -20,6 +20,12 @@ export const blockaffinity = defineKind({
       deleted: optional(boolean({ default: false, description: 'Set just before the object is deleted.' })),
     }),
   },
+  changeRules: [
+    ({ spec }, before) =>
+      before === undefined && spec.deleted === true
+        ? [{ field: 'spec.deleted', value: true, reason: 'must not be set at creation' }]
+        : [],
+  ],
   columns: [
     { name: 'CIDR', type: 'string', path: '.spec.cidr' },
     { name: 'Type', type: 'string', path: '.spec.type' },

@@ -38,4 +38,17 @@ export const ipamconfiguration = defineKind({
       ),
     }),
   },
+  rules: [
+    ({ spec }) =>
+      !spec.strictAffinity && spec.autoAllocateBlocks === false
+        ? [
+            {
+              field: 'spec.autoAllocateBlocks',
+              value: false,
+              reason:
+                'must be true unless strictAffinity is: nodes could only borrow, and nobody would own a block',
+            },
+          ]
+        : [],
+  ],
 });

@@ -1,6 +1,16 @@
 // IPPool: a range that addresses of pods and tunnels come from, and how packets between its addresses travel.
+import {
+  parsePrefix,
+  prefix,
+  prefixesOverlap,
+  prefixFamily,
+  prefixLength,
+  type Prefix,
+} from '../../lib/ip/mod.ts';
+import { parseSelector } from '../../selector/mod.ts';
 import { defineKind } from '../kind-definition.ts';
 import { array, boolean, integer, object, oneOf, optional, string } from '../schema.ts';
+import type { Issue } from '../types.ts';
 
 const modes = ['Never', 'Always', 'CrossSubnet'] as const;
 
@@ -43,8 +53,8 @@ export const ippool = defineKind({
       ),
       allowedUses: optional(
         array(oneOf(['Workload', 'Tunnel', 'LoadBalancer']), {
-          default: ['Workload', 'Tunnel'],
-          description: 'What addresses of the pool may be used for.',
+          description:
+            'What addresses of the pool may be used for. Workload and Tunnel when absent; Workload with namespaceSelector.',
         }),
       ),
       assignmentMode: optional(
@@ -71,6 +81,17 @@ export const ippool = defineKind({
       }),
     ),
   },
+  rules: [poolIssues],
+  changeRules: [poolChangeIssues],
+  complete: (pool) => ({
+    ...pool,
+    spec: {
+      ...pool.spec,
+      blockSize: blockSizeOf(pool.spec),
+      // Addresses of tunnels belong to nodes, not to namespaces.
+      allowedUses: pool.spec.allowedUses?.length ? pool.spec.allowedUses : usualUses(pool.spec),
+    },
+  }),
   columns: [
     { name: 'CIDR', type: 'string', path: '.spec.cidr' },
     { name: 'VXLAN', type: 'string', path: '.spec.vxlanMode' },
@@ -80,3 +101,136 @@ export const ippool = defineKind({
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp' },
   ],
 });
+
+type Spec = {
+  readonly cidr: string;
+  readonly blockSize?: number;
+  readonly ipipMode?: string;
+  readonly vxlanMode?: string;
+  readonly disabled?: boolean;
+  readonly disableBGPExport?: boolean;
+  readonly nodeSelector?: string;
+  readonly namespaceSelector?: string;
+  readonly allowedUses?: readonly string[];
+};
+type Pool = { readonly spec: Spec };
+
+const linkLocal: readonly Prefix[] = [prefix('169.254.0.0/16'), prefix('fe80::/10')];
+/** Allowed prefix lengths of blocks, and the usual one. */
+const blockSizes = {
+  4: { least: 20, most: 32, usual: 26 },
+  6: { least: 116, most: 128, usual: 122 },
+} as const;
+
+const blockSizeOf = ({ cidr, blockSize }: Spec): number =>
+  blockSize || blockSizes[cidr.includes(':') ? 6 : 4].usual;
+const usualUses = (spec: Spec): readonly ('Workload' | 'Tunnel')[] =>
+  spec.namespaceSelector ? ['Workload'] : ['Workload', 'Tunnel'];
+const isTunnelled = (mode: string | undefined): boolean => mode === 'Always' || mode === 'CrossSubnet';
+
+function poolIssues({ spec }: Pool): readonly Issue[] {
+  const parsed = parsePrefix(spec.cidr);
+  if (!parsed.ok) return [{ field: 'spec.cidr', value: spec.cidr, reason: parsed.error.message }];
+  return [
+    ...rangeIssues(spec, parsed.value),
+    ...encapsulationIssues(spec, parsed.value),
+    ...selectorIssues(spec),
+    ...usesIssues(spec),
+  ];
+}
+
+function rangeIssues(spec: Spec, cidr: Prefix): readonly Issue[] {
+  const { least, most } = blockSizes[prefixFamily(cidr)];
+  const blockSize = blockSizeOf(spec);
+  const overlapped = linkLocal.find((range) => prefixesOverlap(range, cidr));
+  return [
+    ...(overlapped === undefined
+      ? []
+      : [
+          {
+            field: 'spec.cidr',
+            value: spec.cidr,
+            reason: `must not overlap the link-local range ${overlapped}`,
+          },
+        ]),
+    ...(blockSize >= least && blockSize <= most
+      ? []
+      : [{ field: 'spec.blockSize', value: spec.blockSize, reason: `must be ${least} to ${most}` }]),
+    ...(!spec.disabled && prefixLength(cidr) > blockSize
+      ? [
+          {
+            field: 'spec.cidr',
+            value: spec.cidr,
+            reason: `must hold at least one block of size /${blockSize}`,
+          },
+        ]
+      : []),
+  ];
+}
+
+function encapsulationIssues({ ipipMode, vxlanMode }: Spec, cidr: Prefix): readonly Issue[] {
+  if (isTunnelled(ipipMode) && isTunnelled(vxlanMode))
+    return [{ field: 'spec.ipipMode', value: ipipMode, reason: 'cannot be used together with vxlanMode' }];
+  return isTunnelled(ipipMode) && prefixFamily(cidr) === 6
+    ? [{ field: 'spec.ipipMode', value: ipipMode, reason: 'must be Never: IPIP carries no IPv6' }]
+    : [];
+}
+
+const selectorIssues = (spec: Spec): readonly Issue[] =>
+  (['nodeSelector', 'namespaceSelector'] as const).flatMap((field) =>
+    usesGlobal(spec[field])
+      ? [{ field: `spec.${field}`, value: spec[field], reason: 'must not use global()' }]
+      : [],
+  );
+
+function usesGlobal(text: string | undefined): boolean {
+  const parsed = parseSelector(text ?? '');
+  return parsed.ok && parsed.value.text.includes('global()');
+}
+
+function usesIssues(spec: Spec): readonly Issue[] {
+  const uses = spec.allowedUses ?? [];
+  const isForServices = uses.includes('LoadBalancer');
+  const tests: readonly (readonly [boolean, keyof Spec, string])[] = [
+    [isForServices && uses.length > 1, 'allowedUses', 'LoadBalancer must stand alone'],
+    [isForServices && isTunnelled(spec.ipipMode), 'ipipMode', 'must be Never for LoadBalancer'],
+    [isForServices && isTunnelled(spec.vxlanMode), 'vxlanMode', 'must be Never for LoadBalancer'],
+    [isForServices && spec.disableBGPExport === true, 'disableBGPExport', 'must be false for LoadBalancer'],
+    [
+      isForServices && !['', 'all()'].includes(spec.nodeSelector ?? ''),
+      'nodeSelector',
+      'must be all() for LoadBalancer',
+    ],
+    [
+      uses.includes('Tunnel') && Boolean(spec.namespaceSelector),
+      'namespaceSelector',
+      'cannot be combined with the use Tunnel',
+    ],
+  ];
+  return tests.flatMap(([isBroken, field, reason]) =>
+    isBroken ? [{ field: `spec.${field}`, value: spec[field], reason }] : [],
+  );
+}
+
+function poolChangeIssues({ spec }: Pool, before: Pool | undefined): readonly Issue[] {
+  if (before === undefined) return [];
+  const old = before.spec;
+  const forServices = ({ allowedUses }: Spec): boolean => allowedUses?.includes('LoadBalancer') ?? false;
+  const tests: readonly (readonly [boolean, keyof Spec, string])[] = [
+    [canonical(spec.cidr) !== canonical(old.cidr), 'cidr', `cannot be changed; it is ${old.cidr}`],
+    [blockSizeOf(spec) !== blockSizeOf(old), 'blockSize', `cannot be changed; it is ${blockSizeOf(old)}`],
+    [
+      forServices(spec) !== forServices(old),
+      'allowedUses',
+      'cannot change between LoadBalancer and other uses',
+    ],
+  ];
+  return tests.flatMap(([isBroken, field, reason]) =>
+    isBroken ? [{ field: `spec.${field}`, value: spec[field], reason }] : [],
+  );
+}
+
+function canonical(cidr: string): string {
+  const parsed = parsePrefix(cidr);
+  return parsed.ok ? parsed.value : cidr;
+}

@@ -74,12 +74,18 @@ export const node = defineKind({
     }),
     status: optional(
       object({
-        wireguardPublicKey: optional(string()),
-        wireguardPublicKeyV6: optional(string()),
+        wireguardPublicKey: optional(string({ format: 'wireguard-key' })),
+        wireguardPublicKeyV6: optional(string({ format: 'wireguard-key' })),
         podCIDRs: optional(array(string())),
       }),
     ),
   },
+  rules: [
+    ({ spec }) =>
+      spec.bgp !== undefined && Object.values(spec.bgp).every((value) => value === undefined || value === '')
+        ? [{ field: 'spec.bgp', value: spec.bgp, reason: 'must not be empty' }]
+        : [],
+  ],
   columns: [
     { name: 'ASN', type: 'integer', path: '.spec.bgp.asNumber' },
     { name: 'IPv4', type: 'string', path: '.spec.bgp.ipv4Address' },

@@ -1,7 +1,10 @@
 // WorkloadEndpoint: an interface of a workload. With the Kubernetes datastore it is a view of a Pod: see
 // conversion/pod.ts.
+import { containsAddress, familyOf, isSingleAddress, parseNetwork, prefixAddress } from '../../lib/ip/mod.ts';
 import { defineKind } from '../kind-definition.ts';
 import { array, integer, number, numberOrString, object, optional, string } from '../schema.ts';
+import type { Issue } from '../types.ts';
+import { protocolHasPorts } from '../values/protocol.ts';
 
 export const qosControls = object({
   ingressBandwidth: optional(number({ description: 'Bits per second towards the workload.' })),
@@ -64,9 +67,9 @@ export const workloadendpoint = defineKind({
       ports: optional(
         array(
           object({
-            name: optional(string({ description: 'Name, for rules that name ports.' })),
+            name: optional(string({ format: 'port-name', description: 'Name, for rules that name ports.' })),
             protocol: numberOrString({ format: 'protocol' }),
-            port: integer({ minimum: 0, maximum: 65535, description: 'Port of the workload.' }),
+            port: integer({ minimum: 1, maximum: 65535, description: 'Port of the workload.' }),
             hostPort: optional(
               integer({ minimum: 0, maximum: 65535, description: 'Port of the host that leads to it.' }),
             ),
@@ -81,6 +84,7 @@ export const workloadendpoint = defineKind({
       qosControls: optional(qosControls),
     }),
   },
+  rules: [networkIssues, natIssues, portIssues],
   columns: [
     { name: 'Workload', type: 'string', path: '.spec.pod' },
     { name: 'Node', type: 'string', path: '.spec.node' },
@@ -88,3 +92,61 @@ export const workloadendpoint = defineKind({
     { name: 'Interface', type: 'string', path: '.spec.interfaceName' },
   ],
 });
+
+type Port = {
+  readonly name?: string;
+  readonly protocol: number | string;
+  readonly port: number;
+  readonly hostPort?: number;
+};
+type Endpoint = {
+  readonly spec: {
+    readonly ipNetworks?: readonly string[];
+    readonly ipNATs?: readonly { readonly internalIP: string; readonly externalIP: string }[];
+    readonly ports?: readonly Port[];
+  };
+};
+
+function networkIssues({ spec }: Endpoint): readonly Issue[] {
+  return (spec.ipNetworks ?? []).flatMap((value, i) => {
+    const parsed = parseNetwork(value);
+    return parsed.ok && isSingleAddress(parsed.value)
+      ? []
+      : [
+          {
+            field: `spec.ipNetworks[${i}]`,
+            value,
+            reason: 'must be a single address: /32, or /128 for IPv6',
+          },
+        ];
+  });
+}
+
+function natIssues({ spec }: Endpoint): readonly Issue[] {
+  const own = (spec.ipNetworks ?? []).flatMap((text) => {
+    const parsed = parseNetwork(text);
+    return parsed.ok ? [parsed.value] : [];
+  });
+  return (spec.ipNATs ?? []).flatMap(({ internalIP, externalIP }, i) => {
+    const field = `spec.ipNATs[${i}]`;
+    const internal = parseNetwork(internalIP);
+    if (familyOf(internalIP) !== familyOf(externalIP))
+      return [
+        { field: `${field}.externalIP`, value: externalIP, reason: 'must be of the family of internalIP' },
+      ];
+    return internal.ok && own.some((network) => containsAddress(network, prefixAddress(internal.value)))
+      ? []
+      : [{ field: `${field}.internalIP`, value: internalIP, reason: 'must be one of ipNetworks' }];
+  });
+}
+
+function portIssues({ spec }: Endpoint): readonly Issue[] {
+  return (spec.ports ?? []).flatMap((port, i) => [
+    ...(protocolHasPorts(port.protocol)
+      ? []
+      : [{ field: `spec.ports[${i}].protocol`, value: port.protocol, reason: 'must be TCP, UDP or SCTP' }]),
+    ...(port.name || port.hostPort
+      ? []
+      : [{ field: `spec.ports[${i}].name`, value: port.name, reason: 'must be given unless hostPort is' }]),
+  ]);
+}
