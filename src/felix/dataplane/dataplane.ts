@@ -1,0 +1,322 @@
+// The dataplane of a node: takes rows from the calculation, keeps them in tables of what the kernel should hold, and runs
+// a reconciler for each. Kernel events are read in one place here and given to whom they concern.
+//
+//   CalcDelta ─► routes · sysctls · nftables tables ─► reconcilers ─► kernel
+//                          ▲                                           │
+//                          └── link, route, nftables events ◄──────────┘
+import { type Clock, systemClock } from '../../lib/clock.ts';
+import { type Logger, silentLogger } from '../../lib/log.ts';
+import { ok, type Result } from '../../lib/result.ts';
+import type { Kernel, KernelEvent, Link, Route, Subscription } from '../../kernel/mod.ts';
+import type {
+  CalcDelta,
+  FelixConfig,
+  HostInterface,
+  InterfaceRow,
+  NatRow,
+  NodeRow,
+  RouteRow,
+} from '../calc/mod.ts';
+import { InterfaceIndex, LinkMirror } from './links.ts';
+import { memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
+import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
+import { Reconciler } from './reconciler.ts';
+import {
+  type ActualRoute,
+  gatewayRoute,
+  kernelRoute,
+  type KernelRouteRow,
+  routeKey,
+  routeOperations,
+} from './routes.ts';
+import { interfaceSysctls, nodeSysctls, sysctlOperations, type SysctlRow } from './sysctls.ts';
+import { Table } from './table.ts';
+import type { ReconcilerCounters, RowStatus, TableCounts } from './types.ts';
+
+export type DataplaneOptions = {
+  readonly kernel: Kernel;
+  readonly clock?: Clock;
+  readonly logger?: Logger;
+  /** Told when an interface that the MTU may depend on changes; once at the start. */
+  readonly onHostInterfaces?: (interfaces: readonly HostInterface[]) => void;
+};
+
+/** Rows of the kernel tables that one endpoint stands on. */
+export type EndpointKeys = { readonly routes: readonly string[]; readonly sysctls: readonly string[] };
+
+export type DataplaneTableName = 'routes' | 'sysctls' | 'nftables';
+export type DataplaneStatus = Readonly<
+  Record<
+    DataplaneTableName,
+    {
+      readonly synced: boolean;
+      readonly counts: TableCounts;
+      readonly counters: ReconcilerCounters;
+      readonly stuckForMs: number;
+      readonly unfinished: readonly (readonly [key: string, status: RowStatus])[];
+      readonly dumpError?: string;
+    }
+  >
+>;
+
+export const endpointKeys = (routes: readonly RouteRow[], row: InterfaceRow | undefined): EndpointKeys => ({
+  routes: routes.map((route) => routeKey(kernelRoute(route))),
+  sysctls: row === undefined ? [] : interfaceSysctls(row).map((sysctl) => sysctl.path),
+});
+
+export class Dataplane {
+  readonly #kernel: Kernel;
+  readonly #logger: Logger;
+  readonly #onHostInterfaces: (interfaces: readonly HostInterface[]) => void;
+  readonly #links = new LinkMirror();
+  readonly #routeIndex = new InterfaceIndex();
+  readonly #sysctlIndex = new InterfaceIndex();
+  readonly #routeTable: Table<KernelRouteRow>;
+  readonly #sysctlTable: Table<SysctlRow>;
+  readonly #nftTable: Table<NftRow>;
+  readonly #routeOperations: ReturnType<typeof routeOperations>;
+  readonly #routes: Reconciler<KernelRouteRow, ActualRoute>;
+  readonly #sysctls: Reconciler<SysctlRow, string>;
+  readonly #nft: Reconciler<NftRow, NftActual>;
+  /** What the calculation's rows became here, to take them away again. */
+  readonly #derived = new Map<string, readonly string[]>();
+  #node: NodeRow | undefined;
+  #subscription: Subscription | undefined;
+  #started = false;
+
+  constructor(options: DataplaneOptions) {
+    const { kernel, clock = systemClock, logger = silentLogger } = options;
+    this.#kernel = kernel;
+    this.#logger = logger;
+    this.#onHostInterfaces = options.onHostInterfaces ?? (() => undefined);
+    this.#routeOperations = routeOperations({
+      kernel,
+      links: this.#links,
+      node: () => this.#node,
+      wantedOn: (dst) => this.#wantedOn(dst),
+      logger,
+    });
+    const sysctls = sysctlOperations(kernel, this.#links);
+    const nft = nftOperations(kernel);
+    this.#routeTable = new Table<KernelRouteRow>('routes', routeKey, clock);
+    this.#sysctlTable = new Table<SysctlRow>('sysctls', (row) => sysctls.keyOf(row), clock);
+    this.#nftTable = new Table<NftRow>('nftables', nftKey, clock);
+    this.#routes = new Reconciler(this.#routeTable, this.#routeOperations, { clock, logger });
+    this.#sysctls = new Reconciler(this.#sysctlTable, sysctls, { clock, logger });
+    this.#nft = new Reconciler(this.#nftTable, nft, { clock, logger });
+    this.#put('routes', gatewayRoute);
+  }
+
+  /** Takes what the calculation found different. Before `start` rows only gather. */
+  apply(delta: CalcDelta): void {
+    if (delta.node !== undefined) this.#setNode(delta.node);
+    if (delta.config !== undefined) this.#setConfig(delta.config);
+    const { routes, interfaces, members, nat } = delta.tables;
+    for (const row of routes.set) this.#derive(`route ${row.dst}`, 'routes', [kernelRoute(row)]);
+    for (const key of routes.deleted) this.#derive(`route ${key}`, 'routes', []);
+    for (const row of interfaces.set)
+      this.#derive(`interface ${row.interfaceName}`, 'sysctls', interfaceSysctls(row));
+    for (const key of interfaces.deleted) this.#derive(`interface ${key}`, 'sysctls', []);
+    for (const row of members.set)
+      this.#derive(`member ${row.set} ${row.prefix}`, 'nftables', [memberNftRow(row)]);
+    for (const key of members.deleted) this.#derive(`member ${key}`, 'nftables', []);
+    for (const row of nat.set) this.#setNat(row);
+    for (const key of nat.deleted) this.#derive(`nat ${key}`, 'nftables', []);
+  }
+
+  /** Listens to the kernel, reads it, and begins to write. Call it when the rows are complete. */
+  async start(): Promise<Result<void>> {
+    this.#started = true;
+    this.#subscription ??= this.#kernel.subscribe(['links', 'routes', 'nftables'], (event) =>
+      this.#observe(event),
+    );
+    const links = await this.#kernel.links.list();
+    if (!links.ok) return links;
+    this.#links.load(links.value);
+    this.#tellHostInterfaces();
+    this.#routes.start();
+    this.#sysctls.start();
+    this.#nft.start();
+    return ok(undefined);
+  }
+
+  /** The MTU must be known before the first rows are made: what `start` reports later, read now. */
+  async readHostInterfaces(): Promise<Result<void>> {
+    const links = await this.#kernel.links.list();
+    if (!links.ok) return links;
+    this.#links.load(links.value);
+    this.#tellHostInterfaces();
+    return ok(undefined);
+  }
+
+  /** Ends; the kernel stays as it is. */
+  async stop(): Promise<void> {
+    this.#subscription?.close();
+    await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#nft.stop()]);
+  }
+
+  /** Resolves when the rows are in the kernel, or, when they are no longer wanted, out of it. */
+  async whenDone(keys: EndpointKeys, deadlineMs: number): Promise<Result<void>> {
+    const results = await Promise.all([
+      this.#routeTable.whenDone(keys.routes, deadlineMs),
+      this.#sysctlTable.whenDone(keys.sysctls, deadlineMs),
+    ]);
+    return results.find((result) => !result.ok) ?? ok(undefined);
+  }
+
+  /** First read done and every row tried, in all tables. */
+  get synced(): boolean {
+    return this.#started && this.#routes.synced && this.#sysctls.synced && this.#nft.synced;
+  }
+
+  status(): DataplaneStatus {
+    const of = <Row, Actual>(reconciler: Reconciler<Row, Actual>) => ({
+      synced: reconciler.synced,
+      counts: reconciler.table.counts(),
+      counters: reconciler.counters,
+      stuckForMs: reconciler.stuckForMs(),
+      unfinished: [...reconciler.table.unfinished()].slice(0, 10),
+      ...(reconciler.dumpError === undefined ? {} : { dumpError: reconciler.dumpError.message }),
+    });
+    return { routes: of(this.#routes), sysctls: of(this.#sysctls), nftables: of(this.#nft) };
+  }
+
+  /** Nothing left to do now. For tests. */
+  async idle(): Promise<void> {
+    await Promise.all([this.#routes.idle(), this.#sysctls.idle(), this.#nft.idle()]);
+  }
+
+  #wantedOn(dst: string): string | undefined {
+    const [key] = this.#derived.get(`route ${dst}`) ?? [];
+    const target = key === undefined ? undefined : this.#routeTable.rows.get(key)?.target;
+    return target === undefined || target === 'blackhole' ? undefined : target.interfaceName;
+  }
+
+  #setNode(node: NodeRow): void {
+    this.#node = node;
+    this.#derive('node sysctls', 'sysctls', nodeSysctls(node));
+    this.#derive('node nftables', 'nftables', nodeNftRows(node));
+  }
+
+  #setConfig(config: FelixConfig): void {
+    this.#routes.setAuditInterval(config.number('RouteRefreshInterval'));
+    this.#sysctls.setAuditInterval(config.number('InterfaceRefreshInterval'));
+    this.#nft.setAuditInterval(config.number('NftablesRefreshInterval'));
+  }
+
+  #setNat(row: NatRow): void {
+    this.#derive(`nat ${row.family}`, 'nftables', natNftRows(row));
+  }
+
+  /** Replaces the kernel rows that one row of the calculation stands for; equal ones are not touched. */
+  #derive(source: string, table: 'routes', rows: readonly KernelRouteRow[]): void;
+  #derive(source: string, table: 'sysctls', rows: readonly SysctlRow[]): void;
+  #derive(source: string, table: 'nftables', rows: readonly NftRow[]): void;
+  #derive(
+    source: string,
+    table: DataplaneTableName,
+    rows: readonly (KernelRouteRow | SysctlRow | NftRow)[],
+  ): void {
+    const before = this.#derived.get(source) ?? [];
+    const added = rows.map((row) => this.#put(table, row));
+    const kept = new Set(added);
+    for (const key of before) if (!kept.has(key)) this.#drop(table, key);
+    if (added.length === 0) this.#derived.delete(source);
+    else this.#derived.set(source, added);
+  }
+
+  #put(table: DataplaneTableName, row: KernelRouteRow | SysctlRow | NftRow): string {
+    if (table === 'routes') {
+      const route = row as KernelRouteRow;
+      const key = routeKey(route);
+      this.#routeIndex.set(key, route.target === 'blackhole' ? undefined : route.target.interfaceName);
+      setIfOther(this.#routeTable, key, route);
+      return key;
+    }
+    if (table === 'sysctls') {
+      const sysctl = row as SysctlRow;
+      this.#sysctlIndex.set(sysctl.path, sysctl.interfaceName);
+      setIfOther(this.#sysctlTable, sysctl.path, sysctl);
+      return sysctl.path;
+    }
+    const key = nftKey(row as NftRow);
+    setIfOther(this.#nftTable, key, row as NftRow);
+    return key;
+  }
+
+  #drop(table: DataplaneTableName, key: string): void {
+    if (table === 'routes') {
+      this.#routeTable.delete(key);
+      this.#routeIndex.delete(key);
+    } else if (table === 'sysctls') {
+      this.#sysctlTable.delete(key);
+      this.#sysctlIndex.delete(key);
+    } else {
+      this.#nftTable.delete(key);
+    }
+  }
+
+  #observe(event: KernelEvent): void {
+    switch (event.type) {
+      case 'link':
+      case 'link-deleted':
+        return this.#observeLink(event.link, event.type === 'link-deleted');
+      case 'route':
+      case 'route-deleted':
+        return this.#observeRoute(event.route, event.type === 'route-deleted');
+      case 'nftables':
+        if (event.own !== true)
+          this.#nft.observe({ type: 'resync', reason: `nftables changed by process ${event.pid}` });
+        return;
+      case 'lost':
+        this.#logger.warn('Kernel events were lost, reading everything again');
+        void this.#reload();
+        return;
+      default:
+    }
+  }
+
+  #observeLink(link: Link, deleted: boolean): void {
+    const known = this.#links.byName(link.name);
+    for (const name of this.#links.observe(link, deleted)) this.#linkChanged(name);
+    if (deleted || known === undefined || known.mtu !== link.mtu || known.up !== link.up)
+      this.#tellHostInterfaces(link.name);
+  }
+
+  /** Routes of an interface that went down are gone without an event; settings are gone with the interface only. */
+  #linkChanged(name: string): void {
+    this.#routes.observe({ type: 'forget', keys: this.#routeIndex.on(name) });
+    this.#sysctls.observe({ type: 'forget', keys: this.#sysctlIndex.on(name) });
+  }
+
+  #observeRoute(route: Route, deleted: boolean): void {
+    if (!this.#routeOperations.concerns(route, this.#routeTable.rows)) return;
+    this.#routes.observe({ type: 'actual', key: routeKey(route), actual: deleted ? undefined : [route] });
+  }
+
+  async #reload(): Promise<void> {
+    const links = await this.#kernel.links.list();
+    if (links.ok) for (const name of this.#links.load(links.value)) this.#linkChanged(name);
+    this.#tellHostInterfaces();
+    for (const reconciler of [this.#routes, this.#nft])
+      reconciler.observe({ type: 'resync', reason: 'events were lost' });
+    this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
+  }
+
+  /** Endpoint interfaces have no say in the MTU. */
+  #tellHostInterfaces(changed?: string): void {
+    const prefixes = this.#node?.interfacePrefixes ?? [];
+    const isEndpoint = (name: string): boolean => prefixes.some((prefix) => name.startsWith(prefix));
+    if (changed !== undefined && isEndpoint(changed)) return;
+    const interfaces: HostInterface[] = [];
+    for (const { name, mtu, up } of this.#links.all())
+      if (!isEndpoint(name)) interfaces.push({ name, mtu, up });
+    this.#onHostInterfaces(interfaces);
+  }
+}
+
+/** Rows are small data: equal text is an equal row. */
+function setIfOther<Row>(table: Table<Row>, key: string, row: Row): void {
+  const before = table.rows.get(key);
+  if (before === undefined || JSON.stringify(before) !== JSON.stringify(row)) table.set(row);
+}

@@ -1,0 +1,24 @@
+// Public face of Felix's dataplane: desired-state tables and the reconcilers that keep the kernel to them.
+// See docs/felix.md.
+export {
+  Dataplane,
+  type DataplaneOptions,
+  type DataplaneStatus,
+  type DataplaneTableName,
+  endpointKeys,
+  type EndpointKeys,
+} from './dataplane.ts';
+export { Reconciler, type ReconcilerOptions } from './reconciler.ts';
+export { Table } from './table.ts';
+export { gatewayAddress, gatewayRoute } from './routes.ts';
+export { natRules } from './nat.ts';
+export { nftOperations, nftTableName, type NftRow, ruleComment } from './nftables.ts';
+export type {
+  Change,
+  Observation,
+  Operations,
+  OrphanVerdict,
+  ReconcilerCounters,
+  RowStatus,
+  TableCounts,
+} from './types.ts';

@@ -1,0 +1,85 @@
+// nat-outgoing as nftables rows (SR-160…163, FX-065), and the drop that keeps packets to the pods' gateway address from
+// circling (routes.ts).
+//
+//   table ip calico
+//     set masq-pools, all-pools, all-hosts   { type ipv4_addr; flags interval }
+//     chain nat-postrouting  { type nat hook postrouting priority srcnat(100)
+//         [oifname X] ip saddr @masq-pools ip daddr != @all-pools [ip daddr != @all-hosts] masquerade | snat to A }
+//     chain filter-forward   { type filter hook forward priority filter(0)
+//         ip daddr 169.254.1.1 drop }
+//
+// Toggling a pool is an element; the chain exists only while some pool of the family wants it.
+import type { Family } from '../../lib/ip/mod.ts';
+import { memberSets, type NatRow, type NodeRow, type SetMemberRow } from '../calc/mod.ts';
+import type { NftRow, NftTableFamily } from './nftables.ts';
+import { gatewayAddress } from './routes.ts';
+
+const tableFamily = (family: Family): NftTableFamily => (family === 4 ? 'ip' : 'ip6');
+const srcnatPriority = 100;
+
+/** Rows that are there as long as the family is. */
+export function nodeNftRows(node: NodeRow): NftRow[] {
+  const families: readonly Family[] = node.ipv6 ? [4, 6] : [4];
+  return [
+    ...families.flatMap((family): NftRow[] => [
+      { kind: 'table', family: tableFamily(family) },
+      ...memberSets.map(
+        (name): NftRow => ({
+          kind: 'set',
+          family: tableFamily(family),
+          set: { name, key: [family === 4 ? 'ipv4_addr' : 'ipv6_addr'], interval: true },
+        }),
+      ),
+    ]),
+    {
+      kind: 'chain',
+      family: 'ip',
+      chain: {
+        name: 'filter-forward',
+        base: { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' },
+      },
+      rules: [`ip daddr ${gatewayAddress} drop`],
+    },
+  ];
+}
+
+export const memberNftRow = (row: SetMemberRow): NftRow => ({
+  kind: 'element',
+  family: tableFamily(row.family),
+  set: row.set,
+  element: { key: isHost(row.prefix) ? row.prefix.slice(0, row.prefix.indexOf('/')) : row.prefix },
+});
+const isHost = (prefix: string): boolean => prefix.endsWith(prefix.includes(':') ? '/128' : '/32');
+
+export function natNftRows(row: NatRow): NftRow[] {
+  if (!row.enabled) return [];
+  return [
+    {
+      kind: 'chain',
+      family: tableFamily(row.family),
+      chain: {
+        name: 'nat-postrouting',
+        base: { type: 'nat', hook: 'postrouting', priority: srcnatPriority, policy: 'accept' },
+      },
+      rules: natRules(row),
+    },
+  ];
+}
+
+export function natRules(row: NatRow): string[] {
+  const ip = tableFamily(row.family);
+  const match = [
+    ...(row.outInterface === undefined ? [] : [`oifname "${row.outInterface}"`]),
+    `${ip} saddr @masq-pools ${ip} daddr != @all-pools`,
+    ...(row.excludeHosts ? [`${ip} daddr != @all-hosts`] : []),
+  ].join(' ');
+  const action = row.toAddress === undefined ? 'masquerade' : `snat to ${row.toAddress}`;
+  if (row.ports === undefined) return [`${match} ${action}`];
+  const range = `${row.ports.first}-${row.ports.last}`;
+  const withPorts =
+    row.toAddress === undefined ? `masquerade to :${range}` : `snat to ${row.toAddress}:${range}`;
+  return [
+    ...['tcp', 'udp'].map((protocol) => `meta l4proto ${protocol} ${match} ${withPorts}`),
+    `${match} ${action}`,
+  ];
+}
