@@ -60,11 +60,8 @@ export type NextHopState = {
 /** An announcement as it came over a session. All prefixes share one attribute set. */
 export type RibUpdate = {
   readonly family: Family;
-  /** Path attributes in wire form with 4-octet AS numbers, without NEXT_HOP, MP_REACH_NLRI, MP_UNREACH_NLRI, AS4_PATH
-   *  and AS4_AGGREGATOR; already validated (RFC 7606). Copied when new. */
+  /** Canonical bytes as `attributeBytes` of bgp/packet gives them, next hop included. Copied when new. */
   readonly attributes: Uint8Array;
-  /** 4, 16 or 32 bytes (global and link-local). */
-  readonly nextHop: Uint8Array;
   /** NLRI in wire form; with path identifiers when the peer's family has addPathReceive. */
   readonly nlri: Uint8Array;
 };
@@ -153,7 +150,7 @@ export type ExportView = {
   readonly peers: readonly string[];
   readonly announced: boolean;
   /** Why not, when it is not announced. */
-  readonly reason?: 'noPath' | 'ibgpToIbgp' | 'noAdvertise' | 'noExport' | 'exportPolicy' | 'receiveOnly';
+  readonly reason?: 'noPath' | 'ibgpToIbgp' | 'noAdvertise' | 'noExport' | 'exportPolicy' | 'tooLong';
   readonly trace?: PolicyTrace;
 };
 
