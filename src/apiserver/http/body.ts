@@ -6,6 +6,7 @@ import { nestsDeeperThan } from '../json.ts';
 import { refuse, type StatusError } from '../status.ts';
 import type { Limits } from '../types.ts';
 
+const protobufType = 'application/vnd.kubernetes.protobuf';
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 async function readBytes(request: IncomingMessage, limit: number): Promise<Result<Buffer, StatusError>> {
@@ -45,12 +46,13 @@ export async function readBody(
   if (!bytes.ok) return bytes;
   if (bytes.value.length === 0) return ok(undefined);
   const type = mediaTypeOf(request);
-  if (!['', 'application/json', 'application/yaml', ...accepted].includes(type)) {
+  if (!['', 'application/json', 'application/yaml', protobufType, ...accepted].includes(type)) {
     return refuse(
       'UnsupportedMediaType',
-      `the body of the request was in an unknown format - accepted media types include: ${['application/json', 'application/yaml', ...accepted].join(', ')}`,
+      `the body of the request was in an unknown format - accepted media types include: ${['application/json', 'application/yaml', protobufType, ...accepted].join(', ')}`,
     );
   }
+  if (type === protobufType) return parseProtobuf(bytes.value);
   let text: string;
   try {
     text = utf8.decode(bytes.value);
@@ -86,4 +88,11 @@ async function parseYaml(text: string, limits: Limits): Promise<Result<unknown, 
       `couldn't parse the body as YAML: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}`,
     );
   }
+}
+
+/** The decoder and its tables are loaded when the first such body comes. */
+async function parseProtobuf(bytes: Buffer): Promise<Result<unknown, StatusError>> {
+  const { decodeProtobuf } = await import('../protobuf/decode.ts');
+  const decoded = decodeProtobuf(bytes);
+  return decoded.ok ? decoded : refuse('BadRequest', `couldn't read the body as protobuf: ${decoded.error}`);
 }
