@@ -13,8 +13,11 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { err, failure, ok, type Result } from '../lib/result.ts';
 import { until } from '../lib/wait.ts';
+import { awaitNodes } from './api.ts';
 import { ask } from './control-socket.ts';
 import { initScript } from './init-script.ts';
+import { kubeconfigText } from './kubeconfig.ts';
+import { mainFile } from './main-file.ts';
 import { checkPermission, checkTools, labPath } from './requirements.ts';
 import {
   createState,
@@ -26,7 +29,7 @@ import {
   removeState,
   writeRecord,
 } from './state.ts';
-import { planTopology } from './topology/mod.ts';
+import { nodesOf, planTopology } from './topology/mod.ts';
 import type { LabError, LabOptions, LabRecord, LabStatus, ProcessIdentity, ProgressLine } from './types.ts';
 
 export const defaultPort = 16443;
@@ -47,9 +50,10 @@ export type RunningLab = {
 };
 
 const startDeadlineMs = 180_000;
+const readyDeadlineMs = 120_000;
 
 export async function labUp(options: UpOptions): Promise<Result<RunningLab, LabError>> {
-  const topology = planTopology(options);
+  const topology = planTopology({ ...options, name: options.topology });
   if (!topology.ok) return topology;
   const found = labPaths(options.name);
   if (!found.ok) return found;
@@ -105,6 +109,18 @@ export async function labUp(options: UpOptions): Promise<Result<RunningLab, LabE
     return result;
   }
   if (options.tied !== true) child.unref();
+  const nodes = nodesOf(topology.value).length;
+  const ready = await awaitNodes(result.value.port, nodes, readyDeadlineMs, (now, of) =>
+    options.onStep?.(`${now} of ${of} nodes ready`),
+  );
+  if (!ready)
+    return err(
+      failure(
+        'StartFailed',
+        `The nodes of the lab were not ready after ${readyDeadlineMs / 1000} s.`,
+        `Look at it with: margay lab status. Logs: ${paths.logs}. End it with: margay lab down`,
+      ),
+    );
   return ok({ record: result.value, paths, tookMs: performance.now() - started });
 }
 
@@ -168,9 +184,6 @@ function spawnLab(
   closeSync(log);
   return child;
 }
-
-/** The file this process was started with: every process of the lab runs the same program. */
-export const mainFile = (): string => process.env['MARGAY_MAIN'] ?? process.argv[1] ?? '';
 
 async function followStart(
   child: ChildProcess,
@@ -238,24 +251,6 @@ function firstChildOf(pid: number): ProcessIdentity | undefined {
   } catch {
     return undefined;
   }
-}
-
-export function kubeconfigText(name: string, server: string): string {
-  return [
-    'apiVersion: v1',
-    'kind: Config',
-    'clusters:',
-    `- name: margay-${name}`,
-    `  cluster: {server: "${server}"}`,
-    'users:',
-    '- name: admin',
-    '  user: {}',
-    'contexts:',
-    `- name: margay-${name}`,
-    `  context: {cluster: margay-${name}, user: admin}`,
-    `current-context: margay-${name}`,
-    '',
-  ].join('\n');
 }
 
 /** Finds a running lab, or says what is there instead. */

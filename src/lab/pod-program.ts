@@ -9,6 +9,7 @@ export async function runPodProgram(argv: readonly string[]): Promise<number> {
   const [name = '', ...args] = argv;
   process.once('SIGTERM', () => process.exit(0));
   if (name === 'http-server') return serve(args);
+  if (name === 'probe') return probe(args);
   sayReady();
   if (name === 'sleep') return sleepFor(args[0]);
   if (name === 'exit') {
@@ -82,4 +83,49 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     );
   else if (path === '/livez' || path === '/readyz' || path === '/healthz') send(200, 'OK\n');
   else send(404, `Nothing at ${path}. There are: /, /hostname, /env, /user-agent, /livez, /readyz.\n`);
+}
+
+// ── probe ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+type ProbeAnswer = { address: string; ttl?: number; status?: number; client?: string; problem?: string };
+
+/** Asks every address by ICMP and by HTTP, at the same time; prints a JSON array. For the lab's own proof. */
+async function probe(addresses: readonly string[]): Promise<number> {
+  const answers = await Promise.all(
+    addresses.map(async (address): Promise<ProbeAnswer> => {
+      const [ping, http] = await Promise.all([pingOnce(address), getOnce(address)]);
+      return { address, ...ping, ...http };
+    }),
+  );
+  process.stdout.write(`${JSON.stringify(answers)}\n`);
+  return 0;
+}
+
+async function pingOnce(address: string): Promise<Pick<ProbeAnswer, 'ttl' | 'problem'>> {
+  const { execFile } = await import('node:child_process');
+  return new Promise((resolve) => {
+    execFile('ping', ['-n', '-c', '1', '-W', '1', address], (_, out) => {
+      const ttl = /(?:ttl|hlim)=(\d+)/.exec(out)?.[1];
+      const problem = /From (\S+) .*?(Destination .*|Time to live exceeded)/.exec(out);
+      if (ttl !== undefined) resolve({ ttl: Number(ttl) });
+      else resolve({ problem: problem === null ? 'no answer' : `${problem[1]}: ${problem[2]}` });
+    });
+  });
+}
+
+async function getOnce(address: string): Promise<Pick<ProbeAnswer, 'status' | 'client'>> {
+  const { get } = await import('node:http');
+  return new Promise((resolve) => {
+    const request = get({ host: address, port: 80, path: '/', timeout: 1500, agent: false }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => {
+        const client = /ClientIP: ([^,]+),/.exec(text)?.[1];
+        resolve({ status: response.statusCode ?? 0, ...(client === undefined ? {} : { client }) });
+      });
+    });
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve({}));
+  });
 }

@@ -30,7 +30,7 @@ export function labPaths(name: string): Result<LabPaths, LabError> {
     );
   }
   const directory = join(baseDirectory(), name);
-  const socket = join(directory, 'sock');
+  const { socket } = pathsOf(directory);
   if (Buffer.byteLength(socket) > 107)
     return err(
       failure(
@@ -39,16 +39,19 @@ export function labPaths(name: string): Result<LabPaths, LabError> {
         'Set XDG_RUNTIME_DIR to a shorter path, or unset it.',
       ),
     );
-  return ok({
-    directory,
-    record: join(directory, 'lab.json'),
-    kubeconfig: join(directory, 'kubeconfig'),
-    insideKubeconfig: join(directory, 'kubeconfig-inside'),
-    socket,
-    logs: join(directory, 'logs'),
-    bin: join(directory, 'bin'),
-  });
+  return ok(pathsOf(directory));
 }
+
+/** The parts of a state directory. */
+export const pathsOf = (directory: string): LabPaths => ({
+  directory,
+  record: join(directory, 'lab.json'),
+  kubeconfig: join(directory, 'kubeconfig'),
+  insideKubeconfig: join(directory, 'kubeconfig-inside'),
+  socket: join(directory, 'sock'),
+  logs: join(directory, 'logs'),
+  bin: join(directory, 'bin'),
+});
 
 function baseDirectory(): string {
   const uid = process.getuid?.() ?? 0;

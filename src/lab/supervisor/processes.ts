@@ -128,7 +128,7 @@ function describeEnd(
   return `exit code ${end.code}${last === '' ? '' : `: ${last}`}`;
 }
 
-/** The last line of a log, cut to a sentence's length. */
+/** The last line of a log that says something about an error, else its last line, cut to a sentence's length. */
 function lastLine(path: string): string {
   try {
     const fd = openSync(path, 'r');
@@ -136,7 +136,8 @@ function lastLine(path: string): string {
       const size = fstatSync(fd).size;
       const buffer = Buffer.alloc(Math.min(size, 2000));
       readSync(fd, buffer, 0, buffer.length, size - buffer.length);
-      return (buffer.toString('utf8').trim().split('\n').at(-1) ?? '').slice(0, 300);
+      const lines = buffer.toString('utf8').trim().split('\n');
+      return (lines.findLast((line) => /error|fatal|cannot/i.test(line)) ?? lines.at(-1) ?? '').slice(0, 300);
     } finally {
       closeSync(fd);
     }

@@ -1,0 +1,68 @@
+// The commands of `margay` by name. The table knows name and summary; the code of a command is imported when it runs.
+import type { Command } from './types.ts';
+
+type Entry = {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly command: Command }>;
+};
+
+/** In the order of `margay help`. */
+const entries: readonly Entry[] = [
+  {
+    name: 'lab',
+    summary: 'a whole cluster in network namespaces of this machine: start, up, status, exec, shell, down',
+    load: () => import('./lab.ts'),
+  },
+  {
+    name: 'agent',
+    summary: "a node's agent: routes, rules and addresses of its pods (what calico-node's Felix does)",
+    load: () => import('./agent.ts'),
+  },
+  {
+    name: 'speaker',
+    summary: "a node's BGP speaker (what BIRD and confd do)",
+    load: () => import('./speaker.ts'),
+  },
+  {
+    name: 'apiserver',
+    summary: 'the embedded Kubernetes API server',
+    load: () => import('./apiserver.ts'),
+  },
+  {
+    name: 'runner',
+    summary: 'runs the pods bound to a node of the lab (what a kubelet does)',
+    load: () => import('./runner.ts'),
+  },
+];
+
+/** Commands that other commands start; not for people. */
+const hidden: readonly Pick<Entry, 'name' | 'load'>[] = [{ name: 'pod', load: () => import('./pod.ts') }];
+
+/** Runs `margay ARGV…`; gives the exit code: 2 for a command line that makes no sense. */
+export async function runCommand(argv: readonly string[]): Promise<number> {
+  const [name = 'help', ...rest] = argv;
+  if (name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(helpText());
+    return 0;
+  }
+  const entry = [...hidden, ...entries].find((e) => e.name === name);
+  if (entry === undefined) {
+    process.stderr.write(
+      `There is no command "${name}". Commands: ${entries.map((e) => e.name).join(', ')}, help.\n`,
+    );
+    return 2;
+  }
+  const { command } = await entry.load();
+  return command.run(rest);
+}
+
+function helpText(): string {
+  const width = Math.max(...entries.map((e) => e.name.length)) + 2;
+  return [
+    'Usage: margay COMMAND [ARGS]; every command answers --help.',
+    '',
+    ...entries.map((e) => `  ${e.name.padEnd(width)}${e.summary}`),
+    '',
+  ].join('\n');
+}

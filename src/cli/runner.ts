@@ -1,0 +1,71 @@
+// `margay runner`: runs the pods bound to a node of the lab, until SIGTERM. Pods outlive it.
+import type { InterfaceAddress } from '../lib/ip/mod.ts';
+import type { Command } from './types.ts';
+
+async function run(argv: readonly string[]): Promise<number> {
+  const { Command: Parser, CommanderError, InvalidArgumentError } = await import('commander');
+  const { parseInterfaceAddress } = await import('../lib/ip/mod.ts');
+  const address = (text: string, before: readonly InterfaceAddress[] = []): readonly InterfaceAddress[] => {
+    const parsed = parseInterfaceAddress(text);
+    if (!parsed.ok) throw new InvalidArgumentError(parsed.error.message);
+    return [...before, parsed.value];
+  };
+  const label = (
+    text: string,
+    before: Readonly<Record<string, string>> = {},
+  ): Readonly<Record<string, string>> => {
+    const equals = text.indexOf('=');
+    if (equals < 1) throw new InvalidArgumentError('A label is KEY=VALUE.');
+    return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
+  };
+  const parser = new Parser('margay runner')
+    .description('Run the pods bound to a node of the lab, as a kubelet does.')
+    .requiredOption('--kubeconfig <file>', 'how to reach the API server', process.env['KUBECONFIG'])
+    .requiredOption('--nodename <name>', 'which node this is', process.env['NODENAME'])
+    .option('--address <address/length>', "one of the node's addresses", address)
+    .option('--label <key=value>', 'a label of the node', label)
+    .option('--dual-stack', 'pods get IPv6 addresses, too')
+    .exitOverride();
+  try {
+    parser.parse([...argv], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  const flags = parser.opts<{
+    kubeconfig: string;
+    nodename: string;
+    address?: readonly InterfaceAddress[];
+    label?: Readonly<Record<string, string>>;
+    dualStack?: boolean;
+  }>();
+  const { createLogger } = await import('../lib/log.ts');
+  const { startNodeRunner } = await import('../lab/mod.ts');
+  const { openDatastore } = await import('./open-datastore.ts');
+  const opened = await openDatastore(flags.kubeconfig);
+  if (!opened.ok) {
+    process.stderr.write(
+      `${opened.error.message}${opened.error.hint === undefined ? '' : ` ${opened.error.hint}`}\n`,
+    );
+    return 1;
+  }
+  const stopped = new Promise<void>((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+  const runner = await startNodeRunner({
+    datastore: opened.value,
+    logger: createLogger('runner'),
+    nodeName: flags.nodename,
+    addresses: flags.address ?? [],
+    labels: flags.label ?? {},
+    dualStack: flags.dualStack ?? false,
+    kubeconfig: flags.kubeconfig,
+  });
+  await stopped;
+  await runner.stop();
+  await opened.value.close();
+  return 0;
+}
+
+export const command: Command = { name: 'runner', summary: 'runs the pods of a node of the lab', run };

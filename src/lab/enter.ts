@@ -1,0 +1,159 @@
+// Running a command inside of a machine of the lab: `lab exec` and `lab shell`. From outside it goes through process 1 of
+// the lab (whose pid is known here) to the process that holds the machine's namespaces (whose pid is known there).
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { err, failure, ok, type Result } from '../lib/result.ts';
+import { labStatus } from './launcher.ts';
+import { findTool, labPath } from './requirements.ts';
+import type { LabPaths } from './state.ts';
+import type { LabError, LabRecord, LabStatus, MachineStatus } from './types.ts';
+
+export type Entrance = {
+  readonly machine: MachineStatus;
+  readonly argv: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+};
+
+export async function findEntrance(name: string, machineName: string): Promise<Result<Entrance, LabError>> {
+  const found = await labStatus(name);
+  if (!found.ok) return found;
+  const { lab, record, paths } = found.value;
+  const machine = lab.machines.find((m) => m.name === machineName);
+  if (machine === undefined)
+    return err(
+      failure(
+        'UnknownMachine',
+        `There is no node "${machineName}" in the lab.`,
+        `Nodes and routers: ${lab.machines.map((m) => m.name).join(', ')}.`,
+      ),
+    );
+  return ok({ machine, argv: entranceTo(machine, record, paths), env: environment(lab, paths) });
+}
+
+/** The words in front of a command that run it inside of the machine. */
+function entranceTo(machine: MachineStatus, record: LabRecord, paths: LabPaths): string[] {
+  const inner = ['nsenter', `--target=${machine.holderPid}`, '--net', '--mount', '--uts', '--'];
+  if (isInside(paths)) return inner;
+  return [
+    'nsenter',
+    `--target=${record.init.pid}`,
+    ...(record.userNamespace ? ['--user', '--preserve-credentials'] : []),
+    '--net',
+    '--mount',
+    '--uts',
+    '--pid',
+    '--',
+    ...inner,
+  ];
+}
+
+export const isInside = (paths: LabPaths): boolean => process.env['MARGAY_LAB_STATE'] === paths.directory;
+
+function environment(lab: LabStatus, paths: LabPaths): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    PATH: `${paths.bin}:${labPath()}`,
+    KUBECONFIG: paths.insideKubeconfig,
+    MARGAY_LAB: lab.name,
+    MARGAY_LAB_STATE: paths.directory,
+  };
+}
+
+/** Runs a command with this terminal; gives its exit code. */
+export async function execIn(
+  name: string,
+  machineName: string,
+  command: readonly string[],
+): Promise<Result<number, LabError>> {
+  const entrance = await findEntrance(name, machineName);
+  return entrance.ok ? runInside(entrance.value, command) : entrance;
+}
+
+function runInside(entrance: Entrance, command: readonly string[]): Promise<Result<number, LabError>> {
+  const [program = '', ...argv] = [...entrance.argv, ...command];
+  return new Promise((resolve) => {
+    const child = spawn(program, argv, { stdio: 'inherit', env: entrance.env, cwd: '/' });
+    // The terminal sends these to the command as well: it decides.
+    const ignore = (): void => undefined;
+    process.on('SIGINT', ignore);
+    process.on('SIGQUIT', ignore);
+    child.on('error', (error) =>
+      resolve(err(failure('MissingTool', `Cannot run ${program}: ${error.message}.`))),
+    );
+    child.on('exit', (code, signal) => {
+      process.off('SIGINT', ignore);
+      process.off('SIGQUIT', ignore);
+      resolve(ok(code ?? (signal === null ? 1 : 128)));
+    });
+  });
+}
+
+/** Captures what a command prints; for the report of `lab start` and for tests. */
+export async function outputOf(
+  entrance: Entrance,
+  command: readonly string[],
+  timeoutMs = 20_000,
+): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+  const [program = '', ...argv] = [...entrance.argv, ...command];
+  return new Promise((resolve) => {
+    const child = spawn(program, argv, { stdio: ['ignore', 'pipe', 'pipe'], env: entrance.env, cwd: '/' });
+    let out = '';
+    let errors = '';
+    const deadline = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      out += chunk;
+    });
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      errors += chunk;
+    });
+    const end = (code: number): void => {
+      clearTimeout(deadline);
+      resolve({ code, out, err: errors });
+    };
+    child.on('error', (error) => {
+      errors += error.message;
+      end(127);
+    });
+    child.on('close', (code) => end(code ?? 137));
+  });
+}
+
+export async function shellIn(
+  name: string,
+  machineName: string | undefined,
+): Promise<Result<number, LabError>> {
+  const found = await labStatus(name);
+  if (!found.ok) return found;
+  const { lab, paths } = found.value;
+  const first = lab.machines.find((m) => m.role === 'node')?.name ?? '';
+  const entrance = await findEntrance(name, machineName ?? first);
+  if (!entrance.ok) return entrance;
+  const bash = findTool('bash');
+  if (bash === undefined) return runInside(entrance.value, ['sh', '-i']);
+  const rc = join(paths.bin, 'bashrc');
+  writeFileSync(rc, shellFile(lab, entrance.value.machine));
+  return runInside(entrance.value, [bash, '--rcfile', rc, '-i']);
+}
+
+function shellFile(lab: LabStatus, machine: MachineStatus): string {
+  const names = lab.machines.map((m) => m.name).join(', ');
+  const banner = [
+    `You are on ${machine.name} (${machine.addresses.join(', ') || 'no address'}) of the lab "${lab.name}", topology ${lab.topology}.`,
+    'It has no way out: what you do here stays in the lab. Leave with exit.',
+    '',
+    '  ip route                         routes of this machine; proto bird came by BGP',
+    '  ip netns                         network namespaces of its pods: ip netns exec cni-… ip route',
+    '  kubectl get pods -A -o wide      the cluster, from inside',
+    '  on worker2 ip route              a command on another machine',
+    '  tcpdump -eni any icmp            what passes by',
+    '',
+    `Machines: ${names}`,
+  ];
+  return [
+    `PS1='[${lab.name}] ${machine.name} \\w# '`,
+    'cd /',
+    `cat <<'MARGAY_END'\n${banner.join('\n')}\nMARGAY_END`,
+    '',
+  ].join('\n');
+}

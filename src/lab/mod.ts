@@ -1,0 +1,75 @@
+// Public face of the lab. Every entry loads its part when it is called: most processes of a lab need one of them only.
+export type {
+  LabError,
+  LabErrorCode,
+  LabOptions,
+  LabRecord,
+  LabStatus,
+  MachineStatus,
+  ProcessStatus,
+} from './types.ts';
+export type { LabPaths } from './state.ts';
+export type { RunningLab, UpOptions } from './launcher.ts';
+export type { RunnerCommandOptions } from './runner/start.ts';
+export type { DemoOptions } from './demo/demo.ts';
+import type { Datastore } from '../datastore/mod.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Result } from '../lib/result.ts';
+import type { DemoOptions } from './demo/demo.ts';
+import type { RunningLab, UpOptions } from './launcher.ts';
+import type { RunnerCommandOptions } from './runner/start.ts';
+import type { Runner } from './runner/runner.ts';
+import type { LabPaths } from './state.ts';
+import type { LabError, LabOptions, LabRecord, LabStatus } from './types.ts';
+
+/** Brings a lab up and waits until its nodes are ready. */
+export const labUp = async (options: UpOptions): Promise<Result<RunningLab, LabError>> =>
+  (await import('./launcher.ts')).labUp(options);
+
+/** Ends a lab and everything in it; false when there was none. */
+export const labDown = async (name: string): Promise<Result<boolean, LabError>> =>
+  (await import('./launcher.ts')).labDown(name);
+
+export const labStatus = async (
+  name: string,
+): Promise<Result<{ lab: LabStatus; record: LabRecord; paths: LabPaths }, LabError>> =>
+  (await import('./launcher.ts')).labStatus(name);
+
+/** Runs a command on a node or router with this terminal; gives its exit code. */
+export const labExec = async (
+  name: string,
+  machine: string,
+  command: readonly string[],
+): Promise<Result<number, LabError>> => (await import('./enter.ts')).execIn(name, machine, command);
+
+export const labShell = async (
+  name: string,
+  machine: string | undefined,
+): Promise<Result<number, LabError>> => (await import('./enter.ts')).shellIn(name, machine);
+
+/** The lab's main show: up, pods, proof, report. Gives the exit code. */
+export const labStart = async (options: DemoOptions): Promise<number> =>
+  (await import('./demo/demo.ts')).runDemo(options);
+
+/** Inside of the lab: its supervisor; returns when the lab is to end. */
+export const superviseLab = async (options: {
+  readonly state: string;
+  readonly options: LabOptions;
+  readonly tied: boolean;
+}): Promise<number> => (await import('./supervisor/supervise.ts')).supervise(options);
+
+/** Inside of the lab: scheduler and controllers, until the signal aborts. */
+export const runControl = async (
+  datastore: Datastore,
+  options: LabOptions,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> => (await import('./supervisor/control.ts')).runControl(datastore, options, logger, signal);
+
+/** On a node of the lab: what a kubelet does. */
+export const startNodeRunner = async (options: RunnerCommandOptions): Promise<Runner> =>
+  (await import('./runner/start.ts')).startNodeRunner(options);
+
+/** The whole content of a container's process. */
+export const runPodProgram = async (argv: readonly string[]): Promise<number> =>
+  (await import('./pod-program.ts')).runPodProgram(argv);

@@ -1,0 +1,97 @@
+// The runner with its real edges, on a node of the lab.
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { installCniPlugins, writeConflist } from '../../cni/mod.ts';
+import type { Datastore } from '../../datastore/mod.ts';
+import type { InterfaceAddress } from '../../lib/ip/mod.ts';
+import { systemClock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import { mainFile } from '../main-file.ts';
+import { fileCheckpoints } from './checkpoints.ts';
+import { cniPlugins } from './cni.ts';
+import { processContainers } from './containers.ts';
+import { podNamespaces } from './namespaces.ts';
+import type { NodeReadiness } from './node-object.ts';
+import { networkConfigured, type Runner, startRunner } from './runner.ts';
+
+export type RunnerCommandOptions = {
+  readonly datastore: Datastore;
+  readonly logger: Logger;
+  readonly nodeName: string;
+  readonly addresses: readonly InterfaceAddress[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly dualStack: boolean;
+  readonly kubeconfig: string;
+};
+
+const configurationDirectory = '/etc/cni/net.d';
+const binDirectory = '/opt/cni/bin';
+const agentSocket = '/var/run/calico/cni.sock';
+const podDirectory = '/run/margay/pods';
+/** Where Debian has the reference plugins. */
+const packagedPlugins = '/usr/lib/cni';
+
+export async function startNodeRunner(options: RunnerCommandOptions): Promise<Runner> {
+  installNetwork(options);
+  const hostAddresses = options.addresses.map((a) => a.address);
+  const version = '0.1.0';
+  return startRunner({
+    datastore: options.datastore,
+    logger: options.logger,
+    clock: systemClock,
+    hostAddresses,
+    network: cniPlugins({ configurationDirectory, binDirectory }),
+    namespaces: podNamespaces(),
+    containers: processContainers({
+      directory: podDirectory,
+      logDirectory: '/var/log/pods',
+      launcher: [process.execPath, mainFile(), 'pod'],
+      nodeName: options.nodeName,
+      hostAddress: hostAddresses[0] ?? '',
+    }),
+    checkpoints: fileCheckpoints('/var/lib/margay/pods'),
+    watchDirectory: podDirectory,
+    networkReady,
+    facts: {
+      name: options.nodeName,
+      addresses: hostAddresses,
+      labels: options.labels,
+      annotations: {},
+      kernelVersion: release(),
+      osImage: osImage(),
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      cpus: cpus().length,
+      memoryBytes: totalmem(),
+      version,
+    },
+  });
+}
+
+/** What the init container of a calico-node DaemonSet does: plugins and configuration where the runtime looks. */
+function installNetwork(options: RunnerCommandOptions): void {
+  installCniPlugins({ binDirectory, socketPath: agentSocket });
+  const packaged = join(packagedPlugins, 'portmap');
+  const portmap = existsSync(packaged);
+  if (portmap) copyFileSync(packaged, join(binDirectory, 'portmap'));
+  mkdirSync(configurationDirectory, { recursive: true });
+  writeConflist(join(configurationDirectory, '10-calico.conflist'), {
+    portmap,
+    assignIpv6: options.dualStack,
+    kubeconfig: options.kubeconfig,
+  });
+}
+
+function networkReady(): NodeReadiness {
+  const configured = networkConfigured(configurationDirectory);
+  if (!configured.ready || existsSync(agentSocket)) return configured;
+  return { ready: false, message: `The agent does not serve ${agentSocket} yet.` };
+}
+
+function osImage(): string {
+  try {
+    return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux';
+  } catch {
+    return 'Linux';
+  }
+}

@@ -1,0 +1,65 @@
+// The Calico resources of a fresh lab: what calico-node and the manifest set up at a first start. Pure.
+import type {
+  BGPConfiguration,
+  BGPPeer,
+  ClusterInformation,
+  FelixConfiguration,
+  IPPool,
+} from '../../model/mod.ts';
+import type { Topology } from '../topology/mod.ts';
+
+export type ClusterObjects = {
+  readonly pools: readonly IPPool[];
+  readonly bgpConfiguration: BGPConfiguration;
+  readonly felixConfiguration: FelixConfiguration;
+  readonly clusterInformation: ClusterInformation;
+  readonly peers: readonly BGPPeer[];
+};
+
+const apiVersion = 'projectcalico.org/v3';
+
+export function clusterObjects(topology: Topology): ClusterObjects {
+  const pool = (name: string, cidr: string, blockSize: number): IPPool => ({
+    apiVersion,
+    kind: 'IPPool',
+    metadata: { name },
+    spec: {
+      cidr,
+      blockSize,
+      ipipMode: 'Never',
+      vxlanMode: 'Never',
+      natOutgoing: true,
+      nodeSelector: 'all()',
+      allowedUses: ['Workload', 'Tunnel'],
+    },
+  });
+  return {
+    pools: [
+      pool('default-ipv4-ippool', '192.168.0.0/16', 26),
+      ...(topology.dualStack ? [pool('default-ipv6-ippool', 'fd00:192:168::/48', 122)] : []),
+    ],
+    bgpConfiguration: {
+      apiVersion,
+      kind: 'BGPConfiguration',
+      metadata: { name: 'default' },
+      spec: { asNumber: topology.nodeAsNumber, nodeToNodeMeshEnabled: true, logSeverityScreen: 'Info' },
+    },
+    felixConfiguration: { apiVersion, kind: 'FelixConfiguration', metadata: { name: 'default' }, spec: {} },
+    clusterInformation: {
+      apiVersion,
+      kind: 'ClusterInformation',
+      metadata: { name: 'default' },
+      spec: { datastoreReady: true, clusterType: 'k8s,bgp,margay' },
+    },
+    peers: topology.peers.map((peer) => ({
+      apiVersion,
+      kind: 'BGPPeer',
+      metadata: { name: peer.name },
+      spec: {
+        peerIP: peer.peerIP,
+        asNumber: peer.asNumber,
+        nodeSelector: `rack == '${peer.rack}'`,
+      },
+    })),
+  };
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { expect } from '../../lib/result.ts';
+import { planTopology, type Topology } from '../topology/mod.ts';
+import { clusterObjects } from './cluster-objects.ts';
+import { processSpecs } from './commands.ts';
+import { routerPlan } from './router-plan.ts';
+
+const plan = (options: object = {}): Topology =>
+  expect(planTopology({ name: 'two-racks', ...options }), 'plan');
+const specs = (topology: Topology): readonly string[] =>
+  processSpecs({
+    topology,
+    program: ['node', 'main.ts'],
+    logs: '/logs',
+    kubeconfig: '/kc',
+    planFile: (m) => `/${m}.json`,
+    holderPid: () => 7,
+    dataDirectory: '/data',
+    options: '{}',
+    listenFd: 3,
+  }).map((s) => `${s.machine}: ${s.argv.slice(8).join(' ')}`);
+
+test('one API server and control plane, three processes per node, a speaker per router', () => {
+  const lines = specs(plan());
+  assert.equal(lines.length, 2 + 3 + 4 * 3);
+  assert.ok(
+    lines[0]?.startsWith('master1: apiserver') && /--listen 10\.0\.0\.11:6443 --listen-fd 3/.test(lines[0]),
+  );
+  assert.ok(lines.includes('leaf01: speaker --plan /leaf01.json'));
+  assert.ok(lines.includes('worker3: agent --kubeconfig /kc --nodename worker3'));
+  assert.ok(lines.some((l) => /^worker3: runner .*--address 30\.0\.0\.23\/24 --label rack=rack-2$/.test(l)));
+  assert.equal(specs(plan({ fabricBgp: false })).filter((l) => /^(leaf|spine)/.test(l)).length, 0);
+});
+
+test('the resources of a fresh cluster', () => {
+  const objects = clusterObjects(plan({ dualStack: true }));
+  assert.deepEqual(
+    objects.pools.map((p) => `${p.metadata.name} ${p.spec.cidr}/${p.spec.blockSize}`),
+    ['default-ipv4-ippool 192.168.0.0/16/26', 'default-ipv6-ippool fd00:192:168::/48/122'],
+  );
+  assert.deepEqual(
+    clusterObjects(plan()).peers.map((p) => `${p.spec.nodeSelector} ${p.spec.peerIP} ${p.spec.asNumber}`),
+    ["rack == 'rack-1' 10.0.0.254 65001", "rack == 'rack-2' 30.0.0.254 65002"],
+  );
+  assert.deepEqual(clusterObjects(plan({ fabricBgp: false })).peers, []);
+});
+
+test("a router's plan has its neighbours and passes everything on", () => {
+  const spine = plan().machines.find((m) => m.name === 'spine');
+  assert.ok(spine !== undefined);
+  const text = routerPlan(spine);
+  assert.match(text, /10\.255\.0\.1/);
+  assert.match(text, /65002/);
+});

@@ -1,0 +1,102 @@
+// Which processes a lab runs, and where: pure, from the topology to command lines.
+//
+//   master1: the API server, scheduler and controllers      every node: agent, speaker, runner      routers: speaker
+import { join } from 'node:path';
+import { nodesOf, type Machine, type Topology } from '../topology/mod.ts';
+import type { ProcessSpec } from './processes.ts';
+
+export type CommandContext = {
+  readonly topology: Topology;
+  /** `[node, main.ts]`. */
+  readonly program: readonly string[];
+  readonly logs: string;
+  readonly kubeconfig: string;
+  /** Where a router's plan was written. */
+  readonly planFile: (machine: string) => string;
+  readonly holderPid: (machine: string) => number;
+  readonly dataDirectory: string;
+  readonly options: string;
+  /** The supervisor's descriptor of the socket that listens outside of the lab. */
+  readonly listenFd: number;
+};
+
+export const apiPort = 6443;
+
+/** Where the API server listens inside of the lab. */
+export function apiAddress(topology: Topology): string {
+  const address = nodesOf(topology)[0]?.addresses[0]?.address;
+  if (address === undefined) throw new Error('a topology has at least one node with an address');
+  return address;
+}
+
+export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
+  const { topology } = context;
+  const spec = (
+    machine: string,
+    name: string,
+    argv: readonly string[],
+    more: Partial<ProcessSpec> = {},
+  ): ProcessSpec => ({
+    machine,
+    name,
+    argv: [
+      'nsenter',
+      `--target=${context.holderPid(machine)}`,
+      '--net',
+      '--mount',
+      '--uts',
+      '--',
+      ...context.program,
+      ...argv,
+    ],
+    env: { NODENAME: machine, KUBECONFIG: context.kubeconfig },
+    logFile: join(context.logs, `${machine}-${name}.log`),
+    ...more,
+  });
+  const kubeconfig = ['--kubeconfig', context.kubeconfig];
+  const specs: ProcessSpec[] = [];
+  const master = nodesOf(topology)[0]?.name ?? '';
+  specs.push(
+    spec(
+      master,
+      'apiserver',
+      [
+        'apiserver',
+        '--durability',
+        'process',
+        '--listen',
+        `${apiAddress(topology)}:${apiPort}`,
+        '--listen-fd',
+        '3',
+        '--data',
+        context.dataDirectory,
+      ],
+      { inherit: [context.listenFd] },
+    ),
+    spec(master, 'control', ['lab', 'control', ...kubeconfig, '--options', context.options]),
+  );
+  for (const machine of topology.machines) {
+    if (machine.bgp !== undefined)
+      specs.push(spec(machine.name, 'speaker', ['speaker', '--plan', context.planFile(machine.name)]));
+  }
+  for (const machine of topology.machines.filter((m) => m.role === 'node')) {
+    const named = [...kubeconfig, '--nodename', machine.name];
+    specs.push(
+      spec(machine.name, 'agent', ['agent', ...named]),
+      spec(machine.name, 'speaker', ['speaker', ...named]),
+      spec(machine.name, 'runner', ['runner', ...named, ...runnerFlags(machine, topology)]),
+    );
+  }
+  return specs;
+}
+
+function runnerFlags(machine: Machine, topology: Topology): string[] {
+  const addresses = machine.interfaces.flatMap((i) => i.addresses);
+  const isMaster = nodesOf(topology)[0]?.name === machine.name;
+  return [
+    ...addresses.flatMap((a) => ['--address', `${a.address}/${a.length}`]),
+    ...(machine.rack === undefined ? [] : ['--label', `rack=${machine.rack}`]),
+    ...(isMaster ? ['--label', 'node-role.kubernetes.io/control-plane='] : []),
+    ...(topology.dualStack ? ['--dual-stack'] : []),
+  ];
+}

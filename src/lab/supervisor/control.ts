@@ -1,0 +1,42 @@
+// The lab's control plane process: sets up what a fresh cluster has, then schedules and controls.
+import type { Datastore } from '../../datastore/mod.ts';
+import type { Logger } from '../../lib/log.ts';
+import { expect } from '../../lib/result.ts';
+import { backoff, sleep } from '../../lib/wait.ts';
+import type { KindName, ResourceOf } from '../../model/mod.ts';
+import { startControlLoop } from '../control/mod.ts';
+import { planTopology } from '../topology/mod.ts';
+import type { LabOptions } from '../types.ts';
+import { clusterObjects } from './cluster-objects.ts';
+
+export async function runControl(
+  datastore: Datastore,
+  options: LabOptions,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const topology = expect(planTopology({ ...options, name: options.topology }), 'topology');
+  const objects = clusterObjects(topology);
+  const ensure = async <K extends KindName>(kind: K, object: ResourceOf<K>): Promise<void> => {
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const created = await datastore.create(kind, object, { signal });
+      if (created.ok || created.error.code === 'AlreadyExists') return;
+      logger.warn('cannot create yet', { kind, error: created.error.message });
+      await sleep(backoff(attempt, 50, 2000), signal);
+    }
+  };
+  for (const name of ['default', 'kube-system'])
+    await ensure('Namespace', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+  await ensure('BGPConfiguration', objects.bgpConfiguration);
+  await ensure('FelixConfiguration', objects.felixConfiguration);
+  for (const pool of objects.pools) await ensure('IPPool', pool);
+  for (const peer of objects.peers) await ensure('BGPPeer', peer);
+  // Last: it says that the rest is there (CN-004).
+  await ensure('ClusterInformation', objects.clusterInformation);
+  const loop = startControlLoop({ datastore, logger });
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await loop.stop();
+}
