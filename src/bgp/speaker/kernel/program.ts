@@ -1,0 +1,68 @@
+// From the table's best paths to rows of the kernel: which routes are written, with what metric, through what device. Only
+// paths learned by BGP are; what we originate or learned from the kernel is in the kernel already.
+import type { Family } from '../../../lib/ip/mod.ts';
+import { prefixFamily } from '../../../lib/ip/mod.ts';
+import {
+  compilePolicy,
+  maxPriority,
+  priorityOf,
+  setSubjectPrefix,
+  subjectOf,
+  type CompiledPolicy,
+  type PolicyProgram,
+} from '../../policy/mod.ts';
+import type { BestChange, PathView } from '../../rib/mod.ts';
+import type { DesiredNextHop, DesiredRoute } from './sync.ts';
+
+/** Metric of a route that brings no priority of its own. */
+const normalMetric = 1024;
+/** A local preference from here on was made of a Calico priority (2147483647 - metric); others are of other worlds. */
+const priorityLocalPref = maxPriority - 65535;
+
+export class KernelProgram {
+  readonly #policies: Readonly<Record<Family, CompiledPolicy>>;
+
+  constructor(policies: Readonly<Record<Family, PolicyProgram>>) {
+    this.#policies = { 4: compilePolicy(policies[4]), 6: compilePolicy(policies[6]) };
+  }
+
+  /** The row for a destination; undefined when nothing is to be written. */
+  row(change: BestChange): DesiredRoute | undefined {
+    const { best, prefix } = change;
+    if (best === undefined || best.source !== 'bgp') return undefined;
+    const nextHops: DesiredNextHop[] = [];
+    let localPref = best.localPref;
+    for (const path of change.paths) {
+      if (path.source !== 'bgp' || path.nextHop === undefined) continue;
+      const outcome = this.#run(path);
+      if (outcome.verdict === 'reject') {
+        if (path === best || path.best) return undefined;
+        continue;
+      }
+      if (path.best) localPref = outcome.changes.localPref ?? path.localPref;
+      const { tunnel } = outcome.changes;
+      nextHops.push(tunnel === undefined ? { address: path.nextHop } : { address: path.nextHop, tunnel });
+    }
+    if (nextHops.length === 0) return undefined;
+    const metric = localPref >= priorityLocalPref ? priorityOf(localPref) : normalMetric;
+    return { prefix, metric: Math.max(1, metric), nextHops };
+  }
+
+  #run(path: PathView): ReturnType<CompiledPolicy['run']> {
+    const subject = subjectOf({
+      prefix: path.prefix,
+      source: path.source,
+      interfaceName: path.interfaceName,
+      nextHop: path.nextHop,
+      peerType: path.peerType,
+      attributes: {
+        localPref: path.localPref,
+        asPath: path.attributes.asPath.flatMap((s) => s.asns),
+        communities: path.attributes.communities ?? [],
+        largeCommunities: (path.attributes.largeCommunities ?? []).map((c) => c.join(':')),
+      },
+    });
+    setSubjectPrefix(subject, path.prefix);
+    return this.#policies[prefixFamily(path.prefix)].run(subject);
+  }
+}

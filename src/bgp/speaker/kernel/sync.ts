@@ -1,0 +1,417 @@
+// Keeps the kernel's table equal to what the routing table wants: unicast routes of protocol "bird" (12), and only those.
+// Blackholes of own blocks (the agent's, same protocol) and every other program's routes are never touched.
+//
+//   best paths ──setDesired──► rows ──resolve──► wanted route ─┐
+//   kernel events, lists ────────────────► own routes ─────────┴─compare─► add, replace, delete
+//
+// After a restart the routes found are `stale`: they stay as they are until `removeStale`, except that a row that differs
+// is corrected. So a killed speaker that comes back with the same table causes no route event at all.
+import { comparePrefixes, type Address, type Prefix } from '../../../lib/ip/mod.ts';
+import type { Clock, Timer } from '../../../lib/clock.ts';
+import type { Logger } from '../../../lib/log.ts';
+import { ok, type Result } from '../../../lib/result.ts';
+import {
+  mainTable,
+  routeProtocols,
+  type Kernel,
+  type KernelError,
+  type KernelEvent,
+  type NextHop,
+  type Route,
+  type RouteChange,
+  type Subscription,
+} from '../../../kernel/mod.ts';
+import type { KernelStatus } from '../types.ts';
+import { affects, KernelView, type Resolution } from './view.ts';
+
+/** A destination and the BGP next hops it may use. */
+export type DesiredRoute = {
+  readonly prefix: Prefix;
+  readonly metric: number;
+  readonly nextHops: readonly DesiredNextHop[];
+};
+export type DesiredNextHop = {
+  readonly address: Address;
+  /** Through this device, on-link: a tunnel. */
+  readonly tunnel?: string;
+};
+
+export type KernelSyncOptions = {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Something about links, addresses or other programs' routes has changed; next hops among `changed` may resolve
+   *  differently. */
+  readonly onForeignChange: (changed: { readonly nextHops: readonly Address[] }) => void;
+  readonly auditMs?: number;
+};
+
+const protocol = routeProtocols.bird;
+const settleMs = 10;
+const retryFirstMs = 250;
+const retryMaxMs = 30_000;
+/** Rows written per batch: other work gets its turn between batches. */
+const batchRows = 1024;
+
+export class KernelSync {
+  readonly #options: KernelSyncOptions;
+  readonly view = new KernelView();
+  readonly #desired = new Map<Prefix, DesiredRoute>();
+  /** Our routes as the kernel has them, by destination; one per metric. */
+  readonly #own = new Map<Prefix, Route[]>();
+  /** Found at start and not claimed by any row yet. */
+  readonly #stale = new Set<Prefix>();
+  readonly #problems = new Map<Prefix, string>();
+  readonly #dirty = new Set<Prefix>();
+  /** Next hops of rows, with how they resolved last. */
+  readonly #resolutions = new Map<Address, Resolution>();
+  #subscription: Subscription | undefined;
+  #queued: KernelEvent[] | undefined;
+  #settle: Timer | undefined;
+  #audit: Timer | undefined;
+  #retry: Timer | undefined;
+  #retries = 0;
+  #working: Promise<void> | undefined;
+  #reload = false;
+  #held = false;
+  #stopped = false;
+
+  constructor(options: KernelSyncOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the kernel's state and follows it. Own routes found are stale. */
+  async start(): Promise<Result<void, KernelError>> {
+    this.#queued = [];
+    this.#subscription = this.#options.kernel.subscribe(['links', 'addresses', 'routes'], (event) => {
+      if (this.#queued !== undefined) this.#queued.push(event);
+      else this.#takeEvent(event);
+    });
+    const loaded = await this.#load();
+    if (!loaded.ok) return loaded;
+    for (const prefix of this.#own.keys()) this.#stale.add(prefix);
+    this.#scheduleAudit();
+    return ok(undefined);
+  }
+
+  /** Leaves the kernel's routes as they are: they outlive the process. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#subscription?.close();
+    for (const timer of [this.#settle, this.#audit, this.#retry]) timer?.cancel();
+    await this.#working;
+  }
+
+  /** Routes of an earlier run are in the kernel. */
+  get hasStale(): boolean {
+    return this.#stale.size > 0;
+  }
+
+  /** While held, nothing is written. */
+  hold(held: boolean): void {
+    this.#held = held;
+    if (!held) this.#schedule();
+  }
+
+  setDesired(prefix: Prefix, route: DesiredRoute | undefined): void {
+    if (route === undefined) this.#desired.delete(prefix);
+    else this.#desired.set(prefix, route);
+    this.#touch(prefix);
+  }
+
+  /** Every row is gone: the table starts anew. The kernel keeps what it has until rows come back or `removeStale`. */
+  restartTable(): void {
+    for (const prefix of this.#desired.keys()) if (this.#own.has(prefix)) this.#stale.add(prefix);
+    this.#desired.clear();
+    this.#dirty.clear();
+  }
+
+  /** What no row has claimed since the start goes. */
+  removeStale(): void {
+    const left = [...this.#stale];
+    this.#stale.clear();
+    for (const prefix of left) this.#touch(prefix);
+    if (left.length > 0)
+      this.#options.logger.info('removing routes of an earlier run', { count: left.length });
+  }
+
+  resolve(address: Address): Resolution {
+    const resolution = this.view.resolve(address);
+    this.#resolutions.set(address, resolution);
+    return resolution;
+  }
+
+  status(): KernelStatus {
+    return {
+      installed: [...this.#own.values()].reduce((n, list) => n + list.length, 0),
+      desired: this.#desired.size,
+      stale: this.#stale.size,
+      problems: [...this.#problems].map(([prefix, problem]) => ({ prefix, problem })),
+    };
+  }
+
+  /** Resolves when everything that is dirty now has been written or has failed. */
+  async settled(): Promise<void> {
+    while (this.#working !== undefined || this.#settle !== undefined) {
+      if (this.#settle !== undefined) {
+        this.#settle.cancel();
+        this.#settle = undefined;
+        this.#working ??= this.#work();
+      }
+      await this.#working;
+    }
+  }
+
+  // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  async #load(): Promise<Result<void, KernelError>> {
+    const { kernel } = this.#options;
+    this.#queued ??= [];
+    const [links, addresses, routes] = await Promise.all([
+      kernel.links.list(),
+      kernel.addresses.list(),
+      kernel.routes.list({ table: mainTable }),
+    ]);
+    const early = this.#queued;
+    this.#queued = undefined;
+    if (!links.ok) return links;
+    if (!addresses.ok) return addresses;
+    if (!routes.ok) return routes;
+    const foreign = routes.value.filter((r) => !isOwn(r));
+    this.view.load(links.value, addresses.value, foreign);
+    this.#own.clear();
+    for (const route of routes.value) if (isOwn(route)) this.#addOwn(route);
+    for (const prefix of this.#stale) if (!this.#own.has(prefix)) this.#stale.delete(prefix);
+    for (const event of early) this.#takeEvent(event);
+    return ok(undefined);
+  }
+
+  #addOwn(route: Route): void {
+    const others = (this.#own.get(route.dst) ?? []).filter((r) => r.priority !== route.priority);
+    this.#own.set(route.dst, [...others, route]);
+  }
+
+  #removeOwn(dst: Prefix, priority: number): void {
+    const left = (this.#own.get(dst) ?? []).filter((r) => r.priority !== priority);
+    if (left.length > 0) this.#own.set(dst, left);
+    else this.#own.delete(dst);
+  }
+
+  #takeEvent(event: KernelEvent): void {
+    if (event.type === 'lost') {
+      this.#options.logger.warn('kernel events were lost, reading everything again');
+      return this.#reloadSoon();
+    }
+    if (event.type === 'route' || event.type === 'route-deleted') {
+      const { route } = event;
+      if (route.table === mainTable) this.#takeRoute(route, event.type === 'route-deleted');
+      return;
+    }
+    if (this.view.takeEvent(event)) this.#reloadSoon();
+    else if (event.type === 'address' || event.type === 'address-deleted') this.#foreignChanged();
+  }
+
+  #takeRoute(route: Route, deleted: boolean): void {
+    if (isOwn(route)) {
+      if (deleted) this.#removeOwn(route.dst, route.priority);
+      else this.#addOwn(route);
+      const wanted = this.#desired.get(route.dst);
+      if (wanted !== undefined || !this.#stale.has(route.dst)) this.#touch(route.dst);
+      return;
+    }
+    if (deleted) this.view.removeRoute(route);
+    else {
+      this.view.addRoute(route);
+      // A replace of our route by another program shows as the other's route only.
+      const lost = this.#own.get(route.dst)?.some((r) => r.priority === route.priority);
+      if (lost) this.#removeOwn(route.dst, route.priority);
+    }
+    if (this.#desired.has(route.dst)) this.#touch(route.dst);
+    this.#foreignChanged(route.dst);
+  }
+
+  /** Looks which next hops resolve differently now, tells the table and writes the rows that use them. */
+  #foreignChanged(dst?: Prefix): void {
+    const changed: Address[] = [];
+    for (const [address, old] of this.#resolutions) {
+      if (dst !== undefined && !affects(dst, address)) continue;
+      const resolution = this.view.resolve(address);
+      if (JSON.stringify(resolution) === JSON.stringify(old)) continue;
+      this.#resolutions.set(address, resolution);
+      changed.push(address);
+    }
+    if (changed.length > 0) {
+      const moved = new Set(changed);
+      for (const row of this.#desired.values())
+        if (row.nextHops.some((h) => moved.has(h.address))) this.#touch(row.prefix);
+    }
+    this.#options.onForeignChange({ nextHops: changed });
+  }
+
+  #reloadSoon(): void {
+    this.#reload = true;
+    this.#schedule();
+  }
+
+  #scheduleAudit(): void {
+    if (this.#stopped) return;
+    this.#audit = this.#options.clock.after(this.#options.auditMs ?? 90_000, () => {
+      this.#reloadSoon();
+      this.#scheduleAudit();
+    });
+  }
+
+  // ── writing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  #touch(prefix: Prefix): void {
+    this.#dirty.add(prefix);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#stopped || this.#settle !== undefined || this.#working !== undefined) return;
+    this.#settle = this.#options.clock.after(settleMs, () => {
+      this.#settle = undefined;
+      this.#working = this.#work();
+    });
+  }
+
+  async #work(): Promise<void> {
+    if (this.#reload) {
+      this.#reload = false;
+      await this.#reloadAll();
+    }
+    while (!this.#held && !this.#stopped && this.#dirty.size > 0) {
+      const batch = [...this.#dirty].slice(0, batchRows);
+      for (const prefix of batch) this.#dirty.delete(prefix);
+      await this.#write(batch);
+    }
+    this.#working = undefined;
+    if (this.#reload) this.#schedule();
+  }
+
+  async #reloadAll(): Promise<void> {
+    const loaded = await this.#load();
+    if (!loaded.ok) {
+      this.#options.logger.error('cannot read the kernel', { reason: loaded.error.message });
+      return this.#retryLater();
+    }
+    for (const prefix of this.#desired.keys()) this.#dirty.add(prefix);
+    for (const prefix of this.#own.keys()) if (!this.#stale.has(prefix)) this.#dirty.add(prefix);
+    this.#foreignChanged();
+  }
+
+  async #write(prefixes: readonly Prefix[]): Promise<void> {
+    const changes: { readonly prefix: Prefix; readonly change: RouteChange }[] = [];
+    for (const prefix of prefixes) {
+      // What was found at the start and has no row stays until `removeStale`.
+      if (this.#stale.has(prefix) && !this.#desired.has(prefix)) continue;
+      this.#problems.delete(prefix);
+      for (const change of this.#changesFor(prefix)) changes.push({ prefix, change });
+    }
+    if (changes.length === 0) return;
+    const outcomes = await this.#options.kernel.routes.apply(changes.map((c) => c.change));
+    let failed = false;
+    outcomes.forEach((outcome, i) => {
+      const entry = changes[i];
+      if (entry === undefined) return;
+      const { prefix, change } = entry;
+      if (!outcome.ok) {
+        failed = true;
+        this.#problems.set(prefix, outcome.error.message);
+        this.#options.logger.warn('route not written', { prefix, reason: outcome.error.message });
+      } else if (change.op === 'delete') this.#removeOwn(prefix, change.key.priority);
+      else this.#addOwn(change.route);
+    });
+    if (failed) {
+      this.#retryLater();
+    } else this.#retries = 0;
+  }
+
+  /** Failed rows are tried again on a kernel event that touches them, and after a while anyway. */
+  #retryLater(): void {
+    if (this.#retry !== undefined || this.#stopped) return;
+    const ms = Math.min(retryMaxMs, retryFirstMs * 2 ** this.#retries++);
+    this.#retry = this.#options.clock.after(ms, () => {
+      this.#retry = undefined;
+      this.#reloadSoon();
+    });
+  }
+
+  #changesFor(prefix: Prefix): RouteChange[] {
+    const own = this.#own.get(prefix) ?? [];
+    const row = this.#desired.get(prefix);
+    const wanted = row === undefined ? undefined : this.#routeOf(row);
+    if (row !== undefined) this.#stale.delete(prefix);
+    const changes: RouteChange[] = [];
+    if (wanted !== undefined) {
+      const same = own.find((r) => r.priority === wanted.priority);
+      const taken = this.view.routesTo(prefix).find((r) => r.priority === wanted.priority);
+      if (taken !== undefined)
+        this.#problems.set(prefix, `another program (protocol ${taken.protocol}) has this route`);
+      else if (same === undefined) changes.push({ op: 'add', route: wanted });
+      else if (!sameRoute(same, wanted)) changes.push({ op: 'replace', route: wanted });
+    }
+    // New before old: with another metric there is no moment without a route.
+    for (const old of own)
+      if (old.priority !== wanted?.priority)
+        changes.push({
+          op: 'delete',
+          key: { dst: prefix, table: mainTable, priority: old.priority },
+          protocol,
+          type: 'unicast',
+        });
+    return changes;
+  }
+
+  /** The kernel's form of a row; undefined when no next hop is usable. */
+  #routeOf(row: DesiredRoute): Route | undefined {
+    const hops = new Map<string, NextHop>();
+    let why = '';
+    for (const { address, tunnel } of row.nextHops) {
+      const resolution = tunnel === undefined ? this.resolve(address) : this.#tunnelled(address, tunnel);
+      if (!resolution.reachable) why = `next hop ${address}: ${resolution.why}`;
+      else for (const hop of resolution.nextHops) hops.set(`${hop.gateway} ${hop.linkIndex}`, hop);
+    }
+    if (hops.size === 0) {
+      this.#problems.set(row.prefix, why);
+      return undefined;
+    }
+    return {
+      dst: row.prefix,
+      type: 'unicast',
+      table: mainTable,
+      protocol,
+      scope: 'global',
+      priority: row.metric,
+      nextHops: [...hops.keys()].sort().map((key) => hops.get(key) as NextHop),
+    };
+  }
+
+  #tunnelled(address: Address, device: string): Resolution {
+    const link = this.view.link(device);
+    if (link === undefined) return { reachable: false, why: `there is no device ${device}` };
+    return {
+      reachable: true,
+      metric: 0,
+      nextHops: [{ gateway: address, linkIndex: link.index, onlink: true }],
+      interfaceName: device,
+    };
+  }
+
+  /** Own destinations in order: for tests and tools. */
+  installed(): Prefix[] {
+    return [...this.#own.keys()].sort(comparePrefixes);
+  }
+}
+
+/** Ours: what BIRD would call its own, except the blackholes, which are the agent's. */
+const isOwn = (route: Route): boolean =>
+  route.protocol === protocol && route.type === 'unicast' && route.table === mainTable;
+
+function sameRoute(a: Route, b: Route): boolean {
+  const hops = (r: Route): string =>
+    r.nextHops
+      .map((h) => `${h.gateway ?? ''} ${h.linkIndex ?? ''} ${h.onlink === true} ${h.weight ?? 1}`)
+      .sort()
+      .join('|');
+  return a.source === b.source && hops(a) === hops(b);
+}

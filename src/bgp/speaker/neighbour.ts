@@ -1,0 +1,325 @@
+// A neighbour: its session and its place in the routing table, joined. UPDATEs become routes, negotiated facts become the
+// table's view of the peer, and a peer that restarts gracefully keeps its routes for a while (RFC 4724, helper side).
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { familyOf, v4FromNumber, v4ToNumber, type Address, type Family } from '../../lib/ip/mod.ts';
+import type { Logger } from '../../lib/log.ts';
+import { describeReason, type DownReason, type FsmOptions, type NegotiatedSession } from '../fsm/mod.ts';
+import {
+  announcedNlri,
+  announcedParts,
+  attributeBytes,
+  attributeName,
+  forEachWithdrawnRange,
+  partFamily,
+  type RouteRefresh,
+  type UpdateView,
+} from '../packet/mod.ts';
+import type { PeerId, Rib, RibPeerConfig, RibPeerFamily } from '../rib/mod.ts';
+import { Session, type SessionOwner } from './session.ts';
+import type { Transport, Wire } from './transport.ts';
+import type { NeighbourConfig, PeerStatus, SpeakerConfig } from './types.ts';
+
+export type NeighbourHost = {
+  readonly rib: Rib;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly local: () => Pick<SpeakerConfig, 'routerId' | 'addresses'>;
+  readonly restarting: () => boolean;
+  readonly random: () => number;
+  /** The table has work to do. */
+  readonly changed: () => void;
+  /** The peer's first transfer is complete, as far as one can know. */
+  readonly complete: (name: string) => void;
+  /** A session ended and nothing is kept for it. */
+  readonly gone: (name: string) => void;
+};
+
+/** A peer without graceful restart never says that it is done: silence of this length counts. */
+const assumedCompleteMs = 2_000;
+
+export class Neighbour implements SessionOwner {
+  readonly #host: NeighbourHost;
+  #config: NeighbourConfig;
+  readonly ribPeer: PeerId;
+  readonly #session: Session;
+  /** Families whose End-of-RIB is outstanding, in this session. */
+  readonly #awaited = new Set<Family>();
+  readonly #stale = new Set<Family>();
+  #restartTimer: Timer | undefined;
+  #completeTimer: Timer | undefined;
+  /** Why no session can be: it is not started. */
+  readonly #refusal: string | undefined;
+
+  constructor(config: NeighbourConfig, host: NeighbourHost) {
+    this.#config = config;
+    this.#host = host;
+    this.ribPeer = host.rib.addPeer(this.#ribConfig(undefined, undefined));
+    this.#refusal = config.security === undefined ? undefined : host.transport.refuses(config.security);
+    this.#session = new Session({
+      name: config.name,
+      fsm: fsmOptions(config, host.local().routerId),
+      dial: {
+        remote: config.address,
+        port: config.port,
+        ...(config.sourceAddress === undefined ? {} : { source: config.sourceAddress }),
+        ...(config.security === undefined ? {} : { security: config.security }),
+      },
+      transport: host.transport,
+      clock: host.clock,
+      logger: host.logger,
+      owner: this,
+      restarting: host.restarting,
+      random: host.random,
+    });
+  }
+
+  get config(): NeighbourConfig {
+    return this.#config;
+  }
+
+  get isEstablished(): boolean {
+    return this.#session.state === 'Established';
+  }
+
+  get keepsStale(): boolean {
+    return this.#stale.size > 0;
+  }
+
+  start(): void {
+    if (this.#refusal === undefined) this.#session.start();
+    else this.#host.logger.warn('no session is possible', { peer: this.#config.name, reason: this.#refusal });
+  }
+
+  /** Ends the session with a Cease and takes the peer out of the table. */
+  remove(cease: number, text?: string): void {
+    this.#session.stop(cease, text);
+    this.#clearTimers();
+    this.#host.rib.removePeer(this.ribPeer);
+  }
+
+  /** For the end of the process: no word to the peer, which then waits for us. */
+  abandon(): void {
+    this.#clearTimers();
+    this.#session.abandon();
+  }
+
+  accept(wire: Wire): void {
+    if (this.#refusal === undefined) this.#session.accept(wire);
+    else wire.close();
+  }
+
+  /** New policies or roles for a session that stays. */
+  reconfigure(config: NeighbourConfig): void {
+    this.#config = config;
+    const { session } = this.#session;
+    if (session !== undefined) this.#host.rib.changePeer(this.ribPeer, this.#ribConfig(session, this.#local));
+  }
+
+  send(messages: readonly Uint8Array[]): boolean {
+    return this.#session.send(messages);
+  }
+
+  // ── what the session says ──────────────────────────────────────────────────────────────────────────────────────────
+  #local: Address | undefined;
+  #lastSession: NegotiatedSession | undefined;
+
+  established(session: NegotiatedSession, localAddress: Address): void {
+    const { rib, clock } = this.#host;
+    this.#local = localAddress;
+    this.#lastSession = session;
+    this.#clearTimers();
+    this.#dropUnpreserved(session);
+    rib.peerUp(this.ribPeer, this.#ribConfig(session, localAddress));
+    this.#awaited.clear();
+    for (const family of session.families) this.#awaited.add(family);
+    const sendsEndOfRib = session.gracefulRestart !== undefined;
+    if (!sendsEndOfRib)
+      this.#completeTimer = clock.after(assumedCompleteMs, () => {
+        for (const family of session.families) this.#endOfRib(family);
+      });
+    this.#host.changed();
+  }
+
+  /** Stale routes of a family stay only if the restarted peer says that it went on forwarding. */
+  #dropUnpreserved(session: NegotiatedSession): void {
+    for (const family of this.#stale) {
+      const kept = session.gracefulRestart?.families.find((f) => f.family === family)?.forwardingPreserved;
+      if (kept && session.families.includes(family)) continue;
+      this.#host.rib.sweepStale(this.ribPeer, family);
+      this.#stale.delete(family);
+    }
+    // The peer has so long to send its table again; End-of-RIB ends it sooner.
+    const { gracefulRestart } = session;
+    if (this.#stale.size > 0 && gracefulRestart !== undefined)
+      this.#restartTimer = this.#host.clock.after(Math.max(gracefulRestart.restartTimeMs, 60_000), () =>
+        this.#sweep('it did not send its table again in time'),
+      );
+  }
+
+  down(reason: DownReason, graceful: boolean): void {
+    const { rib, clock, logger } = this.#host;
+    this.#clearTimers();
+    this.#awaited.clear();
+    const restart = graceful ? this.#lastSession?.gracefulRestart : undefined;
+    const stale = restart?.families.map((f) => f.family) ?? [];
+    rib.peerDown(this.ribPeer, { stale });
+    this.#stale.clear();
+    for (const family of stale) this.#stale.add(family);
+    if (restart !== undefined && stale.length > 0) {
+      logger.info('keeping the routes of a peer that restarts', {
+        peer: this.#config.name,
+        reason: describeReason(reason),
+        restartTimeMs: restart.restartTimeMs,
+      });
+      this.#restartTimer = clock.after(restart.restartTimeMs, () => {
+        this.#sweep('it did not come back in time');
+        this.#host.gone(this.#config.name);
+      });
+    } else this.#host.gone(this.#config.name);
+    this.#host.changed();
+  }
+
+  update(view: UpdateView): void {
+    const { rib, logger } = this.#host;
+    if (view.problems !== undefined)
+      for (const p of view.problems)
+        logger.warn('error in an UPDATE', {
+          peer: this.#config.name,
+          attribute: attributeName(p.attribute),
+          effect: p.class,
+          reason: p.reason,
+        });
+    if (view.endOfRib !== 0) return this.#endOfRib(view.endOfRib);
+    forEachWithdrawnRange(view, (family, nlri) => rib.withdraw(this.ribPeer, family, nlri));
+    for (const part of announcedParts(view))
+      rib.update(this.ribPeer, {
+        family: partFamily(view, part),
+        attributes: attributeBytes(view, part),
+        nlri: announcedNlri(view, part),
+      });
+    this.#host.changed();
+  }
+
+  #endOfRib(family: Family): void {
+    this.#host.rib.sweepStale(this.ribPeer, family);
+    this.#stale.delete(family);
+    if (this.#stale.size === 0) {
+      this.#restartTimer?.cancel();
+      this.#restartTimer = undefined;
+    }
+    this.#awaited.delete(family);
+    if (this.#awaited.size === 0) this.#host.complete(this.#config.name);
+    this.#host.changed();
+  }
+
+  #sweep(why: string): void {
+    this.#host.logger.info('dropping the routes kept for a peer', { peer: this.#config.name, reason: why });
+    for (const family of this.#stale) this.#host.rib.sweepStale(this.ribPeer, family);
+    this.#stale.clear();
+    this.#host.changed();
+  }
+
+  /** RFC 2918, and the markers of RFC 7313 around what the peer sends again. */
+  refresh(request: RouteRefresh): void {
+    const family: Family | undefined =
+      request.safi !== 1 ? undefined : request.afi === 1 ? 4 : request.afi === 2 ? 6 : undefined;
+    if (family === undefined || !this.#lastSession?.families.includes(family)) return;
+    if (request.subtype === 'request') this.#host.rib.refresh(this.ribPeer, family);
+    else if (request.subtype === 'begin') this.#host.rib.markStale(this.ribPeer, family);
+    else if (request.subtype === 'end') this.#host.rib.sweepStale(this.ribPeer, family);
+    this.#host.changed();
+  }
+
+  writable(): void {
+    this.#host.rib.resume(this.ribPeer);
+    this.#host.changed();
+  }
+
+  #clearTimers(): void {
+    this.#restartTimer?.cancel();
+    this.#completeTimer?.cancel();
+    this.#restartTimer = undefined;
+    this.#completeTimer = undefined;
+  }
+
+  // ── the table's view of it ─────────────────────────────────────────────────────────────────────────────────────────
+  #ribConfig(session: NegotiatedSession | undefined, localAddress: Address | undefined): RibPeerConfig {
+    const c = this.#config;
+    const peerAs = session?.peerAsn ?? c.as;
+    const families = (session?.families ?? c.families).map((f) => this.#ribFamily(f, session, localAddress));
+    return {
+      name: c.name,
+      source: 'bgp',
+      type: (session?.ebgp ?? c.as !== c.localAs) ? 'ebgp' : 'ibgp',
+      address: c.address,
+      localAs: c.localAs,
+      ...(peerAs === undefined ? {} : { peerAs }),
+      ...(session === undefined ? {} : { routerId: v4FromNumber(session.peerRouterId) }),
+      rrClient: c.rrClient,
+      nextHopMode: c.nextHopMode,
+      allowLocalAs: c.allowLocalAs,
+      families,
+      fourOctetAs: session?.as4 ?? true,
+      extendedMessages: session?.extendedMessage ?? false,
+    };
+  }
+
+  #ribFamily(
+    family: Family,
+    session: NegotiatedSession | undefined,
+    localAddress: Address | undefined,
+  ): RibPeerFamily {
+    const own =
+      localAddress !== undefined && familyOf(localAddress) === family
+        ? localAddress
+        : this.#host.local().addresses[family]?.address;
+    return {
+      family,
+      ...(own === undefined ? {} : { localAddress: own }),
+      addPathReceive: session?.addPath[family].receive ?? false,
+      addPathSend: session?.addPath[family].send ?? false,
+      importPolicy: this.#config.importPolicy,
+      exportPolicy: this.#config.exportPolicy,
+    };
+  }
+
+  status(): PeerStatus {
+    const c = this.#config;
+    const s = this.#session;
+    const { session } = s;
+    const reason: DownReason =
+      this.#refusal === undefined ? s.reason : { kind: 'admin-down', text: this.#refusal };
+    return {
+      name: c.name,
+      kind: c.kind,
+      address: c.address,
+      port: c.port,
+      as: session?.peerAsn ?? c.as,
+      localAs: c.localAs,
+      passive: c.passive,
+      state: s.state,
+      since: new Date(s.since).toISOString(),
+      ...(session === undefined ? { reason, reasonText: describeReason(reason) } : { session }),
+      keepingStale: this.keepsStale,
+      routes: this.#host.rib.peerCounts(this.ribPeer),
+      messages: { received: s.received, sent: s.sent },
+    };
+  }
+}
+
+function fsmOptions(c: NeighbourConfig, routerId: Address): FsmOptions {
+  return {
+    localAsn: c.localAs,
+    ...(c.as === undefined ? {} : { peerAsn: c.as }),
+    routerId: v4ToNumber(routerId),
+    holdTimeS: c.holdTimeS,
+    ...(c.keepaliveS === undefined ? {} : { keepaliveS: c.keepaliveS }),
+    passive: c.passive,
+    families: c.families,
+    addPath: c.addPath,
+    extendedMessage: true,
+    // The N bit (RFC 8538) is not offered: a NOTIFICATION ends the session and its routes, as BIRD does it.
+    gracefulRestart: { restartTimeS: c.gracefulRestartTimeS, notification: false },
+  };
+}

@@ -1,0 +1,455 @@
+// The speaker: one configuration, one routing table, a session per neighbour, one kernel. It owns their lifecycles and the
+// order of things: the kernel is read first, then sessions start; the table is flushed in slices; best paths go to the
+// kernel. `apply` takes a new configuration and touches only what differs.
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { containsAddress, prefixLength, type Address, type Prefix } from '../../lib/ip/mod.ts';
+import type { Logger } from '../../lib/log.ts';
+import { err, failure, ok, type Result } from '../../lib/result.ts';
+import type { Kernel } from '../../kernel/mod.ts';
+import { subcode } from '../packet/mod.ts';
+import {
+  createRib,
+  type NextHopState,
+  type PathView,
+  type PeerId,
+  type Rib,
+  type RibExplanation,
+} from '../rib/mod.ts';
+import { KernelLearner } from './kernel/learn.ts';
+import { KernelProgram } from './kernel/program.ts';
+import { KernelSync } from './kernel/sync.ts';
+import { Listeners } from './listeners.ts';
+import { Neighbour } from './neighbour.ts';
+import { Recovery } from './recovery.ts';
+import type { Transport, Wire } from './transport.ts';
+import type {
+  NeighbourConfig,
+  NeighbourRange,
+  PeerStatus,
+  SpeakerConfig,
+  SpeakerError,
+  SpeakerStatus,
+} from './types.ts';
+
+export type SpeakerOptions = {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Without one, routes are exchanged but neither learned from nor written to a kernel. */
+  readonly kernel?: Kernel;
+  readonly random?: () => number;
+  /** How long a restarted speaker waits for its peers' tables before it selects and announces; 8 s when absent. */
+  readonly deferMs?: number;
+  /** How long it keeps kernel routes that nobody has announced again; 120 s when absent. */
+  readonly keepMs?: number;
+  readonly auditMs?: number;
+};
+
+/** Changes that arrive together are announced together. */
+const flushDelayMs = 2;
+const flushBudgetMs = 20;
+const bestBatch = 4096;
+
+export class Speaker {
+  readonly #options: SpeakerOptions;
+  #config: SpeakerConfig;
+  #rib: Rib;
+  #origins: PeerId;
+  readonly #neighbours = new Map<string, Neighbour>();
+  readonly #byRibPeer = new Map<PeerId, Neighbour>();
+  readonly #listeners: Listeners;
+  #sync: KernelSync | undefined;
+  #learner: KernelLearner | undefined;
+  #program: KernelProgram;
+  #recovery: Recovery;
+  #flushTimer: Timer | undefined;
+  #learnTimer: Timer | undefined;
+  #startedAt = 0;
+  #stopped = false;
+
+  constructor(config: SpeakerConfig, options: SpeakerOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.#program = new KernelProgram(config.kernel.policies);
+    this.#rib = this.#newRib();
+    this.#origins = this.#rib.addPeer({ name: 'static', source: 'static' });
+    this.#recovery = new Recovery({ ...this.#recoveryOptions, onPhase: () => {} }, false, []);
+    const { transport, clock, logger } = options;
+    this.#listeners = new Listeners({
+      transport,
+      clock,
+      logger,
+      onWire: (wire) => this.#accept(wire),
+    });
+  }
+
+  /** Reads the kernel, listens, starts the sessions. Resolves when the listeners have been tried once. */
+  async start(): Promise<Result<void, SpeakerError>> {
+    const { kernel, clock, logger, auditMs } = this.#options;
+    this.#startedAt = clock.now();
+    if (kernel !== undefined) {
+      this.#sync = new KernelSync({
+        kernel,
+        clock,
+        logger,
+        onForeignChange: ({ nextHops }) => this.#foreignChanged(nextHops),
+        ...(auditMs === undefined ? {} : { auditMs }),
+      });
+      const started = await this.#sync.start();
+      if (!started.ok)
+        return err(failure('KernelFailed', `Cannot read the kernel's routes: ${started.error.message}.`));
+    }
+    this.#beginRecovery();
+    this.#populate();
+    await this.#listeners.set(this.#config.listen.addresses, this.#config.listen.port);
+    for (const neighbour of this.#neighbours.values()) neighbour.start();
+    return ok(undefined);
+  }
+
+  /** `persist`: peers are not told, so that they keep our routes as after a crash; kernel routes stay. `end`: sessions end
+   *  with a Cease; kernel routes stay too, as BIRD's `persist` has it. */
+  async stop(mode: 'persist' | 'end'): Promise<void> {
+    this.#stopped = true;
+    this.#recovery.stop();
+    this.#flushTimer?.cancel();
+    this.#learnTimer?.cancel();
+    for (const neighbour of this.#neighbours.values()) {
+      if (mode === 'persist') neighbour.abandon();
+      else neighbour.remove(subcode.cease.administrativeShutdown);
+    }
+    await this.#listeners.close();
+    await this.#sync?.stop();
+  }
+
+  /** Makes a new configuration real. Sessions that do not differ are not touched. */
+  async apply(next: SpeakerConfig): Promise<void> {
+    const before = this.#config;
+    this.#config = next;
+    this.#program = new KernelProgram(next.kernel.policies);
+    if (before.as !== next.as || before.routerId !== next.routerId || before.clusterId !== next.clusterId) {
+      this.#options.logger.info('identity changed, all sessions start anew', {
+        as: next.as,
+        routerId: next.routerId,
+      });
+      this.#restartTable();
+    } else {
+      this.#changeNeighbours(before, next);
+      this.#changeOrigins(before.origins, next.origins);
+      this.#learner?.configure(next.learn);
+      this.#learnSoon();
+      if (!same(before.kernel, next.kernel)) this.#rewriteKernel();
+    }
+    this.#changed();
+    await this.#listeners.set(next.listen.addresses, next.listen.port);
+  }
+
+  // ── the table ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  #newRib(): Rib {
+    const { clusterId, routerId } = this.#config;
+    return createRib({
+      routerId,
+      ...(clusterId === undefined ? {} : { clusterId }),
+      resolveNextHop: (address) => this.#nextHopState(address),
+      now: () => this.#options.clock.monotonic(),
+    });
+  }
+
+  #nextHopState(address: Address): NextHopState {
+    const resolution = this.#sync?.resolve(address);
+    if (resolution === undefined) return { reachable: true };
+    if (!resolution.reachable) return { reachable: false };
+    const { metric, interfaceName } = resolution;
+    return interfaceName === undefined
+      ? { reachable: true, metric }
+      : { reachable: true, metric, interfaceName };
+  }
+
+  #populate(): void {
+    if (this.#sync !== undefined) {
+      this.#learner = new KernelLearner(this.#rib, this.#config.learn);
+      this.#learner.update(this.#sync.view);
+    }
+    this.#changeOrigins([], this.#config.origins);
+    for (const config of this.#config.neighbours) this.#addNeighbour(config);
+    this.#changed();
+  }
+
+  #restartTable(): void {
+    for (const neighbour of this.#neighbours.values())
+      neighbour.remove(subcode.cease.otherConfigurationChange);
+    this.#neighbours.clear();
+    this.#byRibPeer.clear();
+    this.#sync?.restartTable();
+    this.#rib = this.#newRib();
+    this.#origins = this.#rib.addPeer({ name: 'static', source: 'static' });
+    this.#beginRecovery();
+    this.#populate();
+    for (const neighbour of this.#neighbours.values()) neighbour.start();
+  }
+
+  #changeOrigins(before: readonly Prefix[], next: readonly Prefix[]): void {
+    const old = new Set(before);
+    for (const prefix of next) if (!old.delete(prefix)) this.#rib.announceLocal(this.#origins, { prefix });
+    for (const prefix of old) this.#rib.withdrawLocal(this.#origins, prefix);
+  }
+
+  #changed(): void {
+    if (this.#flushTimer !== undefined || this.#stopped || this.#recovery.phase === 'deferring') return;
+    this.#flushTimer = this.#options.clock.after(flushDelayMs, () => {
+      this.#flushTimer = undefined;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const report = this.#rib.flush(
+      flushBudgetMs,
+      (peer, messages) => this.#byRibPeer.get(peer)?.send(messages) ?? true,
+    );
+    this.#writeBest();
+    if (!report.done) this.#changed();
+  }
+
+  #writeBest(): void {
+    const install = this.#sync !== undefined && this.#config.kernel.install;
+    for (let batch = this.#rib.takeBestChanges(bestBatch); batch.length > 0; ) {
+      if (install)
+        for (const change of batch) this.#sync?.setDesired(change.prefix, this.#program.row(change));
+      batch = this.#rib.takeBestChanges(bestBatch);
+    }
+  }
+
+  /** Kernel policy changed: every destination is looked at again. */
+  #rewriteKernel(): void {
+    const sync = this.#sync;
+    if (sync === undefined) return;
+    for (const family of [4, 6] as const) {
+      const paths = new Map<Prefix, PathView[]>();
+      for (const path of this.#rib.paths(family)) {
+        if (!path.multipath) continue;
+        const list = paths.get(path.prefix);
+        if (list === undefined) paths.set(path.prefix, [path]);
+        else if (path.best) list.unshift(path);
+        else list.push(path);
+      }
+      for (const [prefix, list] of paths) {
+        const best = list.find((p) => p.best);
+        const row =
+          best === undefined || !this.#config.kernel.install
+            ? undefined
+            : this.#program.row({ prefix, best, paths: list });
+        sync.setDesired(prefix, row);
+      }
+    }
+  }
+
+  // ── the kernel ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  #foreignChanged(nextHops: readonly Address[]): void {
+    if (nextHops.length > 0) {
+      this.#rib.setNextHops(nextHops.map((address) => ({ address, state: this.#nextHopState(address) })));
+      this.#changed();
+    }
+    this.#learnSoon();
+  }
+
+  #learnSoon(): void {
+    if (this.#learnTimer !== undefined || this.#stopped) return;
+    this.#learnTimer = this.#options.clock.after(flushDelayMs, () => {
+      this.#learnTimer = undefined;
+      if (this.#sync !== undefined) this.#learner?.update(this.#sync.view);
+      this.#changed();
+    });
+  }
+
+  get #recoveryOptions(): { clock: Clock; deferMs: number; keepMs: number } {
+    const { clock, deferMs = 8_000, keepMs = 120_000 } = this.#options;
+    return { clock, deferMs, keepMs };
+  }
+
+  #beginRecovery(): void {
+    this.#recovery.stop();
+    const names = this.#config.neighbours.map((n) => n.name);
+    const restarted = this.#sync?.hasStale === true;
+    const onPhase = (): void => this.#phaseChanged();
+    this.#recovery = new Recovery({ ...this.#recoveryOptions, onPhase }, restarted, names);
+    if (restarted)
+      this.#options.logger.info('routes of an earlier run found, waiting for the peers', {
+        neighbours: names.length,
+      });
+    this.#phaseChanged();
+  }
+
+  #phaseChanged(): void {
+    const { phase } = this.#recovery;
+    this.#sync?.hold(phase === 'deferring');
+    if (phase === 'deferring') return;
+    if (phase === 'done' && this.#sync?.hasStale === true) {
+      // What the peers have announced is selected first, so that only what nobody wants is removed.
+      for (let slice = 0; this.#rib.pending && slice < 1000; slice++) this.#flush();
+      this.#writeBest();
+      this.#sync.removeStale();
+    }
+    this.#changed();
+  }
+
+  // ── neighbours ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  #addNeighbour(config: NeighbourConfig): Neighbour {
+    const { transport, clock, logger, random = Math.random } = this.#options;
+    const neighbour = new Neighbour(config, {
+      rib: this.#rib,
+      transport,
+      clock,
+      logger,
+      random,
+      local: () => this.#config,
+      restarting: () => this.#recovery.phase === 'deferring',
+      changed: () => this.#changed(),
+      complete: (name) => this.#recovery.heard(name),
+      gone: (name) => this.#forgetDynamic(name),
+    });
+    this.#neighbours.set(config.name, neighbour);
+    this.#byRibPeer.set(neighbour.ribPeer, neighbour);
+    return neighbour;
+  }
+
+  #removeNeighbour(neighbour: Neighbour, cease: number): void {
+    this.#neighbours.delete(neighbour.config.name);
+    neighbour.remove(cease);
+    this.#byRibPeer.delete(neighbour.ribPeer);
+    this.#recovery.heard(neighbour.config.name);
+  }
+
+  #changeNeighbours(before: SpeakerConfig, next: SpeakerConfig): void {
+    const wanted = new Map(next.neighbours.map((n) => [n.name, n]));
+    for (const neighbour of this.#neighbours.values()) {
+      const config =
+        neighbour.config.kind === 'dynamic'
+          ? dynamicConfig(next.ranges, neighbour.config.address)
+          : wanted.get(neighbour.config.name);
+      if (config === undefined) this.#removeNeighbour(neighbour, subcode.cease.peerDeconfigured);
+      else if (
+        same(sessionPart(config), sessionPart(neighbour.config)) &&
+        same(before.addresses, next.addresses)
+      ) {
+        if (!same(config, neighbour.config)) neighbour.reconfigure(config);
+      } else {
+        this.#removeNeighbour(neighbour, subcode.cease.otherConfigurationChange);
+        if (config.kind !== 'dynamic') this.#addNeighbour(config).start();
+      }
+    }
+    for (const config of wanted.values())
+      if (!this.#neighbours.has(config.name)) this.#addNeighbour(config).start();
+  }
+
+  #accept(wire: Wire): void {
+    const { remoteAddress } = wire;
+    for (const neighbour of this.#neighbours.values())
+      if (neighbour.config.address === remoteAddress) return neighbour.accept(wire);
+    const dynamic = dynamicConfig(this.#config.ranges, remoteAddress);
+    const range = rangeOf(this.#config.ranges, remoteAddress);
+    if (dynamic === undefined || range === undefined || this.#stopped) {
+      this.#options.logger.debug('connection from an address that is no neighbour', {
+        address: remoteAddress,
+      });
+      return wire.close();
+    }
+    const members = [...this.#neighbours.values()].filter(
+      (n) => n.config.kind === 'dynamic' && containsAddress(range.prefix, n.config.address),
+    );
+    if (members.length >= range.limit) {
+      this.#options.logger.warn('too many neighbours in a range', {
+        range: range.prefix,
+        limit: range.limit,
+      });
+      return wire.close();
+    }
+    const neighbour = this.#addNeighbour(dynamic);
+    neighbour.start();
+    neighbour.accept(wire);
+  }
+
+  /** A neighbour of a range exists as long as it has a session or routes are kept for it. */
+  #forgetDynamic(name: string): void {
+    const neighbour = this.#neighbours.get(name);
+    if (neighbour?.config.kind !== 'dynamic') return;
+    this.#options.clock.after(0, () => {
+      if (neighbour.isEstablished || neighbour.keepsStale || this.#neighbours.get(name) !== neighbour) return;
+      this.#removeNeighbour(neighbour, subcode.cease.peerDeconfigured);
+    });
+  }
+
+  // ── what it says about itself ──────────────────────────────────────────────────────────────────────────────────────
+  get config(): SpeakerConfig {
+    return this.#config;
+  }
+
+  status(): SpeakerStatus {
+    const { name, as, routerId } = this.#config;
+    const peers = [...this.#neighbours.values()];
+    return {
+      name,
+      as,
+      routerId,
+      startedAt: new Date(this.#startedAt).toISOString(),
+      recovery: this.#recovery.phase,
+      awaiting: this.#recovery.awaiting,
+      listening: this.#listeners.status(),
+      sessions: { established: peers.filter((p) => p.isEstablished).length, configured: peers.length },
+      rib: this.#rib.counts(),
+      kernel: this.#sync?.status(),
+    };
+  }
+
+  peers(): PeerStatus[] {
+    return [...this.#neighbours.values()].map((n) => n.status()).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Paths of the table; all of them without a filter. */
+  *routes(filter: { readonly prefix?: Prefix; readonly peer?: string; readonly bestOnly?: boolean } = {}) {
+    const peer = filter.peer === undefined ? undefined : this.#neighbours.get(filter.peer)?.ribPeer;
+    if (filter.peer !== undefined && peer === undefined) return;
+    for (const family of [4, 6] as const) {
+      const paths = this.#rib.paths(family, {
+        ...(peer === undefined ? {} : { peer }),
+        ...(filter.bestOnly === undefined ? {} : { bestOnly: filter.bestOnly }),
+      });
+      for (const path of paths) if (filter.prefix === undefined || path.prefix === filter.prefix) yield path;
+    }
+  }
+
+  /** What a peer has been told. */
+  *announced(peer: string) {
+    const id = this.#neighbours.get(peer)?.ribPeer;
+    if (id === undefined) return;
+    for (const family of [4, 6] as const) yield* this.#rib.announced(id, family);
+  }
+
+  explain(prefix: Prefix): RibExplanation {
+    return this.#rib.explain(prefix);
+  }
+
+  /** Resolves when the kernel has what the table wants: for tests and orderly ends. */
+  async settled(): Promise<void> {
+    await this.#sync?.settled();
+  }
+}
+
+/** What cannot change while a session lives. */
+function sessionPart(c: NeighbourConfig): unknown {
+  return { ...c, importPolicy: 0, exportPolicy: 0, rrClient: 0, nextHopMode: 0, kind: 0 };
+}
+
+function rangeOf(ranges: readonly NeighbourRange[], address: Address): NeighbourRange | undefined {
+  return ranges
+    .filter((r) => containsAddress(r.prefix, address))
+    .sort((a, b) => prefixLength(b.prefix) - prefixLength(a.prefix))[0];
+}
+
+function dynamicConfig(ranges: readonly NeighbourRange[], address: Address): NeighbourConfig | undefined {
+  const range = rangeOf(ranges, address);
+  if (range === undefined) return undefined;
+  const { name, prefix: _prefix, limit: _limit, ...session } = range;
+  return { ...session, name: `${name}_${address}`, kind: 'dynamic', address, port: 179, passive: true };
+}
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
