@@ -47,7 +47,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
     stopExpiry();
     await Promise.all(listeners.map((listener) => listener.close()));
     await Promise.all([namespaces.idle(), garbage.idle()]);
-    store.close();
+    await store.close();
   };
   for (const where of wheres) {
     const listening = await listen(where, limits, (request, response) => void handle(api, request, response));

@@ -1,5 +1,6 @@
 // State in memory, changes on disk. Writes that wait at the same moment share one disk transaction: each is a function
 // run in turn over the state its predecessors left, and all are acknowledged, and become visible, after the commit.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Result, ok } from '../../lib/result.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { parseJson, stringifyJson } from '../../lib/json.ts';
@@ -37,7 +38,9 @@ export class Store {
   readonly #listeners = new Set<(changes: readonly Change[]) => void>();
   #revision: number;
   #waiting: Waiting[] = [];
-  #scheduled = false;
+  #committing: Promise<void> | undefined;
+  /** Why no write is taken any more. */
+  #broken: string | undefined;
   #closed = false;
 
   static open(options: StoreOptions): Result<Store, ServerError> {
@@ -155,32 +158,30 @@ export class Store {
   }
 
   #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    // After the sockets that are ready now have been read: their writes share the commit.
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#commit();
-      if (this.#waiting.length > 0) this.#schedule();
+    if (this.#committing !== undefined || this.#waiting.length === 0) return;
+    this.#committing = this.#commitAll().finally(() => {
+      this.#committing = undefined;
     });
   }
 
-  #commit(): void {
+  /** One commit after the other until nothing waits. */
+  async #commitAll(): Promise<void> {
+    // After the sockets that are ready now have been read: their writes share the commit.
+    await nextTurn();
+    while (this.#waiting.length > 0) await this.#commit();
+  }
+
+  async #commit(): Promise<void> {
     const waiting = this.#waiting.splice(0, maxBatch);
-    if (waiting.length === 0) return;
     const batch = new Batch(this, this.#collections, this.#clock.now(), this.#revision);
     for (const one of waiting) one.run(batch);
     const { changes } = batch;
     if (changes.length > 0) {
       const surplus = this.#history.surplus(changes);
       const compacted = surplus.at(-1)?.revision ?? this.#history.compacted;
-      try {
-        this.#log.append(changes, surplus.flatMap(deadRows), compacted);
-      } catch (cause) {
-        const message = cause instanceof Error ? cause.message : String(cause);
-        this.#logger.error('Writing the database failed', { error: message });
-        const refusal = refuse('InternalError', `the change could not be written to disk: ${message}`);
-        for (const one of waiting) one.fail(refusal.error);
+      const refusal = await this.#persist(changes, surplus, compacted);
+      if (refusal !== undefined) {
+        for (const one of waiting) one.fail(refusal);
         return;
       }
       this.#history.forget(surplus);
@@ -195,6 +196,33 @@ export class Store {
       this.#history.wake(new Set(changes.map((change) => change.current.resource)));
       for (const listener of this.#listeners) listener(changes);
     }
+  }
+
+  /** Brings changes to the disk; a refusal when it does not take them. */
+  async #persist(
+    changes: readonly Change[],
+    surplus: readonly Change[],
+    compacted: number,
+  ): Promise<StatusError | undefined> {
+    let appended = false;
+    try {
+      if (this.#broken === undefined) {
+        this.#log.append(changes, surplus.flatMap(deadRows), compacted);
+        appended = true;
+        await this.#log.flush();
+        return undefined;
+      }
+    } catch (cause) {
+      const message = cause instanceof Error ? cause.message : String(cause);
+      this.#logger.error('Writing the database failed', { error: message });
+      // What was appended but not synced is in the file and not in memory: no later write may build on that.
+      if (appended) this.#broken = message;
+      else return refuse('InternalError', `the change could not be written to disk: ${message}`).error;
+    }
+    return refuse(
+      'ServiceUnavailable',
+      `the disk failed (${this.#broken}): restart the server when it works again`,
+    ).error;
   }
 
   #apply(change: Change): void {
@@ -229,9 +257,9 @@ export class Store {
   }
 
   /** Writes what waits and closes the database. */
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
-    while (this.#waiting.length > 0) this.#commit();
+    await this.#committing;
     this.#log.close();
   }
 }
