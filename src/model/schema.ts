@@ -47,6 +47,8 @@ export type SchemaNode = SchemaOptions & {
   readonly additionalProperties?: false | SchemaNode;
   readonly items?: SchemaNode;
   readonly enum?: readonly (string | number)[];
+  /** The words of `enum` count in any case, and the empty text as absent. */
+  readonly anyCase?: boolean;
   readonly anyOf?: readonly SchemaNode[];
   readonly nullable?: boolean;
 };
@@ -108,6 +110,10 @@ export const oneOf = <const V extends readonly string[]>(
   values: V,
   options: SchemaOptions = {},
 ): TEnum<[...V]> => ({ type: 'string', ...options, enum: values }) as unknown as TEnum<[...V]>;
+
+/** One of the listed words in any case. */
+export const word = (values: readonly string[], options: SchemaOptions = {}): TString =>
+  ({ type: 'string', ...options, enum: values, anyCase: true }) as unknown as TString;
 
 /** A number or a text, e.g. a port (80 or "http") or a protocol (6 or "TCP"). */
 export const numberOrString = (options: SchemaOptions = {}): TUnion<[TInteger, TString]> =>

@@ -83,7 +83,8 @@ function checkObject(
 }
 
 const isBlank = (node: SchemaNode, value: unknown): boolean =>
-  (value === '' && node.enum === undefined) || (value === 0 && node.format === 'or-zero');
+  (value === '' && (node.enum === undefined || node.anyCase === true)) ||
+  (value === 0 && node.format === 'or-zero');
 
 function checkArray(
   node: SchemaNode,
@@ -105,7 +106,7 @@ function checkArray(
 
 /** Why a text, number or boolean of the right type is refused. */
 function scalarProblem(node: SchemaNode, value: unknown): string | undefined {
-  if (node.enum !== undefined && !node.enum.includes(value as string))
+  if (node.enum !== undefined && !isListed(node, value))
     return `must be one of ${node.enum.map((word) => (word === '' ? '""' : word)).join(', ')}`;
   if (typeof value === 'string') {
     if (node.minLength !== undefined && value.length < node.minLength)
@@ -124,6 +125,11 @@ function scalarProblem(node: SchemaNode, value: unknown): string | undefined {
     ? check(value)
     : undefined;
 }
+
+const isListed = ({ enum: words = [], anyCase }: SchemaNode, value: unknown): boolean =>
+  words.some((word) =>
+    anyCase ? String(word).toLowerCase() === String(value).toLowerCase() : word === value,
+  );
 
 const article = {
   object: 'an object',

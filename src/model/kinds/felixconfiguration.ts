@@ -1,7 +1,8 @@
 // FelixConfiguration: parameters of the node agent, for all nodes (`default`), one (`node.<name>`) or some (any other
-// name, with nodeSelector). The parameters themselves are data in felix-parameters.ts.
+// name, with nodeSelector). The parameters themselves are in felix-parameters.ts.
 import { defineKind } from '../kind-definition.ts';
 import { object } from '../schema.ts';
+import type { Issue } from '../types.ts';
 import { felixParameters } from './felix-parameters.ts';
 
 export const felixconfiguration = defineKind({
@@ -11,4 +12,57 @@ export const felixconfiguration = defineKind({
   description:
     'Parameters of the node agent for all nodes (`default`), for one (`node.<name>`) or for selected ones.',
   fields: { spec: object(felixParameters) },
+  rules: [scopeIssues, tableIssues],
 });
+
+type Range = { readonly min: number; readonly max: number };
+type Configuration = {
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly nodeSelector?: string;
+    readonly routeTableRange?: Range;
+    readonly routeTableRanges?: readonly Range[];
+  };
+};
+/** Beyond, walking through the tables would take too long. */
+const maxTables = 0xffff;
+
+function scopeIssues({ metadata, spec }: Configuration): readonly Issue[] {
+  const isForNamedNodes = metadata.name === 'default' || metadata.name.startsWith('node.');
+  return spec.nodeSelector && isForNamedNodes
+    ? [
+        {
+          field: 'spec.nodeSelector',
+          value: spec.nodeSelector,
+          reason: 'cannot be set on default and node.<name>: their names say what they are for',
+        },
+      ]
+    : [];
+}
+
+function tableIssues({ spec }: Configuration): readonly Issue[] {
+  const { routeTableRange: single, routeTableRanges: ranges = [] } = spec;
+  const all = [
+    ...(single === undefined ? [] : [['spec.routeTableRange', single] as const]),
+    ...ranges.map((range, i) => [`spec.routeTableRanges[${i}]`, range] as const),
+  ];
+  const reversed = all
+    .filter(([, { min, max }]) => min > max)
+    .map(([field, value]) => ({ field, value, reason: 'must not end before it starts' }));
+  const tables = ranges.reduce((sum, { min, max }) => sum + max - min + 1, 0);
+  return [
+    ...reversed,
+    ...(single !== undefined && ranges.length > 0
+      ? [
+          {
+            field: 'spec.routeTableRange',
+            value: single,
+            reason: 'is replaced by routeTableRanges: give only that',
+          },
+        ]
+      : []),
+    ...(tables > maxTables
+      ? [{ field: 'spec.routeTableRanges', value: ranges, reason: `must hold at most ${maxTables} tables` }]
+      : []),
+  ];
+}
