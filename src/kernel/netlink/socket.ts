@@ -63,6 +63,12 @@ export class NetlinkSocket {
     return this.#sequence;
   }
 
+  /** The first of a run of sequence numbers for a caller that frames its messages itself (one behind is left free). */
+  reserveSequences(): number {
+    this.#sequence = this.#sequence > 0x7fffffff ? 1 : this.#sequence + 0x100000;
+    return this.#sequence - 0xffffe;
+  }
+
   /** One request; `visit` sees the replies that come before the acknowledgement. */
   request(type: number, flags: number, body: (w: MessageWriter) => void, visit?: Visit): Answer {
     const writer = this.#writer;
