@@ -10,6 +10,8 @@ import type { ServedKind } from './types.ts';
 const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 const partVerbs = ['get', 'patch', 'update'];
 
+const verbsOf = (kind: ServedKind): readonly string[] => (kind.answer === undefined ? verbs : ['create']);
+
 type Part = {
   readonly name: string;
   readonly group: string;
@@ -43,7 +45,7 @@ function resourceList(kinds: readonly ServedKind[], groupVersion: string): JsonO
       singularName: singular,
       namespaced,
       kind: kind.kind,
-      verbs,
+      verbs: verbsOf(kind),
       ...(shortNames.length > 0 ? { shortNames } : {}),
       ...(categories.length > 0 ? { categories } : {}),
     };
@@ -72,7 +74,7 @@ function aggregatedResource(kind: ServedKind): JsonObject {
     responseKind: { group, version, kind: kind.kind },
     scope: namespaced ? 'Namespaced' : 'Cluster',
     singularResource: singular,
-    verbs,
+    verbs: verbsOf(kind),
     ...(shortNames.length > 0 ? { shortNames } : {}),
     ...(categories.length > 0 ? { categories } : {}),
     ...(subresources.length > 0 ? { subresources } : {}),

@@ -53,7 +53,15 @@ export type ServedKind = {
   /** What is wrong with the object; on update with the object as it was. */
   validate(object: ApiObject, previous: ApiObject | undefined): readonly Issue[];
   /** What the server decides on create and update (status reset and the like). */
-  prepare?(object: ApiObject, previous: ApiObject | undefined): ApiObject;
+  prepare?(object: ApiObject, previous: ApiObject | undefined, world: World): ApiObject;
+  /** For kinds that are questions: nothing is stored, POST answers with this. */
+  answer?(object: ApiObject): ApiObject;
+};
+
+/** What a kind may look at to decide about one of its objects. */
+export type World = {
+  /** Every object of a resource, by its key (`services`). */
+  objects(resource: string): Iterable<ApiObject>;
 };
 
 export const groupVersionOf = (kind: { readonly group: string; readonly version: string }): string =>

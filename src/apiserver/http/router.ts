@@ -6,7 +6,7 @@ import type { Api } from '../api.ts';
 import { discovery } from '../discovery.ts';
 import { openApi } from '../openapi.ts';
 import { refuse, statusBody } from '../status.ts';
-import { create, partOf, patch, remove, removeCollection, update } from '../verbs/mutate.ts';
+import { answerQuestion, create, partOf, patch, remove, removeCollection, update } from '../verbs/mutate.ts';
 import { getOne, list } from '../verbs/read.ts';
 import { bind, evict, scale } from '../verbs/subresources.ts';
 import { watch } from '../verbs/watch.ts';
@@ -124,6 +124,10 @@ const notAllowed = (): Outcome =>
 
 function dispatch(api: Api, target: Target, call: Call): Outcome | Promise<Outcome> | 'streaming' {
   const { name, subresource } = target;
+  if (target.kind.answer !== undefined) {
+    const asks = call.request.method === 'POST' && name === undefined;
+    return asks ? answerQuestion(api, target, call) : notAllowed();
+  }
   if (subresource !== undefined) return dispatchSubresource(api, target, call);
   switch (call.request.method) {
     case 'GET': {

@@ -19,7 +19,8 @@ export type BuiltinOptions = {
   readonly schema: Schema;
   readonly defaults?: (object: ApiObject) => ApiObject;
   readonly validate?: (object: ApiObject, previous: ApiObject | undefined) => readonly Issue[];
-  readonly prepare?: (object: ApiObject, previous: ApiObject | undefined) => ApiObject;
+  readonly prepare?: NonNullable<ServedKind['prepare']>;
+  readonly answer?: (object: ApiObject) => ApiObject;
 };
 
 export function builtin(options: BuiltinOptions): ServedKind {
@@ -46,5 +47,6 @@ export function builtin(options: BuiltinOptions): ServedKind {
       return missing.length > 0 ? missing : (validate?.(object, previous) ?? []);
     },
     ...(prepare === undefined ? {} : { prepare }),
+    ...(options.answer === undefined ? {} : { answer: options.answer }),
   };
 }

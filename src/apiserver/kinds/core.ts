@@ -1,5 +1,5 @@
 // The built-in kinds: what Kubernetes' own groups are here, with names and short names as kubectl users know them.
-import { at, listAt, objectAt, textAt, without } from '../json.ts';
+import { at, listAt, objectAt, without } from '../json.ts';
 import * as core from '../schema/core.ts';
 import * as pods from '../schema/pod.ts';
 import * as work from '../schema/workloads.ts';
@@ -8,7 +8,9 @@ import { podColumns } from '../table/pods.ts';
 import * as workColumns from '../table/workloads.ts';
 import type { ApiObject, Issue, ServedKind } from '../types.ts';
 import { type BuiltinOptions, builtin } from './builtin.ts';
+import { defaultedService, preparedService, serviceIssues } from './services.ts';
 import { defaultedPod, podIssues, preparedPod } from './pods.ts';
+import { reviewKinds } from './reviews.ts';
 import * as workloads from './workloads.ts';
 
 const all = ['all'];
@@ -19,58 +21,6 @@ function preparedNamespace(object: ApiObject, previous: ApiObject | undefined): 
   const named = { ...object, metadata: { ...object.metadata, labels } };
   if (previous !== undefined) return { ...named, spec: previous['spec'] ?? {} };
   return { ...named, spec: { finalizers: ['kubernetes'] }, status: { phase: 'Active' } };
-}
-
-function defaultedService(object: ApiObject): ApiObject {
-  const given = objectAt(object, 'spec');
-  const ports = listAt(given, 'ports').map((one) => ({
-    protocol: 'TCP',
-    targetPort: at(one, 'port'),
-    ...objectAt({ one }, 'one'),
-  }));
-  const type = textAt(given, 'type') ?? 'ClusterIP';
-  const spec = {
-    type,
-    sessionAffinity: 'None',
-    ...(type === 'ExternalName' ? {} : { internalTrafficPolicy: 'Cluster', ipFamilyPolicy: 'SingleStack' }),
-    ...(type === 'NodePort' || type === 'LoadBalancer' ? { externalTrafficPolicy: 'Cluster' } : {}),
-    ...given,
-    ...(ports.length > 0 ? { ports } : {}),
-  };
-  const clusterIP = textAt(spec, 'clusterIP');
-  const families = clusterIP?.includes(':') === true ? ['IPv6'] : ['IPv4'];
-  const addressed =
-    clusterIP === undefined || clusterIP === ''
-      ? spec
-      : { clusterIPs: [clusterIP], ipFamilies: families, ...spec };
-  return { ...object, spec: addressed };
-}
-
-function serviceIssues(object: ApiObject): readonly Issue[] {
-  const issues: Issue[] = [];
-  const type = textAt(object, 'spec', 'type') ?? '';
-  if (!['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'].includes(type)) {
-    issues.push({
-      field: 'spec.type',
-      value: type,
-      reason: 'Unsupported value: supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"',
-    });
-  }
-  const ports = listAt(object, 'spec', 'ports');
-  if (ports.length === 0 && type !== 'ExternalName' && textAt(object, 'spec', 'clusterIP') !== 'None')
-    issues.push({ field: 'spec.ports', reason: 'Required value' });
-  ports.forEach((one, i) => {
-    const port = at(one, 'port');
-    if (typeof port !== 'number' || port < 1 || port > 65535)
-      issues.push({
-        field: `spec.ports[${i}].port`,
-        value: port,
-        reason: 'must be between 1 and 65535, inclusive',
-      });
-    if (ports.length > 1 && textAt(one, 'name') === undefined)
-      issues.push({ field: `spec.ports[${i}].name`, reason: 'Required value' });
-  });
-  return issues;
 }
 
 /** Clear text of `stringData` becomes base64 in `data`. */
@@ -170,7 +120,7 @@ const coreKinds: readonly BuiltinOptions[] = [
     columns: columns.serviceColumns,
     defaults: defaultedService,
     validate: serviceIssues,
-    prepare: workloads.withLoadBalancerStatus,
+    prepare: preparedService,
   },
   {
     kind: 'Endpoints',
@@ -390,5 +340,7 @@ const otherKinds: readonly BuiltinOptions[] = [
   },
 ];
 
-export const builtinKinds = (): readonly ServedKind[] =>
-  [...coreKinds, ...appsKinds, ...otherKinds].map(builtin);
+export const builtinKinds = (): readonly ServedKind[] => [
+  ...[...coreKinds, ...appsKinds, ...otherKinds].map(builtin),
+  ...reviewKinds(),
+];

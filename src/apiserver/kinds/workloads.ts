@@ -182,6 +182,3 @@ export function workloadIssues(object: ApiObject, previous: ApiObject | undefine
 /** Status belongs to the controller from the first moment. */
 export const withEmptyStatus = (object: ApiObject, previous: ApiObject | undefined): ApiObject =>
   previous === undefined ? { ...object, status: {} } : object;
-
-export const withLoadBalancerStatus = (object: ApiObject, previous: ApiObject | undefined): ApiObject =>
-  previous === undefined ? { ...object, status: { loadBalancer: {} } } : object;

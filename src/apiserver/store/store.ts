@@ -312,6 +312,16 @@ class Batch implements Transaction {
     return this.#touched.has(name) ? this.#touched.get(name) : this.#store.get(key);
   }
 
+  *objects(resource: string): Generator<ApiObject> {
+    for (const stored of this.#store.list(resource)) {
+      const current = this.get(stored);
+      if (current !== undefined) yield current.object;
+    }
+    for (const stored of this.#touched.values()) {
+      if (stored?.resource === resource && this.#store.get(stored) === undefined) yield stored.object;
+    }
+  }
+
   namespaceInUse(namespace: string): boolean {
     let count = 0;
     for (const collection of this.#collections.values()) count += collection.count(namespace);

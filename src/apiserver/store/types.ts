@@ -25,6 +25,8 @@ export type Change = {
 export interface Transaction {
   readonly nowMs: number;
   get(key: Key): Stored | undefined;
+  /** Every object of a resource, in no order. */
+  objects(resource: string): Iterable<ApiObject>;
   /** Whether any object lives in the namespace. */
   namespaceInUse(namespace: string): boolean;
   /** Stores the object under a new revision and gives it with that resourceVersion. */

@@ -51,6 +51,14 @@ export async function create(api: Api, { kind, namespace = '' }: Target, call: C
   return created.ok ? ok(presentOne(api, kind, created.value, call.accepted.form, 201, warnings)) : created;
 }
 
+/** Answers a kind that is a question; nothing is stored. */
+export async function answerQuestion(api: Api, { kind }: Target, call: Call): Promise<Outcome> {
+  const body = await readBody(call.request, api.limits);
+  if (!body.ok) return body;
+  const read = readObject(kind, body.value, 'Ignore');
+  return read.ok ? ok({ code: 201, body: kind.answer?.(read.value.object) }) : read;
+}
+
 /** The part of the object that a subresource writes. */
 export function partOf(kind: ServedKind, subresource: string | undefined): Part | undefined {
   if (subresource === undefined) return 'object';

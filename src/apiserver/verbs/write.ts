@@ -14,7 +14,7 @@ import {
   type StatusError,
 } from '../status.ts';
 import type { Stored, Transaction } from '../store/types.ts';
-import { type ApiObject, groupVersionOf, type Issue, type ServedKind } from '../types.ts';
+import { type ApiObject, groupVersionOf, type Issue, type ServedKind, type World } from '../types.ts';
 import {
   changedMetadata,
   generatedName,
@@ -79,13 +79,14 @@ function decodeMetadata(body: Readonly<Record<string, unknown>>): ReturnType<typ
 
 /** Defaults, the server's own decisions, and every check of the kind. */
 function admitted(
+  world: World,
   kind: ServedKind,
   object: ApiObject,
   previous: ApiObject | undefined,
   checks: boolean,
 ): Result<ApiObject, StatusError> {
   const defaulted = kind.applyDefaults(object);
-  const prepared = kind.prepare?.(defaulted, previous) ?? defaulted;
+  const prepared = kind.prepare?.(defaulted, previous, world) ?? defaulted;
   if (!checks) return ok(prepared);
   const issues: readonly Issue[] = [
     ...metadataIssues(prepared.metadata),
@@ -146,7 +147,7 @@ export function createIn(
   // A custom kind's status is written through the status subresource only.
   const own = kind.nature === 'custom' && kind.hasStatus ? without(given, 'status') : given;
   const fresh = { ...own, metadata: newMetadata(kind, { ...metadata, name }, namespace, tx.nowMs) };
-  const ready = admitted(kind, fresh, undefined, true);
+  const ready = admitted(tx, kind, fresh, undefined, true);
   return ready.ok ? ok(tx.put(key, ready.value)) : ready;
 }
 
@@ -214,7 +215,7 @@ export function replaceIn(
   const ready =
     part === 'finalize' || part === 'server'
       ? ok(merged(kind, before, given, part))
-      : admitted(kind, merged(kind, before, given, part), before, true);
+      : admitted(tx, kind, merged(kind, before, given, part), before, true);
   if (!ready.ok) return ready;
   const next = withGeneration(kind, before, ready.value);
   if (mayVanish(next)) {
