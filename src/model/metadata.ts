@@ -96,7 +96,7 @@ export function annotationIssues(
 const utf8Length = (text: string): number => new TextEncoder().encode(text).length;
 
 /** Keys are `[prefix/]name`: a DNS subdomain, and at most 63 characters. */
-function keyIssues(field: string, key: string): readonly Issue[] {
+export function keyIssues(field: string, key: string): readonly Issue[] {
   const parts = key.split('/');
   const name = parts.at(-1) ?? '';
   const prefix = parts.length === 2 ? parts[0] : undefined;
@@ -108,5 +108,5 @@ function keyIssues(field: string, key: string): readonly Issue[] {
     : [{ field, value: key, reason: 'must be a key like name or example.org/name' }];
 }
 
-const isLabelValue = (value: string): boolean =>
+export const isLabelValue = (value: string): boolean =>
   value === '' || (value.length <= 63 && /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/.test(value));

@@ -32,7 +32,22 @@ export type {
   DaemonSet,
   KubernetesNetworkPolicy,
   KubernetesEvent,
+  NetworkPolicy,
+  GlobalNetworkPolicy,
+  StagedNetworkPolicy,
+  StagedGlobalNetworkPolicy,
+  StagedKubernetesNetworkPolicy,
+  Tier,
+  NetworkSet,
+  GlobalNetworkSet,
+  HostEndpoint,
+  Profile,
+  KubeControllersConfiguration,
+  CalicoNodeStatus,
+  ClusterNetworkPolicy,
 } from './kinds/mod.ts';
+export { maxRules, type PolicyRule } from './kinds/policy-rule.ts';
+export { builtInTiers } from './kinds/tier.ts';
 export { applyDefaults } from './defaults.ts';
 export { validate, validateChange } from './validate.ts';
 export { formatDuration, parseDurationMs } from './values/duration.ts';

@@ -5,4 +5,4 @@ export { matches, matchesLookup } from './evaluate.ts';
 export { tokenize, type Token, type TokenKind } from './lexer.ts';
 export { parseSelector, selector, selectorOf, sortedSet } from './parser.ts';
 export { labelRestrictions, type LabelRestriction } from './restrictions.ts';
-export { labelsOf, prefixLabels } from './transform.ts';
+export { labelsOf, prefixLabels, usesGlobal } from './transform.ts';

@@ -13,6 +13,14 @@ function mapLabels(node: SelectorNode, rename: (label: string) => string): Selec
   return 'label' in node ? { ...node, label: rename(node.label) } : node;
 }
 
+/** Whether global() is anywhere in the selector. */
+export const usesGlobal = (selector: Selector): boolean => holdsGlobal(selector.root);
+
+function holdsGlobal(node: SelectorNode): boolean {
+  if ('operands' in node) return node.operands.some(holdsGlobal);
+  return 'operand' in node ? holdsGlobal(node.operand) : node.kind === 'global';
+}
+
 /** The names of all labels that the selector looks at. */
 export function labelsOf(selector: Selector): ReadonlySet<string> {
   const found = new Set<string>();

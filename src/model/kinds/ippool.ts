@@ -7,9 +7,9 @@ import {
   prefixLength,
   type Prefix,
 } from '../../lib/ip/mod.ts';
-import { parseSelector } from '../../selector/mod.ts';
 import { defineKind } from '../kind-definition.ts';
 import { array, boolean, integer, object, oneOf, optional, string } from '../schema.ts';
+import { hasGlobal } from './selector-fields.ts';
 import type { Issue } from '../types.ts';
 
 const modes = ['Never', 'Always', 'CrossSubnet'] as const;
@@ -178,15 +178,10 @@ function encapsulationIssues({ ipipMode, vxlanMode }: Spec, cidr: Prefix): reado
 
 const selectorIssues = (spec: Spec): readonly Issue[] =>
   (['nodeSelector', 'namespaceSelector'] as const).flatMap((field) =>
-    usesGlobal(spec[field])
+    hasGlobal(spec[field])
       ? [{ field: `spec.${field}`, value: spec[field], reason: 'must not use global()' }]
       : [],
   );
-
-function usesGlobal(text: string | undefined): boolean {
-  const parsed = parseSelector(text ?? '');
-  return parsed.ok && parsed.value.text.includes('global()');
-}
 
 function usesIssues(spec: Spec): readonly Issue[] {
   const uses = spec.allowedUses ?? [];

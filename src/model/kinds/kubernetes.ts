@@ -12,17 +12,13 @@ import {
   string,
   unknown,
 } from '../schema.ts';
+import { clusterPolicyFields, kubernetesPolicyFields, labelSelector } from './kubernetes-policy.ts';
 
 const text = () => optional(string());
 const flag = () => optional(boolean());
 const count = () => optional(integer());
 const texts = () => optional(array(string()));
 const textMap = () => optional(map(string()));
-
-export const labelSelector = openObject({
-  matchLabels: textMap(),
-  matchExpressions: optional(array(openObject({ key: string(), operator: string(), values: texts() }))),
-});
 
 const condition = openObject({
   type: string(),
@@ -430,15 +426,6 @@ export const event = defineKind({
   },
 });
 
-const policyPort = openObject({ protocol: text(), port: optional(numberOrString()), endPort: count() });
-const policyPeer = openObject({
-  podSelector: optional(labelSelector),
-  namespaceSelector: optional(labelSelector),
-  ipBlock: optional(openObject({ cidr: string(), except: texts() })),
-});
-const ports = () => optional(array(policyPort));
-const peers = () => optional(array(policyPeer));
-
 export const kubernetesNetworkPolicy = defineKind({
   name: 'KubernetesNetworkPolicy',
   kind: 'NetworkPolicy',
@@ -447,12 +434,14 @@ export const kubernetesNetworkPolicy = defineKind({
   shortNames: ['netpol'],
   namespaced: true,
   description: 'A network policy as Kubernetes defines it.',
-  fields: {
-    spec: openObject({
-      podSelector: optional(labelSelector),
-      policyTypes: texts(),
-      ingress: optional(array(openObject({ ports: ports(), from: peers() }))),
-      egress: optional(array(openObject({ ports: ports(), to: peers() }))),
-    }),
-  },
+  fields: { spec: openObject(kubernetesPolicyFields) },
+});
+
+export const clusterNetworkPolicy = defineKind({
+  kind: 'ClusterNetworkPolicy',
+  apiVersion: 'policy.networking.k8s.io/v1alpha2',
+  plural: 'clusternetworkpolicies',
+  shortNames: ['kcnp'],
+  description: 'A network policy of the cluster’s administrator, as Kubernetes defines it.',
+  fields: { spec: openObject(clusterPolicyFields) },
 });

@@ -11,6 +11,7 @@ import { ipamhandle } from './ipamhandle.ts';
 import { ippool } from './ippool.ts';
 import { ipreservation } from './ipreservation.ts';
 import {
+  clusterNetworkPolicy,
   configMap,
   daemonSet,
   deployment,
@@ -26,6 +27,19 @@ import {
   serviceAccount,
 } from './kubernetes.ts';
 import { node } from './node.ts';
+import { caliconodestatus } from './caliconodestatus.ts';
+import { globalnetworkpolicy } from './globalnetworkpolicy.ts';
+import { hostendpoint } from './hostendpoint.ts';
+import { kubecontrollersconfiguration } from './kubecontrollersconfiguration.ts';
+import { networkpolicy } from './networkpolicy.ts';
+import { networkset, globalnetworkset } from './networksets.ts';
+import { profile } from './profile.ts';
+import {
+  stagednetworkpolicy,
+  stagedglobalnetworkpolicy,
+  stagedkubernetesnetworkpolicy,
+} from './stagedpolicies.ts';
+import { tier } from './tier.ts';
 import { workloadendpoint } from './workloadendpoint.ts';
 
 export const definitions = {
@@ -42,6 +56,18 @@ export const definitions = {
   BGPFilter: bgpfilter,
   FelixConfiguration: felixconfiguration,
   ClusterInformation: clusterinformation,
+  NetworkPolicy: networkpolicy,
+  GlobalNetworkPolicy: globalnetworkpolicy,
+  StagedNetworkPolicy: stagednetworkpolicy,
+  StagedGlobalNetworkPolicy: stagedglobalnetworkpolicy,
+  StagedKubernetesNetworkPolicy: stagedkubernetesnetworkpolicy,
+  Tier: tier,
+  NetworkSet: networkset,
+  GlobalNetworkSet: globalnetworkset,
+  HostEndpoint: hostendpoint,
+  Profile: profile,
+  KubeControllersConfiguration: kubecontrollersconfiguration,
+  CalicoNodeStatus: caliconodestatus,
   KubernetesNode: kubernetesNode,
   Pod: pod,
   Namespace: namespace,
@@ -55,6 +81,7 @@ export const definitions = {
   DaemonSet: daemonSet,
   Event: event,
   KubernetesNetworkPolicy: kubernetesNetworkPolicy,
+  ClusterNetworkPolicy: clusterNetworkPolicy,
 } as const;
 
 /** Name of a kind in this project → the type of its objects. */
@@ -88,3 +115,16 @@ export type ReplicaSet = Kinds['ReplicaSet'];
 export type DaemonSet = Kinds['DaemonSet'];
 export type KubernetesNetworkPolicy = Kinds['KubernetesNetworkPolicy'];
 export type KubernetesEvent = Kinds['Event'];
+export type NetworkPolicy = Kinds['NetworkPolicy'];
+export type GlobalNetworkPolicy = Kinds['GlobalNetworkPolicy'];
+export type StagedNetworkPolicy = Kinds['StagedNetworkPolicy'];
+export type StagedGlobalNetworkPolicy = Kinds['StagedGlobalNetworkPolicy'];
+export type StagedKubernetesNetworkPolicy = Kinds['StagedKubernetesNetworkPolicy'];
+export type Tier = Kinds['Tier'];
+export type NetworkSet = Kinds['NetworkSet'];
+export type GlobalNetworkSet = Kinds['GlobalNetworkSet'];
+export type HostEndpoint = Kinds['HostEndpoint'];
+export type Profile = Kinds['Profile'];
+export type KubeControllersConfiguration = Kinds['KubeControllersConfiguration'];
+export type CalicoNodeStatus = Kinds['CalicoNodeStatus'];
+export type ClusterNetworkPolicy = Kinds['ClusterNetworkPolicy'];

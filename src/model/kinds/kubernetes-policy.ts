@@ -1,0 +1,69 @@
+// The fields of Kubernetes' NetworkPolicy, which the staged form repeats.
+import { array, integer, map, numberOrString, openObject, optional, string } from '../schema.ts';
+
+const text = () => optional(string());
+const texts = () => optional(array(string()));
+
+export const labelSelector = openObject({
+  matchLabels: optional(map(string())),
+  matchExpressions: optional(array(openObject({ key: string(), operator: string(), values: texts() }))),
+});
+
+const ports = optional(
+  array(openObject({ protocol: text(), port: optional(numberOrString()), endPort: optional(integer()) })),
+);
+const peers = optional(
+  array(
+    openObject({
+      podSelector: optional(labelSelector),
+      namespaceSelector: optional(labelSelector),
+      ipBlock: optional(openObject({ cidr: string(), except: texts() })),
+    }),
+  ),
+);
+
+export const kubernetesPolicyFields = {
+  podSelector: optional(labelSelector),
+  policyTypes: texts(),
+  ingress: optional(array(openObject({ ports, from: peers }))),
+  egress: optional(array(openObject({ ports, to: peers }))),
+};
+
+const subject = openObject({
+  namespaces: optional(labelSelector),
+  pods: optional(
+    openObject({ namespaceSelector: optional(labelSelector), podSelector: optional(labelSelector) }),
+  ),
+});
+const portMatch = openObject({
+  number: optional(integer()),
+  range: optional(openObject({ start: integer(), end: integer() })),
+});
+const transport = optional(
+  openObject({ destinationPort: optional(portMatch), sourcePort: optional(portMatch) }),
+);
+const protocols = optional(
+  array(openObject({ tcp: transport, udp: transport, sctp: transport, destinationNamedPort: text() })),
+);
+const clusterPeers = optional(
+  array(
+    openObject({
+      namespaces: optional(labelSelector),
+      pods: optional(
+        openObject({ namespaceSelector: optional(labelSelector), podSelector: optional(labelSelector) }),
+      ),
+      nodes: optional(labelSelector),
+      networks: texts(),
+      domainNames: texts(),
+    }),
+  ),
+);
+
+/** Fields of the ClusterNetworkPolicy of policy.networking.k8s.io. */
+export const clusterPolicyFields = {
+  tier: string(),
+  priority: integer(),
+  subject,
+  ingress: optional(array(openObject({ name: text(), action: string(), from: clusterPeers, protocols }))),
+  egress: optional(array(openObject({ name: text(), action: string(), to: clusterPeers, protocols }))),
+};

@@ -1,0 +1,56 @@
+// Staged policies: policies that change no traffic, and whose effect shows in flow logs.
+import { defineKind } from '../kind-definition.ts';
+import { object } from '../schema.ts';
+import type { Issue } from '../types.ts';
+import { globalPolicyFields } from './globalnetworkpolicy.ts';
+import { kubernetesPolicyFields } from './kubernetes-policy.ts';
+import { policyColumns } from './networkpolicy.ts';
+import {
+  completePolicy,
+  deletionIssues,
+  globalPolicyIssues,
+  namespacedPolicyIssues,
+  policyFields,
+  stagedAction,
+} from './policy-spec.ts';
+
+export const stagednetworkpolicy = defineKind({
+  kind: 'StagedNetworkPolicy',
+  plural: 'stagednetworkpolicies',
+  shortNames: ['snp'],
+  namespaced: true,
+  description: 'A NetworkPolicy on trial.',
+  fields: { spec: object({ ...policyFields, stagedAction }) },
+  rules: [namespacedPolicyIssues],
+  complete: completePolicy,
+  columns: policyColumns,
+});
+
+export const stagedglobalnetworkpolicy = defineKind({
+  kind: 'StagedGlobalNetworkPolicy',
+  plural: 'stagedglobalnetworkpolicies',
+  shortNames: ['sgnp'],
+  description: 'A GlobalNetworkPolicy on trial.',
+  fields: { spec: object({ ...globalPolicyFields, stagedAction }) },
+  rules: [globalPolicyIssues],
+  complete: completePolicy,
+  columns: policyColumns,
+});
+
+export const stagedkubernetesnetworkpolicy = defineKind({
+  kind: 'StagedKubernetesNetworkPolicy',
+  plural: 'stagedkubernetesnetworkpolicies',
+  shortNames: ['sknp'],
+  namespaced: true,
+  description: 'A NetworkPolicy of Kubernetes on trial.',
+  fields: { spec: object({ ...kubernetesPolicyFields, stagedAction }) },
+  rules: [stagedKubernetesIssues],
+});
+
+function stagedKubernetesIssues({
+  spec,
+}: {
+  readonly spec: { readonly stagedAction?: string };
+}): readonly Issue[] {
+  return spec.stagedAction === 'Delete' ? deletionIssues(spec) : [];
+}
