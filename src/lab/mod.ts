@@ -12,13 +12,15 @@ export type { LabPaths } from './state.ts';
 export type { RunningLab, UpOptions } from './launcher.ts';
 export type { RunnerCommandOptions } from './runner/start.ts';
 export type { DemoOptions } from './demo/demo.ts';
+export type { Runner, RunnerOptions } from './runner/runner.ts';
+export type { EdgePaths } from './runner/start.ts';
 import type { Datastore } from '../datastore/mod.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Result } from '../lib/result.ts';
 import type { DemoOptions } from './demo/demo.ts';
 import type { RunningLab, UpOptions } from './launcher.ts';
-import type { RunnerCommandOptions } from './runner/start.ts';
-import type { Runner } from './runner/runner.ts';
+import type { EdgePaths, RunnerCommandOptions } from './runner/start.ts';
+import type { Runner, RunnerOptions } from './runner/runner.ts';
 import type { LabPaths } from './state.ts';
 import type { LabError, LabOptions, LabRecord, LabStatus } from './types.ts';
 
@@ -69,6 +71,14 @@ export const runControl = async (
 /** On a node of the lab: what a kubelet does. */
 export const startNodeRunner = async (options: RunnerCommandOptions): Promise<Runner> =>
   (await import('./runner/start.ts')).startNodeRunner(options);
+
+/** A runner on given edges, and the real ones of this host: for tests of the runner alone. */
+export const startRunner = async (options: RunnerOptions): Promise<Runner> =>
+  (await import('./runner/runner.ts')).startRunner(options);
+export const nodeRunnerEdges = async (
+  paths: EdgePaths,
+): Promise<Omit<RunnerOptions, 'datastore' | 'logger' | 'facts' | 'networkReady'>> =>
+  (await import('./runner/start.ts')).nodeRunnerEdges(paths);
 
 /** The whole content of a container's process. */
 export const runPodProgram = async (argv: readonly string[]): Promise<number> =>

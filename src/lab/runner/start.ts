@@ -13,7 +13,7 @@ import { cniPlugins } from './cni.ts';
 import { processContainers } from './containers.ts';
 import { podNamespaces } from './namespaces.ts';
 import type { NodeReadiness } from './node-object.ts';
-import { networkConfigured, type Runner, startRunner } from './runner.ts';
+import { networkConfigured, type Runner, type RunnerOptions, startRunner } from './runner.ts';
 
 export type RunnerCommandOptions = {
   readonly datastore: Datastore;
@@ -37,21 +37,18 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
   const hostAddresses = options.addresses.map((a) => a.address);
   const version = '0.1.0';
   return startRunner({
+    ...nodeRunnerEdges({
+      nodeName: options.nodeName,
+      hostAddresses,
+      configurationDirectory,
+      binDirectory,
+      podDirectory,
+      logDirectory: '/var/log/pods',
+      checkpointDirectory: '/var/lib/margay/pods',
+      program: [process.execPath, mainFile(), 'pod'],
+    }),
     datastore: options.datastore,
     logger: options.logger,
-    clock: systemClock,
-    hostAddresses,
-    network: cniPlugins({ configurationDirectory, binDirectory }),
-    namespaces: podNamespaces(),
-    containers: processContainers({
-      directory: podDirectory,
-      logDirectory: '/var/log/pods',
-      launcher: [process.execPath, mainFile(), 'pod'],
-      nodeName: options.nodeName,
-      hostAddress: hostAddresses[0] ?? '',
-    }),
-    checkpoints: fileCheckpoints('/var/lib/margay/pods'),
-    watchDirectory: podDirectory,
     networkReady,
     facts: {
       name: options.nodeName,
@@ -66,6 +63,39 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
       version,
     },
   });
+}
+
+export type EdgePaths = {
+  readonly nodeName: string;
+  readonly hostAddresses: readonly string[];
+  readonly configurationDirectory: string;
+  readonly binDirectory: string;
+  readonly podDirectory: string;
+  readonly logDirectory: string;
+  readonly checkpointDirectory: string;
+  /** Starts a built-in program: its name and arguments follow. */
+  readonly program: readonly string[];
+};
+
+/** The real edges of a runner: plugins, namespaces, processes and files of this host. */
+export function nodeRunnerEdges(
+  paths: EdgePaths,
+): Omit<RunnerOptions, 'datastore' | 'logger' | 'facts' | 'networkReady'> {
+  return {
+    clock: systemClock,
+    hostAddresses: paths.hostAddresses,
+    network: cniPlugins(paths),
+    namespaces: podNamespaces(),
+    containers: processContainers({
+      directory: paths.podDirectory,
+      logDirectory: paths.logDirectory,
+      launcher: paths.program,
+      nodeName: paths.nodeName,
+      hostAddress: paths.hostAddresses[0] ?? '',
+    }),
+    checkpoints: fileCheckpoints(paths.checkpointDirectory),
+    watchDirectory: paths.podDirectory,
+  };
 }
 
 /** What the init container of a calico-node DaemonSet does: plugins and configuration where the runtime looks. */
