@@ -101,3 +101,11 @@ export {
   type Protocol,
 } from './values/protocol.ts';
 export { parseQuantity } from './values/quantity.ts';
+export { namespaceToProfile, serviceAccountToProfile } from './conversion/profile.ts';
+export { networkPolicyToCalico, peerToEntity } from './conversion/network-policy.ts';
+export { clusterNetworkPolicyToCalico } from './conversion/cluster-policy.ts';
+export {
+  namespaceSelectorText,
+  podSelectorText,
+  type KubernetesSelector,
+} from './conversion/selector.ts';
