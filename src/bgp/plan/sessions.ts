@@ -1,0 +1,339 @@
+// Which sessions this node has (BG-010 to BG-025): the mesh, the BGPPeers that select it, the mirrored sessions of peers
+// that select others and point here, and local workloads that speak BGP.
+import { familyOf, parseAddress, type Address, type Family } from '../../lib/ip/mod.ts';
+import { matches, parseSelector } from '../../selector/mod.ts';
+import {
+  defaultPort,
+  defaultRestartTimeSeconds,
+  nodeAddress,
+  parseAs,
+  parseDurationSeconds,
+  type Settings,
+} from './settings.ts';
+import type {
+  BgpPeerInput,
+  LocalEndpointInput,
+  NodeInput,
+  PasswordReference,
+  PlanInput,
+  PlanPeer,
+  PlanPeerType,
+  SecretReferenceInput,
+} from './types.ts';
+
+/** A session before its policies are attached. */
+export type Session = Omit<PlanPeer, 'importFilters' | 'exportFilters' | 'importPolicy' | 'exportPolicy'> & {
+  readonly filters: readonly string[];
+  readonly reachableBy?: Address;
+};
+type PeerSpec = NonNullable<BgpPeerInput['spec']>;
+
+const families = [4, 6] as const;
+
+export class SessionFinder {
+  readonly #input: PlanInput;
+  readonly #settings: Settings;
+  readonly #self: NodeInput;
+  readonly #as: number;
+  /** First come, first kept: node peers before global ones before the mesh. */
+  readonly #found = new Map<string, Session>();
+
+  constructor(input: PlanInput, settings: Settings, self: NodeInput) {
+    this.#input = input;
+    this.#settings = settings;
+    this.#self = self;
+    this.#as = settings.asOf(self);
+  }
+
+  find(): Session[] {
+    const peers = [...(this.#input.bgpPeers ?? [])].sort((a, b) =>
+      a.metadata.name < b.metadata.name ? -1 : 1,
+    );
+    const isGlobal = (p: BgpPeerInput): boolean => !p.spec?.node && !p.spec?.nodeSelector;
+    this.#mesh();
+    for (const peer of peers)
+      if (isGlobal(peer) && this.#selects(peer.spec, this.#self)) this.#peer(peer, 'globalPeer');
+    for (const peer of peers)
+      if (!isGlobal(peer) && this.#selects(peer.spec, this.#self)) this.#peer(peer, 'nodePeer');
+    for (const peer of peers) this.#mirror(peer);
+    return [...this.#found.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  }
+
+  // ── mesh ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+  #mesh(): void {
+    const { cluster } = this.#settings;
+    if (cluster.nodeToNodeMeshEnabled === false || clusterIdOf(this.#self) !== undefined) return;
+    const restart = parseDurationSeconds(cluster.nodeMeshMaxRestartTime);
+    for (const node of this.#input.nodes) {
+      if (node.metadata.name === this.#self.metadata.name || clusterIdOf(node) !== undefined) continue;
+      for (const family of families) {
+        const address = nodeAddress(node, family);
+        const own = nodeAddress(this.#self, family);
+        if (address === undefined || own === undefined || address === own) continue;
+        const password = this.#password(cluster.nodeMeshPassword);
+        this.#add('nodeMesh', {
+          address,
+          port: this.#settings.portOf(node.metadata.name),
+          as: this.#settings.asOf(node),
+          localAs: this.#as,
+          sourceAddress: own,
+          // Calico compares the texts, and so must every node of a mixed cluster.
+          passive: address > own,
+          ...restartTime(restart),
+          ...(password === undefined ? {} : { password }),
+        });
+      }
+    }
+  }
+
+  // ── BGPPeers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  #peer(peer: BgpPeerInput, type: PlanPeerType): void {
+    const { spec } = peer;
+    if (spec === undefined) return;
+    if (spec.localWorkloadSelector) this.#localWorkloads(spec);
+    else if (spec.peerSelector) {
+      for (const node of this.#input.nodes) {
+        if (this.#matchesLabels(spec.peerSelector, node)) this.#toNode(spec, node, type);
+      }
+    } else this.#toAddress(spec, type);
+  }
+
+  #toNode(spec: PeerSpec, node: NodeInput, type: PlanPeerType): void {
+    if (node.metadata.name === this.#self.metadata.name) return;
+    for (const family of families) {
+      const address = nodeAddress(node, family);
+      if (address === undefined || nodeAddress(this.#self, family) === undefined) continue;
+      this.#add(type, {
+        ...this.#fields(spec, family),
+        address,
+        port: this.#settings.portOf(node.metadata.name),
+        as: this.#settings.asOf(node),
+        ...this.#reflection(clusterIdOf(node)),
+      });
+    }
+  }
+
+  #toAddress(spec: PeerSpec, type: PlanPeerType): void {
+    const target = parseEndpoint(spec.peerIP ?? '');
+    if (target === undefined) return;
+    const family = familyOf(target.address);
+    const own = nodeAddress(this.#self, family);
+    if (own === undefined || own === target.address) return;
+    const node = this.#nodeWith(target.address);
+    const as =
+      node === undefined ? parseAs(spec.asNumber) : (parseAs(spec.asNumber) ?? this.#settings.asOf(node));
+    if (as === undefined) return;
+    const port =
+      target.port ?? (node === undefined ? defaultPort : this.#settings.portOf(node.metadata.name));
+    const reachableBy = parseAddress(spec.reachableBy ?? '');
+    this.#add(type, {
+      ...this.#fields(spec, family),
+      address: target.address,
+      port,
+      as,
+      passive: type === 'globalPeer' && node !== undefined && target.address > own,
+      ...this.#reflection(node === undefined ? undefined : clusterIdOf(node)),
+      ...(reachableBy.ok ? { reachableBy: reachableBy.value } : {}),
+    });
+  }
+
+  #localWorkloads(spec: PeerSpec): void {
+    const as = parseAs(spec.asNumber);
+    if (as === undefined) return;
+    for (const endpoint of this.#input.localEndpoints ?? []) {
+      if (!matchesText(spec.localWorkloadSelector ?? '', endpoint.labels)) continue;
+      for (const address of endpointAddresses(endpoint)) {
+        const family = familyOf(address);
+        if (nodeAddress(this.#self, family) === undefined) continue;
+        const { sourceAddress: _, ...fields } = this.#fields(spec, family);
+        this.#add('localWorkload', { ...fields, address, port: defaultPort, as, passive: true });
+      }
+    }
+  }
+
+  /** The other end of peers whose remote side is this node. */
+  #mirror(peer: BgpPeerInput): void {
+    const { spec } = peer;
+    if (spec === undefined || spec.localWorkloadSelector || spec.reversePeering === 'Manual') return;
+    for (const node of this.#input.nodes) {
+      if (node.metadata.name === this.#self.metadata.name || !this.#selects(spec, node)) continue;
+      if (spec.peerSelector) {
+        if (this.#matchesLabels(spec.peerSelector, this.#self)) this.#toNode(spec, node, 'nodePeer');
+        continue;
+      }
+      const target = parseEndpoint(spec.peerIP ?? '');
+      if (target === undefined || this.#nodeWith(target.address)?.metadata.name !== this.#self.metadata.name)
+        continue;
+      this.#mirrorAddress(spec, node, familyOf(target.address));
+    }
+  }
+
+  #mirrorAddress(spec: PeerSpec, node: NodeInput, family: Family): void {
+    const address = nodeAddress(node, family);
+    if (address === undefined) return;
+    this.#add('nodePeer', {
+      ...this.#fields(spec, family),
+      address,
+      port: this.#settings.portOf(node.metadata.name),
+      as: this.#settings.asOf(node),
+      ...this.#reflection(clusterIdOf(node)),
+    });
+  }
+
+  // ── fields ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  #fields(spec: PeerSpec, family: Family): Omit<Draft, 'address' | 'port' | 'as'> {
+    const own = nodeAddress(this.#self, family);
+    const password = this.#password(spec.password);
+    const keepalive = parseDurationSeconds(spec.keepaliveTime);
+    return {
+      localAs: parseAs(spec.localASNumber) ?? this.#as,
+      ...(own === undefined || spec.sourceAddress === 'None' ? {} : { sourceAddress: own }),
+      passive: false,
+      ...restartTime(parseDurationSeconds(spec.maxRestartTime)),
+      ...(keepalive === undefined ? {} : { keepaliveTimeSeconds: keepalive }),
+      ...(spec.ttlSecurity === undefined ? {} : { ttlSecurityHops: spec.ttlSecurity }),
+      ...(password === undefined ? {} : { password }),
+      nextHop: spec.nextHopMode,
+      keepOriginalNextHop: spec.keepOriginalNextHop === true,
+      allowLocalAs: spec.numAllowedLocalASNumbers ?? 0,
+      filters: spec.filters ?? [],
+    };
+  }
+
+  #reflection(peerClusterId: Address | undefined): Pick<Draft, 'peerClusterId'> {
+    return peerClusterId === undefined ? {} : { peerClusterId };
+  }
+
+  #add(type: PlanPeerType, draft: Draft): void {
+    const family = familyOf(draft.address);
+    const key = `${draft.address} ${draft.port}`;
+    const known = this.#found.get(key);
+    if (known !== undefined && known.type !== 'nodeMesh') return;
+    const peerType = draft.as === draft.localAs ? 'ibgp' : 'ebgp';
+    const clusterId = clusterIdOf(this.#self);
+    const isClient = peerType === 'ibgp' && clusterId !== undefined && clusterId !== draft.peerClusterId;
+    const {
+      nextHop,
+      keepOriginalNextHop = false,
+      peerClusterId: _,
+      filters = [],
+      allowLocalAs = 0,
+      ...rest
+    } = draft;
+    this.#found.set(key, {
+      ...rest,
+      name: sessionName(type, draft.address, draft.port),
+      type,
+      peerType,
+      family,
+      ...(isClient && type !== 'nodeMesh' ? { rrClient: { clusterId } } : {}),
+      nextHopMode: nextHopMode(nextHop, keepOriginalNextHop && peerType === 'ebgp'),
+      allowLocalAs,
+      filters,
+      addPath: true,
+    });
+  }
+
+  /** A secret that is not there (yet) means a session without password, as upstream does. */
+  #password(reference: SecretReferenceInput): PasswordReference | undefined {
+    const key = reference?.secretKeyRef;
+    if (key === undefined) return undefined;
+    const secret = this.#input.secrets?.find((s) => s.name === key.name);
+    if (secret === undefined || !secret.keys.includes(key.key)) return undefined;
+    return {
+      secretName: key.name,
+      secretKey: key.key,
+      ...(secret.revision === undefined ? {} : { revision: secret.revision }),
+    };
+  }
+
+  #selects(spec: PeerSpec | undefined, node: NodeInput): boolean {
+    if (spec === undefined) return false;
+    if (spec.node) return spec.node === node.metadata.name;
+    return spec.nodeSelector ? this.#matchesLabels(spec.nodeSelector, node) : true;
+  }
+
+  #matchesLabels(selector: string, node: NodeInput): boolean {
+    return matchesText(selector, node.metadata.labels ?? {});
+  }
+
+  #nodeWith(address: Address): NodeInput | undefined {
+    return this.#input.nodes.find((n) => nodeAddress(n, familyOf(address)) === address);
+  }
+}
+
+type Draft = Pick<
+  Session,
+  'address' | 'port' | 'as' | 'localAs' | 'passive' | 'gracefulRestartTimeSeconds' | 'gracefulRestartTimeSet'
+> &
+  Partial<
+    Pick<
+      Session,
+      | 'sourceAddress'
+      | 'password'
+      | 'keepaliveTimeSeconds'
+      | 'ttlSecurityHops'
+      | 'reachableBy'
+      | 'filters'
+      | 'allowLocalAs'
+    >
+  > & {
+    readonly nextHop?: string | undefined;
+    readonly keepOriginalNextHop?: boolean;
+    readonly peerClusterId?: Address;
+  };
+
+const restartTime = (
+  seconds: number | undefined,
+): Pick<Session, 'gracefulRestartTimeSeconds' | 'gracefulRestartTimeSet'> => ({
+  gracefulRestartTimeSeconds: seconds ?? defaultRestartTimeSeconds,
+  gracefulRestartTimeSet: seconds !== undefined,
+});
+
+function nextHopMode(mode: string | undefined, keep: boolean): PlanPeer['nextHopMode'] {
+  if (mode === 'Self') return 'self';
+  return mode === 'Keep' || keep ? 'keep' : 'auto';
+}
+
+export function clusterIdOf(node: NodeInput): Address | undefined {
+  const parsed = parseAddress(node.spec?.bgp?.routeReflectorClusterID ?? '');
+  return parsed.ok ? parsed.value : undefined;
+}
+
+/** `10.0.0.1`, `10.0.0.1:179`, `fd00::1`, `[fd00::1]:179`. */
+export function parseEndpoint(
+  text: string,
+): { readonly address: Address; readonly port?: number } | undefined {
+  const bare = parseAddress(text);
+  if (bare.ok) return { address: bare.value };
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);
+  if (match === null) return undefined;
+  const parsed = parseAddress(match[1] ?? match[2] ?? '');
+  const port = Number(match[3]);
+  return parsed.ok && port > 0 && port < 65536 ? { address: parsed.value, port } : undefined;
+}
+
+const kinds: Record<PlanPeerType, string> = {
+  nodeMesh: 'Mesh',
+  globalPeer: 'Global',
+  nodePeer: 'Node',
+  localWorkload: 'Local_Workload',
+};
+
+const sessionName = (type: PlanPeerType, address: Address, port: number): string =>
+  `${kinds[type]}_${address.replace(/[.:]/g, '_')}${port === defaultPort ? '' : `_port_${port}`}`;
+
+function matchesText(text: string, labels: Readonly<Record<string, unknown>>): boolean {
+  const parsed = parseSelector(text);
+  if (!parsed.ok) return false;
+  return matches(
+    parsed.value,
+    Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, String(value)])),
+  );
+}
+
+const endpointAddresses = ({ addresses }: LocalEndpointInput): Address[] =>
+  addresses.flatMap((text) => {
+    const parsed = parseAddress(text.split('/')[0] ?? '');
+    return parsed.ok ? [parsed.value] : [];
+  });
