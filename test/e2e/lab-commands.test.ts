@@ -1,0 +1,105 @@
+// The lab's commands on a small flat lab with both families, and what they say when something is wrong.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import { after, before, test } from 'node:test';
+import { footprint, margay, TestLab, without } from '../support/lab.ts';
+
+const skip = without('ip', 'ping', 'unshare', 'kubectl');
+let lab: TestLab;
+let clean: ReturnType<typeof footprint>;
+before(async () => {
+  if (skip !== false) return;
+  clean = footprint();
+  lab = await TestLab.up('small', ['--topology', 'flat', '--nodes', '2', '--dual-stack']);
+});
+after(async () => {
+  if (lab !== undefined) await lab.down();
+});
+
+test('both families between pods of two nodes', { skip }, async () => {
+  assert.equal((await lab.kubectl('create', 'deployment', 'web', '--image=demoapp', '--replicas=2')).code, 0);
+  const [a, b] = await lab.pods('app=web', 2);
+  assert.ok(a !== undefined && b !== undefined && a.node !== b.node);
+  assert.equal(a.addresses.length, 2, JSON.stringify(a));
+  for (const address of b.addresses)
+    assert.match(
+      await lab.inPod(
+        a,
+        `for i in 1 2 3 4 5 6 7 8; do ping -n -c1 -W2 ${address} && exit; sleep 1; done; exit 1`,
+      ),
+      /ttl=62/,
+    );
+  assert.match(await lab.inPod(a, 'ip -6 route'), /^default via fe80::/m);
+});
+
+test('exec: output, exit code, own host name and files', { skip }, async () => {
+  const { code, out } = await lab.exec(
+    'worker1',
+    'sh',
+    '-c',
+    'hostname; ls /etc/cni/net.d; cat /var/lib/calico/nodename; exit 7',
+  );
+  assert.equal(code, 7);
+  assert.deepEqual(out.trim().split('\n'), ['worker1', '10-calico.conflist', 'worker1']);
+  const inside = await lab.exec('worker1', 'kubectl', 'get', 'nodes', '-o', 'name');
+  assert.match(inside.out, /node\/master1\nnode\/worker1/, inside.err);
+});
+
+test('no way out: no route and no link leads out of the lab', { skip }, async () => {
+  assert.notEqual((await lab.exec('worker1', 'ping', '-n', '-c1', '-W1', '8.8.8.8')).code, 0);
+  const links = await lab.sh('switch', 'ip -o link');
+  assert.ok(
+    links
+      .split('\n')
+      .filter(Boolean)
+      .every((l) => /: (lo|lan|swp\d+)[@:]/.test(l)),
+    links,
+  );
+});
+
+test('what goes wrong is one sentence with the way out', { skip }, async () => {
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [['lab', 'up', '--name', 'small'], /already up.*lab down/],
+    [['lab', 'up', '--name', 'other', '--topology', 'ring'], /no topology "ring".*flat, two-racks/],
+    [['lab', 'up', '--name', 'other', '--topology', 'flat', '--nodes', '0'], /1 to 240 nodes/],
+    [['lab', 'up', '--name', '../x'], /not a name/],
+    [['lab', 'exec', '--name', 'small', 'worker9', '--', 'true'], /no node "worker9".*master1, worker1/],
+    [['lab', 'exec', '--name', 'nothing', 'worker1', '--', 'true'], /no lab "nothing" up.*lab up/],
+    [['lab', 'status', '--name', 'nothing'], /no lab "nothing" up/],
+  ];
+  for (const [argv, expected] of cases) {
+    const { code, err } = await margay(argv);
+    assert.notEqual(code, 0, argv.join(' '));
+    assert.match(err, expected);
+    assert.equal(err.trim().split('\n').length, 1, err);
+  }
+  const unknown = await margay(['labb']);
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.err, /no command "labb"/);
+  const tools = await margay(['lab', 'up', '--name', 'other'], { ...process.env, PATH: '/nonexistent' });
+  // The system folders are searched as well, so that a user's short PATH does no harm.
+  assert.match(tools.err + tools.out, /is up|needs/);
+  await margay(['lab', 'down', '--name', 'other']);
+});
+
+test('a port that is taken is refused when it was asked for', { skip }, async () => {
+  const server = createServer();
+  const port = await new Promise<number>((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+  });
+  try {
+    const { code, err } = await margay(['lab', 'up', '--name', 'other', '--port', String(port)]);
+    assert.equal(code, 1);
+    assert.match(err, new RegExp(`Port ${port} of 127\\.0\\.0\\.1 is in use.*--port`));
+  } finally {
+    server.close();
+  }
+});
+
+test('down twice; nothing is left', { skip }, async () => {
+  assert.match((await lab.down()).out, /is down/);
+  const again = await lab.down();
+  assert.equal(again.code, 0);
+  assert.match(again.out, /no lab/);
+  assert.deepEqual(footprint(), clean);
+});

@@ -1,0 +1,192 @@
+// A real lab for the end-to-end tests: the command line as a user types it, kubectl from outside, commands on nodes and
+// in pods.
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { LabStatus } from '../../src/lab/mod.ts';
+import { until } from '../../src/lib/wait.ts';
+
+export type Output = { readonly code: number; readonly out: string; readonly err: string };
+
+/** Runs a program to its end. */
+export function run(
+  command: string,
+  argv: readonly string[],
+  options: { readonly env?: NodeJS.ProcessEnv; readonly timeoutMs?: number; readonly input?: string } = {},
+): Promise<Output> {
+  return new Promise((done) => {
+    const child = spawn(command, argv, { env: options.env ?? process.env, stdio: ['pipe', 'pipe', 'pipe'] });
+    let out = '';
+    let err = '';
+    const deadline = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000);
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      out += chunk;
+    });
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      err += chunk;
+    });
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(options.input ?? '');
+    child.on('error', (error) => {
+      err += error.message;
+    });
+    child.on('close', (code) => {
+      clearTimeout(deadline);
+      done({ code: code ?? 137, out, err });
+    });
+  });
+}
+
+export const margay = (argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Output> =>
+  run(process.execPath, [resolve('src/main.ts'), ...argv], { env });
+
+export type TestPod = {
+  readonly name: string;
+  readonly node: string;
+  readonly address: string;
+  readonly addresses: readonly string[];
+  readonly netns: string;
+  readonly uid: string;
+};
+
+export class TestLab {
+  readonly name: string;
+  readonly kubeconfig: string;
+
+  private constructor(name: string, kubeconfig: string) {
+    this.name = name;
+    this.kubeconfig = kubeconfig;
+  }
+
+  /** `margay lab up FLAGS`; throws with what it said when it fails. */
+  static async up(name: string, flags: readonly string[]): Promise<TestLab> {
+    const up = await margay(['lab', 'up', '--name', name, ...flags]);
+    if (up.code !== 0) {
+      const status = await margay(['lab', 'status', '--name', name]);
+      await margay(['lab', 'down', '--name', name]);
+      throw new Error(`lab up: ${up.out}${up.err}\n${status.out}`);
+    }
+    const kubeconfig = /KUBECONFIG=(\S+)/.exec(up.out)?.[1] ?? '';
+    return new TestLab(name, kubeconfig);
+  }
+
+  down(): Promise<Output> {
+    return margay(['lab', 'down', '--name', this.name]);
+  }
+
+  async status(): Promise<LabStatus> {
+    const { out } = await margay(['lab', 'status', '--name', this.name, '-o', 'json']);
+    return JSON.parse(out) as LabStatus;
+  }
+
+  exec(node: string, ...command: readonly string[]): Promise<Output> {
+    return margay(['lab', 'exec', '--name', this.name, node, '--', ...command]);
+  }
+
+  /** A shell command on a node; throws when it fails. */
+  async sh(node: string, script: string): Promise<string> {
+    const { code, out, err } = await this.exec(node, 'sh', '-c', script);
+    if (code !== 0) throw new Error(`${node}: ${script}: ${out}${err}`);
+    return out;
+  }
+
+  inPod(pod: TestPod, script: string): Promise<string> {
+    return this.sh(pod.node, `nsenter --net=${pod.netns} -- sh -c '${script.replaceAll("'", `'\\''`)}'`);
+  }
+
+  kubectl(...argv: readonly string[]): Promise<Output> {
+    return run('kubectl', argv, { env: { ...process.env, KUBECONFIG: this.kubeconfig } });
+  }
+
+  async apply(object: unknown): Promise<void> {
+    const { code, err } = await run('kubectl', ['apply', '-f', '-'], {
+      env: { ...process.env, KUBECONFIG: this.kubeconfig },
+      input: JSON.stringify(object),
+    });
+    if (code !== 0) throw new Error(`kubectl apply: ${err}`);
+  }
+
+  /** Ready pods of a label, with the namespace their runner made for them; undefined until there are so many. */
+  async pods(selector: string, count: number, timeoutMs = 60_000): Promise<readonly TestPod[]> {
+    let seen = '';
+    const pods = await until(
+      async () => {
+        const { out } = await this.kubectl('get', 'pods', '-l', selector, '-o', 'json');
+        seen = out;
+        const ready = readyPods(out);
+        return ready.length === count ? ready : undefined;
+      },
+      { timeoutMs, everyMs: 200 },
+    );
+    if (pods === undefined) throw new Error(`not ${count} pods of ${selector} became ready: ${seen}`);
+    const found: TestPod[] = [];
+    for (const pod of pods) {
+      const record = JSON.parse(await this.sh(pod.node, `cat /var/lib/margay/pods/${pod.uid}.json`)) as {
+        readonly netns: string;
+      };
+      found.push({ ...pod, netns: record.netns });
+    }
+    return found.sort((a, b) => (`${a.node}${a.address}` < `${b.node}${b.address}` ? -1 : 1));
+  }
+}
+
+type PodJson = {
+  readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
+  readonly spec: { readonly nodeName?: string };
+  readonly status?: {
+    readonly podIP?: string;
+    readonly podIPs?: readonly { readonly ip: string }[];
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
+};
+
+function readyPods(text: string): Omit<TestPod, 'netns'>[] {
+  let items: readonly PodJson[];
+  try {
+    ({ items } = JSON.parse(text) as { items: readonly PodJson[] });
+  } catch {
+    return [];
+  }
+  return items
+    .filter(
+      (p) =>
+        p.metadata.deletionTimestamp === undefined &&
+        p.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'),
+    )
+    .map((p) => ({
+      name: p.metadata.name,
+      uid: p.metadata.uid,
+      node: p.spec.nodeName ?? '',
+      address: p.status?.podIP ?? '',
+      addresses: (p.status?.podIPs ?? []).map((i) => i.ip),
+    }));
+}
+
+export const hasTool = (name: string): boolean =>
+  spawnSync('sh', ['-c', `command -v ${name}`], {
+    env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
+  }).status === 0;
+
+/** A reason to skip when a tool is missing, else false. */
+export const without = (...tools: readonly string[]): string | false => {
+  const missing = tools.filter((tool) => !hasTool(tool));
+  return missing.length === 0 ? false : `missing: ${missing.join(', ')}`;
+};
+
+/** What this namespace holds, to be compared before and after. */
+export function footprint(): Record<string, readonly string[]> {
+  const output = (command: string, ...argv: readonly string[]): string[] =>
+    spawnSync(command, argv, { encoding: 'utf8' }).stdout.split('\n').filter(Boolean);
+  return {
+    links: output('ip', '-o', 'link'),
+    routes: output('ip', 'route', 'show', 'table', 'all'),
+    namespaces: output('sh', '-c', 'ls /run/netns 2>/dev/null; ls -d /tmp/margay-lab-* 2>/dev/null'),
+    mounts: readFileSync('/proc/self/mounts', 'utf8').split('\n'),
+    processes: output('sh', '-c', "ps -eo args= | grep -E 'main.ts|margay' | grep -v grep"),
+    files: output(
+      'sh',
+      '-c',
+      'ls -d /etc/cni /opt/cni /var/lib/calico /var/log/calico /var/log/pods 2>/dev/null',
+    ),
+  };
+}
