@@ -57,25 +57,40 @@ export class Assigner {
   }
 
   async autoAssign(request: AutoAssignRequest): Promise<Result<Assignments, IpamError>> {
+    const wanted = [
+      { family: 4, count: request.num4, requested: request.pools4 },
+      { family: 6, count: request.num6, requested: request.pools6 },
+    ] as const;
     const sources: { source: Source; count: number }[] = [];
-    for (const [family, count, requested] of [
-      [4, request.num4, request.pools4],
-      [6, request.num6, request.pools6],
-    ] as const) {
-      if (count === 0) continue;
-      const source = await this.source({
-        owner: ownerFor(request.nodeName, request.intendedUse),
-        family,
-        requested: requested ?? [],
-        namespace: request.namespace,
-        intendedUse: request.intendedUse,
-        maxBlocksPerHost: request.maxBlocksPerHost,
-        keep: request.hostReservation,
-      });
+    const found = await Promise.all(
+      wanted
+        .filter(({ count }) => count > 0)
+        .map(async ({ family, count, requested }) => ({
+          count,
+          source: await this.#sourceOf(request, family, requested ?? []),
+        })),
+    );
+    for (const { source, count } of found) {
       if (!source.ok) return source;
       sources.push({ source: source.value, count });
     }
     return this.#assign(request, sources);
+  }
+
+  #sourceOf(
+    request: AutoAssignRequest,
+    family: Family,
+    requested: readonly string[],
+  ): Promise<Result<Source, IpamError>> {
+    return this.source({
+      owner: ownerFor(request.nodeName, request.intendedUse),
+      family,
+      requested,
+      namespace: request.namespace,
+      intendedUse: request.intendedUse,
+      maxBlocksPerHost: request.maxBlocksPerHost,
+      keep: request.hostReservation,
+    });
   }
 
   /** Rounds of finding, writing the handle, writing the blocks, until all is there or nothing more is to be had. */

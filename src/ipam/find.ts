@@ -1,11 +1,10 @@
 // Where addresses come from, in the order of RS-048: the owner's blocks, a block nobody has, a block somebody left empty,
 // and at last (unless affinity is strict) free addresses in other owners' blocks. The answer is a ticket: a promise of
 // addresses in one block that other requests of this process respect; only the write of the block makes it true.
-import { type Family, type Prefix, prefixOf } from '../lib/ip/mod.ts';
-import { prefixAddress } from '../lib/ip/mod.ts';
+import { type Family, type Prefix, prefixAddress, prefixFamily, prefixOf } from '../lib/ip/mod.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { type Block, freeCount, isEmpty } from './block.ts';
-import { type Claims, ownerOfBlock } from './claims.ts';
+import { type AffinityState, type Claims, ownerOfBlock } from './claims.ts';
 import type { KeyedLock } from './concurrency.ts';
 import { fail } from './errors.ts';
 import { blockName, type Owner, ownerText } from './names.ts';
@@ -49,6 +48,8 @@ export class Finder {
   readonly #context: FinderContext;
   /** Blocks claimed here: a view learns of them later. */
   readonly #claimed = new Map<string, Set<Prefix>>();
+  /** Blocks of an owner and family as last seen, for those who waited behind a claim and need no newer news. */
+  readonly #seen = new Map<string, Map<Prefix, AffinityState>>();
 
   constructor(context: FinderContext) {
     this.#context = context;
@@ -58,7 +59,7 @@ export class Finder {
   async find(source: Source, count: number): Promise<Result<Found, IpamError>> {
     const tickets: Ticket[] = [];
     const missing = (): number => count - tickets.reduce((sum, ticket) => sum + ticket.count, 0);
-    const own = await this.#fromOwn(source, missing(), tickets);
+    const own = await this.#fromOwn(source, missing(), tickets, 'fresh');
     if (!own.ok) return this.#giveUp(tickets, own.error);
     if (missing() > 0) {
       const claimed = await this.#context.lock.hold(`${ownerText(source.owner)} ${source.family}`, () =>
@@ -81,8 +82,13 @@ export class Finder {
     return err(error);
   }
 
-  async #fromOwn(source: Source, count: number, tickets: Ticket[]): Promise<Result<number, IpamError>> {
-    const own = await this.ownBlocks(source);
+  async #fromOwn(
+    source: Source,
+    count: number,
+    tickets: Ticket[],
+    how: 'fresh' | 'seen',
+  ): Promise<Result<number, IpamError>> {
+    const own = await this.#ownBlocks(source, how);
     if (!own.ok) return own;
     let missing = count;
     for (const { cidr, pool } of own.value) {
@@ -97,19 +103,14 @@ export class Finder {
   }
 
   /** The owner's blocks inside the usable pools, unfinished claims completed. */
-  async ownBlocks(
+  async #ownBlocks(
     source: Source,
+    how: 'fresh' | 'seen',
   ): Promise<Result<{ readonly cidr: Prefix; readonly pool: Pool }[], IpamError>> {
-    const claims = await this.#context.reader.claimsOf(source.owner, source.family);
-    if (!claims.ok) return claims;
-    const states = new Map(claims.value.map(({ cidr, state }) => [cidr, state]));
-    const mine = this.#claimed.get(ownerText(source.owner)) ?? new Set<Prefix>();
-    for (const cidr of mine) {
-      if (states.get(cidr) === 'confirmed') mine.delete(cidr);
-      else states.set(cidr, 'confirmed');
-    }
+    const states = await this.#states(source, how);
+    if (!states.ok) return states;
     const blocks: { cidr: Prefix; pool: Pool }[] = [];
-    for (const [cidr, state] of states) {
+    for (const [cidr, state] of states.value) {
       const pool = poolOf(source.pools, prefixAddress(cidr));
       if (pool === undefined) continue;
       if (state !== 'confirmed') {
@@ -120,6 +121,27 @@ export class Finder {
       blocks.push({ cidr, pool });
     }
     return ok(blocks);
+  }
+
+  async #states(
+    source: Source,
+    how: 'fresh' | 'seen',
+  ): Promise<Result<Map<Prefix, AffinityState>, IpamError>> {
+    const owner = ownerText(source.owner);
+    const key = `${owner} ${source.family}`;
+    let states = how === 'seen' ? this.#seen.get(key) : undefined;
+    if (states === undefined) {
+      const claims = await this.#context.reader.claimsOf(source.owner, source.family);
+      if (!claims.ok) return claims;
+      states = new Map(claims.value.map(({ cidr, state }) => [cidr, state]));
+      this.#seen.set(key, states);
+    }
+    const mine = this.#claimed.get(owner) ?? new Set<Prefix>();
+    for (const cidr of mine) {
+      if (how === 'fresh' && states.get(cidr) === 'confirmed') mine.delete(cidr);
+      else if (prefixFamily(cidr) === source.family) states.set(cidr, 'confirmed');
+    }
+    return ok(states);
   }
 
   /** The block behind a confirmed claim; undefined when the claim turned out to be stale (it is deleted then). */
@@ -140,14 +162,17 @@ export class Finder {
     const { claims, lock } = this.#context;
     const claimed = await lock.hold(`claim ${cidr}`, () => claims[how](source.owner, cidr, source.keep));
     if (claimed.ok && claimed.value === 'claimed') mine.add(cidr);
-    else mine.delete(cidr);
+    else {
+      mine.delete(cidr);
+      this.#seen.get(`${ownerText(source.owner)} ${source.family}`)?.delete(cidr);
+    }
     return claimed.ok ? ok(claimed.value === 'claimed') : claimed;
   }
 
   /** New blocks, one after the other, until the request is served. The caller holds the owner's lock. */
   async #fromNew(source: Source, missing: () => number, tickets: Ticket[]): Promise<Result<void, IpamError>> {
     // Who waited for the lock may find that the one before made room.
-    const again = await this.#fromOwn(source, missing(), tickets);
+    const again = await this.#fromOwn(source, missing(), tickets, 'seen');
     if (!again.ok) return again;
     let owned = again.value;
     const tried = new Set<Prefix>();

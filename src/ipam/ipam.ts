@@ -36,13 +36,15 @@ const claimBlocksLimit = 65_536n;
 export function createIpam(store: IpamStore, options: IpamOptions): Ipam {
   const { clock, logger, view } = options;
   const random = options.random ?? Math.random;
-  let cooldownSeconds = 0;
+  /** The first attempts follow at once; later ones spread out, so that who competes does not stay in step. */
   const pause = (attempt: number): Promise<void> =>
-    new Promise((resolve) => {
-      clock.after(attempt <= 2 ? 0 : Math.min(50, attempt * 2) * (0.5 + random()), resolve);
-    });
-  const context = { store, clock, logger, random, pause, cooldownSeconds: () => cooldownSeconds };
+    attempt <= 2
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          clock.after(Math.min(50, attempt * 2) * (0.5 + random()), resolve);
+        });
   const reader = new Reader(store, view, logger);
+  const context = { store, clock, logger, random, pause, cooldownSeconds: () => reader.cooldownSeconds };
   const sessions = new BlockSessions(context);
   const claims = new Claims(context, sessions);
   const handles = new Handles(store, pause);
@@ -56,10 +58,8 @@ export function createIpam(store: IpamStore, options: IpamOptions): Ipam {
   const withCooldown = async <T>(
     work: () => Promise<Result<T, IpamError>>,
   ): Promise<Result<T, IpamError>> => {
-    const basics = await reader.basics();
-    if (!basics.ok) return basics;
-    cooldownSeconds = basics.value.configuration.cooldownSeconds;
-    return work();
+    const current = await reader.refreshConfiguration();
+    return current.ok ? work() : current;
   };
   /** Requests for one handle do not overtake each other: a release waits for the assignment it undoes. */
   const perHandle = <T>(handleId: string, work: () => Promise<T>): Promise<T> =>
@@ -70,7 +70,7 @@ export function createIpam(store: IpamStore, options: IpamOptions): Ipam {
     autoAssign: async (request) => {
       const problem = requestProblem(request);
       if (problem !== undefined) return fail('BadRequest', problem);
-      return perHandle(request.handleId, () => withCooldown(() => assigner.autoAssign(request)));
+      return perHandle(request.handleId, () => assigner.autoAssign(request));
     },
     assignAddress: async (request) => {
       const work = () => assigner.assignAddress(request);

@@ -19,7 +19,7 @@ import { fail, storeFailed } from './errors.ts';
 import { affinityLabels, affinitySelector, hostnameHash, type Owner } from './names.ts';
 import { type Pool, poolsOf } from './pools.ts';
 import { type ReservedAddresses, reservedAddresses } from './reservations.ts';
-import type { IpamError, IpamKind, IpamStore, IpamView } from './types.ts';
+import type { IpamError, IpamKind, IpamStore, IpamView, StoreFailure } from './types.ts';
 
 export type Configuration = {
   readonly strictAffinity: boolean;
@@ -35,6 +35,8 @@ export type Basics = {
 };
 export type OwnClaim = { readonly cidr: Prefix; readonly state: AffinityState };
 
+type Labelled = { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } };
+
 const defaultBlockLimit = 20;
 
 /** The tighter of the configured bound and the request's; 20 when neither says one (RS-040). */
@@ -47,11 +49,14 @@ export class Reader {
   readonly #store: IpamStore;
   readonly #view: IpamView | undefined;
   readonly #logger: Logger;
+  readonly #stored = new SharedWork(() => this.#readConfiguration());
   readonly #basics = new SharedWork(() => this.#readBasics());
   readonly #affinities = new Map<string, SharedWork<Result<BlockAffinity[], IpamError>>>();
   readonly #blocks = new SharedWork(() => this.#readBlocks());
   readonly #claims = new SharedWork(() => this.listAll('BlockAffinity'));
   readonly #labelled = new Map<string, Promise<Result<void, IpamError>>>();
+  readonly #named = new Map<string, SharedWork<Result<Labelled, StoreFailure>>>();
+  #configuration: Configuration | undefined;
   #poolMemo: { from: readonly IPPool[]; pools: readonly Pool[] } | undefined;
   #reservedMemo: { from: readonly IPReservation[]; reserved: ReservedAddresses } | undefined;
 
@@ -65,6 +70,23 @@ export class Reader {
     return this.#view?.ready ? this.#view : undefined;
   }
 
+  /** As last read: what a change of a block needs to know and must not wait for. */
+  get cooldownSeconds(): number {
+    const view = this.#ready;
+    return view === undefined
+      ? (this.#configuration?.cooldownSeconds ?? 0)
+      : configurationOf(view.configuration()).cooldownSeconds;
+  }
+
+  /** Makes `cooldownSeconds` current. */
+  async refreshConfiguration(): Promise<Result<void, IpamError>> {
+    if (this.#ready !== undefined) return ok(undefined);
+    const stored = await this.#stored.run();
+    if (!stored.ok) return stored;
+    this.#configuration = configurationOf(stored.value);
+    return ok(undefined);
+  }
+
   async basics(): Promise<Result<Basics, IpamError>> {
     const view = this.#ready;
     if (view === undefined) return this.#basics.run();
@@ -75,17 +97,20 @@ export class Reader {
     const [pools, reservations, configuration] = await Promise.all([
       this.listAll('IPPool'),
       this.listAll('IPReservation'),
-      this.#store.get('IPAMConfiguration', { name: 'default' }),
+      this.#readConfiguration(),
     ]);
     if (!pools.ok) return pools;
     if (!reservations.ok) return reservations;
-    if (!configuration.ok && configuration.error.code !== 'NotFound')
-      return storeFailed('Reading the IPAM configuration', configuration.error);
-    return this.#assemble(
-      pools.value,
-      reservations.value,
-      configuration.ok ? configuration.value : undefined,
-    );
+    if (!configuration.ok) return configuration;
+    return this.#assemble(pools.value, reservations.value, configuration.value);
+  }
+
+  async #readConfiguration(): Promise<Result<IPAMConfiguration | undefined, IpamError>> {
+    const read = await this.#store.get('IPAMConfiguration', { name: 'default' });
+    if (read.ok) return read;
+    return read.error.code === 'NotFound'
+      ? ok(undefined)
+      : storeFailed('Reading the IPAM configuration', read.error);
   }
 
   #assemble(
@@ -94,6 +119,7 @@ export class Reader {
     stored: IPAMConfiguration | undefined,
   ): Result<Basics, IpamError> {
     const configuration = configurationOf(stored);
+    this.#configuration = configuration;
     if (!configuration.strictAffinity && !configuration.autoAllocateBlocks) {
       return fail(
         'ConfigurationInvalid',
@@ -109,7 +135,7 @@ export class Reader {
 
   async nodeLabels(name: string): Promise<Result<Readonly<Record<string, string>>, IpamError>> {
     const known = this.#ready?.node(name);
-    const node = known === undefined ? await this.#store.get('Node', { name }) : ok(known);
+    const node = known === undefined ? await this.#shared('Node', name) : ok(known);
     if (node.ok) return ok(node.value.metadata.labels ?? {});
     if (node.error.code === 'NotFound') return fail('NodeUnknown', `Node "${name}" does not exist.`);
     return storeFailed(`Reading node ${name}`, node.error);
@@ -120,11 +146,21 @@ export class Reader {
     name: string,
   ): Promise<Result<Readonly<Record<string, string>> | undefined, IpamError>> {
     const known = this.#ready?.namespace(name);
-    const namespace = known === undefined ? await this.#store.get('Namespace', { name }) : ok(known);
+    const namespace = known === undefined ? await this.#shared('Namespace', name) : ok(known);
     if (namespace.ok) return ok(namespace.value.metadata.labels ?? {});
     return namespace.error.code === 'NotFound'
       ? ok(undefined)
       : storeFailed(`Reading namespace ${name}`, namespace.error);
+  }
+
+  #shared(kind: 'Node' | 'Namespace', name: string): Promise<Result<Labelled, StoreFailure>> {
+    const key = `${kind} ${name}`;
+    const work =
+      this.#named.get(key) ??
+      new SharedWork<Result<Labelled, StoreFailure>>(() => this.#store.get(kind, { name }));
+    if (this.#named.size > 1000) this.#named.clear();
+    this.#named.set(key, work);
+    return work.run();
   }
 
   /** The owner's claims of one family, in any state. */
