@@ -8,7 +8,6 @@
 import {
   hostPrefix,
   isSingleAddress,
-  prefix,
   prefixAddress,
   prefixFamily,
   type Address,

@@ -1,0 +1,110 @@
+// `margay agent`: the node agent, until SIGTERM or SIGINT. Routes and rules stay when it ends.
+import type { Command } from './types.ts';
+
+type Flags = {
+  readonly kubeconfig: string;
+  readonly nodename?: string;
+  readonly cniSocket?: string;
+  readonly cni: boolean;
+  readonly allowRootNamespace?: boolean;
+  readonly stateDirectory?: string;
+};
+
+async function parseFlags(argv: readonly string[]): Promise<Flags | number> {
+  const { Command: Parser, CommanderError } = await import('commander');
+  const parser = new Parser('margay agent')
+    .description("Keep this node's routes, rules and settings as the datastore wants them, and serve CNI.")
+    .requiredOption('--kubeconfig <file>', 'how to reach the API server', process.env['KUBECONFIG'])
+    .option('--nodename <name>', 'which node this is; NODENAME, HOSTNAME or the host name when absent')
+    .option('--cni-socket <path>', 'where the CNI plugin finds the agent')
+    .option('--no-cni', 'do not serve the CNI plugin')
+    .option(
+      '--state-directory <directory>',
+      'a directory for all files of the node, in place of /var/lib/calico and /var/run/calico',
+    )
+    .option('--allow-root-namespace', 'this machine is a node: change its own routes and rules')
+    .exitOverride();
+  try {
+    // Both spellings are in use.
+    parser.parse(
+      argv.map((argument) => argument.replace(/^--node-name(?==|$)/, '--nodename')),
+      { from: 'user' },
+    );
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  return parser.opts<Flags>();
+}
+
+const complain = (error: { readonly message: string; readonly hint?: string }): void => {
+  process.stderr.write(`margay agent: ${error.message}${error.hint === undefined ? '' : ` ${error.hint}`}\n`);
+};
+
+async function run(argv: readonly string[]): Promise<number> {
+  const flags = await parseFlags(argv);
+  if (typeof flags === 'number') return flags;
+  const [
+    { startAgent, nodePaths, resolveNodeName },
+    { openKernel },
+    { createLogger },
+    { openDatastore },
+    { hostname },
+  ] = await Promise.all([
+    import('../felix/agent/mod.ts'),
+    import('../kernel/mod.ts'),
+    import('../lib/log.ts'),
+    import('./open-datastore.ts'),
+    import('node:os'),
+  ]);
+  const environment = process.env;
+  const nodeName =
+    flags.nodename ??
+    resolveNodeName({
+      NODENAME: environment['NODENAME'],
+      HOSTNAME: environment['HOSTNAME'],
+      systemHostname: hostname(),
+    });
+  const datastore = await openDatastore(flags.kubeconfig);
+  if (!datastore.ok) return (complain(datastore.error), 1);
+  const allowRootNamespace = flags.allowRootNamespace === true;
+  const kernel = await openKernel({ allowRootNamespace });
+  if (!kernel.ok) return (complain(kernel.error), 1);
+
+  const paths = pathsBelow(nodePaths, flags.stateDirectory);
+  const agent = startAgent({
+    nodeName,
+    datastore: datastore.value,
+    kernel: kernel.value,
+    openNamespace: (netns) => openKernel({ netns, allowRootNamespace }),
+    environment,
+    paths: { ...paths, ...(flags.cniSocket === undefined ? {} : { cniSocket: flags.cniSocket }) },
+    logger: createLogger('agent'),
+    serveCni: flags.cni,
+  });
+  const signalled = new Promise<'signal'>((resolve) => {
+    process.once('SIGTERM', () => resolve('signal'));
+    process.once('SIGINT', () => resolve('signal'));
+  });
+  const first = await Promise.race([signalled, agent.ready]);
+  const failed = first !== 'signal' && !first.ok ? first.error : undefined;
+  if (failed === undefined) await signalled;
+  else complain(failed);
+  await agent.stop();
+  await kernel.value.close();
+  await datastore.value.close();
+  return failed === undefined ? 0 : 1;
+}
+
+/** The same files below another directory. */
+function pathsBelow<P extends Readonly<Record<string, string>>>(paths: P, directory: string | undefined): P {
+  if (directory === undefined) return paths;
+  const moved = Object.entries(paths).map(([name, path]) => [name, `${directory}${path}`] as const);
+  return Object.fromEntries(moved) as unknown as P;
+}
+
+export const command: Command = {
+  name: 'agent',
+  summary: 'the agent of a node: routes, rules, settings and CNI',
+  run,
+};

@@ -1,0 +1,231 @@
+// The agent over a datastore in memory and a kernel in memory.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { silentLogger } from '../../lib/log.ts';
+import { expect } from '../../lib/result.ts';
+import { until } from '../../lib/wait.ts';
+import type { Address } from '../../lib/ip/mod.ts';
+import { MemoryStore } from '../../datastore/mod.ts';
+import { FakeHost, mainTable } from '../../kernel/mod.ts';
+import type { KindName, ResourceOf } from '../../model/mod.ts';
+import { startAgent } from './agent.ts';
+import { readiness } from './health.ts';
+import { samples } from './metrics.ts';
+import type { Agent } from './types.ts';
+
+const object = <K extends KindName>(kind: K, name: string, spec: object, namespace?: string): ResourceOf<K> =>
+  ({
+    apiVersion: 'projectcalico.org/v3',
+    kind,
+    metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+    spec,
+  }) as unknown as ResourceOf<K>;
+const pod = (name: string, address: string) =>
+  object(
+    'WorkloadEndpoint',
+    name,
+    { node: 'n1', interfaceName: `cali${name}`, ipNetworks: [`${address}/32`], containerID: name },
+    'default',
+  );
+
+class Cluster {
+  readonly store = new MemoryStore();
+  readonly host = new FakeHost();
+  readonly directory = mkdtempSync(join(tmpdir(), 'margay-agent-'));
+
+  async prepare(): Promise<void> {
+    const eth0 = expect(
+      await this.host
+        .kernel()
+        .links.create({ name: 'eth0', kind: 'veth', mtu: 1400, up: true, peer: { name: 'far' } }),
+      'eth0',
+    );
+    await this.host
+      .kernel()
+      .addresses.apply([
+        { op: 'add', address: { address: '10.0.0.1' as Address, length: 24, linkIndex: eth0.index } },
+      ]);
+    await this.store.open().create('Node', object('Node', 'n1', {}));
+  }
+
+  start(environment: Record<string, string> = {}): Agent {
+    const path = (name: string): string => join(this.directory, name);
+    return startAgent({
+      nodeName: 'n1',
+      datastore: this.store.open(),
+      kernel: this.host.kernel(),
+      openNamespace: (netns) => this.host.openKernel({ netns }),
+      environment: { FELIX_IPV6SUPPORT: 'false', ...environment },
+      paths: {
+        nodename: path('nodename'),
+        mtu: path('mtu'),
+        cniSocket: path('cni.sock'),
+        cniState: path('cni'),
+        felixConfig: path('felix.cfg'),
+      },
+      logger: silentLogger,
+      serveCni: true,
+    });
+  }
+
+  async link(name: string): Promise<void> {
+    const made = await this.host
+      .kernel()
+      .links.create({ name, kind: 'veth', up: true, peer: { name: `p${name}` } });
+    expect(made, name);
+  }
+
+  async routes(): Promise<string[]> {
+    const routes = expect(await this.host.kernel().routes.list({ table: mainTable, family: 4 }), 'routes');
+    return routes.filter((r) => r.protocol !== 2).map((r) => r.dst);
+  }
+
+  file(name: string): string {
+    return readFileSync(join(this.directory, name), 'utf8');
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.directory, { recursive: true });
+  }
+}
+
+test('a first start: files, node, defaults; then endpoints as they come', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  await cluster.link('calia');
+  const agent = cluster.start();
+  expect(await agent.ready, 'ready');
+  assert.equal(cluster.file('nodename'), 'n1');
+  assert.equal(cluster.file('mtu'), '1400');
+  const store = cluster.store.open();
+  const node = expect(await store.get('Node', { name: 'n1' }), 'node');
+  assert.equal(node.spec.bgp?.ipv4Address, '10.0.0.1/24');
+  const pools = expect(await store.list('IPPool'), 'pools').items;
+  assert.deepEqual(
+    pools.map((p) => [p.metadata.name, p.spec.cidr]),
+    [['default-ipv4-ippool', '192.168.0.0/16']],
+  );
+  for (const kind of ['ClusterInformation', 'FelixConfiguration', 'IPAMConfiguration'] as const) {
+    expect(await store.get(kind, { name: 'default' }), kind);
+  }
+  assert.deepEqual(readiness(agent.status()), { ok: true, reasons: [] });
+  await store.create('WorkloadEndpoint', pod('a', '192.168.1.2'));
+  await until(async () => ((await cluster.routes()).includes('192.168.1.2/32') ? true : undefined), {
+    timeoutMs: 2000,
+  });
+  assert.deepEqual(await cluster.routes(), ['192.168.1.2/32']);
+  const metric = samples(agent.status()).find((s) => s.name === 'felix_active_local_endpoints');
+  assert.equal(metric?.value, 1);
+  await agent.stop();
+  assert.deepEqual(await cluster.routes(), ['192.168.1.2/32'], 'the dataplane stays');
+});
+
+test('a restart changes nothing', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  await cluster.link('calia');
+  const store = cluster.store.open();
+  await store.create('WorkloadEndpoint', pod('a', '192.168.1.2'));
+  const first = cluster.start();
+  expect(await first.ready, 'ready');
+  await first.stop();
+  const events: unknown[] = [];
+  cluster.host
+    .kernel()
+    .subscribe(['links', 'routes', 'nftables', 'addresses'], (event) => events.push(event));
+  const revision = expect(await store.list('Node'), 'list').revision;
+  const second = cluster.start();
+  expect(await second.ready, 'ready');
+  await second.stop();
+  assert.deepEqual(events, []);
+  assert.equal(
+    expect(await store.list('Node'), 'list').revision,
+    revision,
+    'nothing is written to the datastore either',
+  );
+});
+
+test('a datastore that comes late is waited for, and says so in readiness', async () => {
+  using cluster = new Cluster();
+  const agent = cluster.start();
+  await until(() => (agent.status().phase === 'starting' ? true : undefined), { timeoutMs: 1000 });
+  assert.equal(readiness(agent.status()).ok, false);
+  await cluster.prepare();
+  expect(await agent.ready, 'ready');
+  await agent.stop();
+});
+
+test('datastoreReady false holds Felix back', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const store = cluster.store.open();
+  await store.create(
+    'ClusterInformation',
+    object('ClusterInformation', 'default', { datastoreReady: false }),
+  );
+  const agent = cluster.start();
+  await until(
+    () => (agent.status().phase === 'waiting' && agent.status().datastore === 'in-sync' ? true : undefined),
+    { timeoutMs: 2000 },
+  );
+  assert.match(readiness(agent.status()).reasons.join(), /not ready/);
+  const information = expect(await store.get('ClusterInformation', { name: 'default' }), 'get');
+  await store.update('ClusterInformation', {
+    ...information,
+    spec: { ...information.spec, datastoreReady: true },
+  });
+  expect(await agent.ready, 'ready');
+  await agent.stop();
+});
+
+test('what makes a start impossible is said: root namespace, address of another node, bad variable', async () => {
+  const outcome = async (cluster: Cluster, environment: Record<string, string> = {}): Promise<string> => {
+    const agent = cluster.start(environment);
+    const result = await agent.ready;
+    await agent.stop();
+    return result.ok ? 'ok' : result.error.code;
+  };
+  using cluster = new Cluster();
+  await cluster.prepare();
+  await cluster.store.open().create('Node', object('Node', 'n2', { bgp: { ipv4Address: '10.0.0.1/24' } }));
+  assert.equal(await outcome(cluster), 'AddressConflict');
+  assert.equal(await outcome(cluster, { IP: '10.0.0.2/24', CALICO_IPV4POOL_CIDR: 'x' }), 'BadEnvironment');
+  assert.equal(await outcome(cluster, { IP: 'not-an-address' }), 'NoAddress');
+  using machine = new (class extends Cluster {
+    override readonly host = new FakeHost({ root: true });
+  })();
+  assert.equal(await outcome(machine), 'RootNamespaceRefused');
+});
+
+test('health and metrics are served where the configuration says, and follow it', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const port = 20_000 + (process.pid % 20_000);
+  const agent = cluster.start({
+    FELIX_HEALTHENABLED: 'true',
+    FELIX_HEALTHPORT: String(port),
+    FELIX_HEALTHHOST: '127.0.0.1',
+  });
+  expect(await agent.ready, 'ready');
+  const get = async (path: string): Promise<[number, string]> => {
+    const response = await fetch(`http://127.0.0.1:${path}`);
+    return [response.status, await response.text()];
+  };
+  assert.deepEqual(await get(`${port}/readiness`), [200, 'ok\n']);
+  assert.deepEqual(await get(`${port}/liveness`), [200, 'ok\n']);
+  const store = cluster.store.open();
+  const felix = expect(await store.get('FelixConfiguration', { name: 'default' }), 'get');
+  const spec = {
+    ...felix.spec,
+    prometheusMetricsEnabled: true,
+    prometheusMetricsPort: port + 1,
+    prometheusMetricsHost: '127.0.0.1',
+  };
+  await store.update('FelixConfiguration', { ...felix, spec });
+  const scraped = await until(() => get(`${port + 1}/metrics`).catch(() => undefined), { timeoutMs: 3000 });
+  assert.match(scraped?.[1] ?? '', /felix_resync_state 2/);
+  await agent.stop();
+});

@@ -1,0 +1,368 @@
+// The node agent: datastore → syncer → calculation → dataplane, with the CNI server beside them.
+//
+//   start-up   nodename file · addresses (IP, IP6) · Node · defaults and pools · first list of everything
+//   first sync restored endpoints · dataplane reads the kernel, removes orphans, writes what is missing
+//   steady     every batch of the watch: graph.update, graph.flush, dataplane.apply
+//
+// Start-up needs the datastore and tries until it is there; afterwards a lost datastore changes nothing (FX-009): the
+// dataplane stays, CNI works with what is known, and the syncer's relist brings the differences.
+import { systemClock, type Clock, type Timer } from '../../lib/clock.ts';
+import { err, failure, ok, type Result } from '../../lib/result.ts';
+import { backoff, sleep } from '../../lib/wait.ts';
+import { type CniServer, startCniServer } from '../../cni/mod.ts';
+import { startSyncer, type Syncer, type SyncKind, type SyncUpdate } from '../../datastore/mod.ts';
+import { createIpam, IpamCache } from '../../ipam/mod.ts';
+import { routeProtocols } from '../../kernel/mod.ts';
+import {
+  type CalcKind,
+  CalculationGraph,
+  type CalcUpdate,
+  configFromEnvironment,
+  configFromFile,
+  type FelixConfig,
+  type Mtus,
+} from '../calc/mod.ts';
+import { Dataplane } from '../dataplane/mod.ts';
+import { endpointProgrammer } from './endpoints.ts';
+import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
+import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } from './host.ts';
+import { renderMetrics } from './metrics.ts';
+import { conflictingNode, ensureDefaults, publishNode, reportNetworkAvailable } from './resources.ts';
+import { configureAddresses } from './startup/addresses.ts';
+import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
+
+const syncKinds = [
+  'IPPool',
+  'IPReservation',
+  'IPAMConfiguration',
+  'BlockAffinity',
+  'Node',
+  'Namespace',
+  'WorkloadEndpoint',
+  'FelixConfiguration',
+  'ClusterInformation',
+] as const;
+type AgentKind = (typeof syncKinds)[number];
+const calcKindSet: ReadonlySet<string> = new Set<CalcKind>([
+  'IPPool',
+  'BlockAffinity',
+  'Node',
+  'WorkloadEndpoint',
+  'FelixConfiguration',
+  'ClusterInformation',
+]);
+
+/** Starts the agent; the result comes at once, `ready` tells how it went. */
+export function startAgent(options: AgentOptions): Agent {
+  return new RunningAgent(options);
+}
+
+class RunningAgent implements Agent {
+  readonly ready: Promise<Result<void, AgentError>>;
+  readonly #options: AgentOptions;
+  readonly #clock: Clock;
+  readonly #abort = new AbortController();
+  readonly #graph: CalculationGraph;
+  readonly #dataplane: Dataplane;
+  readonly #ipamCache = new IpamCache();
+  #phase: AgentPhase = 'starting';
+  #datastore: 'waiting' | 'syncing' | 'in-sync' = 'waiting';
+  #syncer: Syncer | undefined;
+  #cni: CniServer | undefined;
+  #health: HttpEndpoint | undefined;
+  #metrics: HttpEndpoint | undefined;
+  #servedConfig: FelixConfig | undefined;
+  #serving: Promise<void> = Promise.resolve();
+  #poll: Timer | undefined;
+  #wake: () => void = () => undefined;
+
+  constructor(options: AgentOptions) {
+    const { environment, paths, kernel, logger, nodeName } = options;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    const byBird = (environment['CALICO_NETWORKING_BACKEND'] ?? 'bird') === 'bird';
+    this.#graph = new CalculationGraph({
+      nodeName,
+      environment: configFromEnvironment(environment),
+      file: configFromFile(readNodeFile(paths.felixConfig) ?? ''),
+      blackholeProtocol: byBird ? routeProtocols.bird : routeProtocols.felix,
+    });
+    this.#dataplane = new Dataplane({
+      kernel,
+      clock: this.#clock,
+      logger,
+      onHostInterfaces: (interfaces) => {
+        this.#graph.setHostInterfaces(interfaces);
+        if (this.#phase === 'ready') this.#flush();
+      },
+    });
+    this.ready = this.#start().then((result) => {
+      if (!result.ok && result.error.code !== 'Stopped')
+        logger.error('Start failed', { error: result.error });
+      return result;
+    });
+  }
+
+  status(): AgentStatus {
+    return {
+      phase: this.#phase,
+      nodeName: this.#options.nodeName,
+      datastore: this.#datastore,
+      calc: this.#graph.stats,
+      mtus: this.#graph.state().mtus,
+      dataplane: this.#dataplane.status(),
+      config: this.#graph.config,
+    };
+  }
+
+  async stop(): Promise<void> {
+    if (this.#phase === 'stopped') return;
+    this.#phase = 'stopped';
+    this.#abort.abort();
+    this.#wake();
+    this.#poll?.cancel();
+    await this.#cni?.stop();
+    await this.#syncer?.stop();
+    await this.#dataplane.stop();
+    await this.#serving;
+    await Promise.all([this.#health?.close(), this.#metrics?.close()]);
+  }
+
+  async #start(): Promise<Result<void, AgentError>> {
+    const { kernel, logger, nodeName, paths } = this.#options;
+    const allowed = await mayWrite(kernel);
+    if (!allowed.ok) return allowed;
+    this.#reconfigure(this.#graph.flush().config);
+    const named = writeNodeFile(paths.nodename, nodeName);
+    if (!named.ok) return named;
+    const published = await this.#untilDatastore(() => this.#startNode());
+    if (!published.ok) return published;
+    this.#phase = 'waiting';
+    this.#startSyncer();
+    if (!(await this.#syncer?.inSync())) return stopped();
+    await this.#untilDatastoreReady();
+    if (this.#abort.signal.aborted) return stopped();
+    this.#phase = 'syncing';
+    return this.#startDataplane(logger);
+  }
+
+  /** Addresses of this node, found or given, into the datastore; defaults for a new cluster. */
+  async #startNode(): Promise<Result<void, AgentError>> {
+    const { kernel, environment, datastore, nodeName } = this.#options;
+    const interfaces = await readInterfaces(kernel);
+    if (!interfaces.ok) return interfaces;
+    const [node, kubernetesNode] = await Promise.all([
+      datastore.get('Node', { name: nodeName }),
+      datastore.get('KubernetesNode', { name: nodeName }),
+    ]);
+    if (!node.ok) return err(failure('DatastoreFailed', `Reading node ${nodeName}: ${node.error.message}`));
+    const internal = kubernetesNode.ok ? (kubernetesNode.value.status?.addresses ?? []) : [];
+    const configured = await configureAddresses(environment, node.value.spec.bgp ?? {}, {
+      interfaces: interfaces.value,
+      kubernetesAddresses: internal.filter((a) => a.type === 'InternalIP').map((a) => a.address ?? ''),
+      sourceTowards: sourceTowards(kernel),
+    });
+    if (!configured.ok) return err(failure('NoAddress', configured.error.message, configured.error.hint));
+    const { addresses, changed } = configured.value;
+    if (changed && environment['DISABLE_NODE_IP_CHECK'] !== 'true') {
+      const conflict = await conflictingNode(datastore, nodeName, addresses);
+      if (!conflict.ok) return conflict;
+      if (conflict.value !== undefined) {
+        const { node: other, address } = conflict.value;
+        return err(
+          failure(
+            'AddressConflict',
+            `Node ${other} has the address ${address} already.`,
+            'Give this node another one in IP.',
+          ),
+        );
+      }
+    }
+    const published = await publishNode(datastore, nodeName, addresses, environment);
+    if (!published.ok) return published;
+    return ensureDefaults(datastore, environment, interfaces.value);
+  }
+
+  /** Tries until the datastore answers; other failures are final. */
+  async #untilDatastore(act: () => Promise<Result<void, AgentError>>): Promise<Result<void, AgentError>> {
+    for (let attempt = 0; !this.#abort.signal.aborted; attempt++) {
+      const result = await act();
+      if (result.ok || result.error.code !== 'DatastoreFailed') return result;
+      if (attempt % 10 === 0)
+        this.#options.logger.info('Waiting for the datastore', { reason: result.error.message });
+      await sleep(backoff(attempt, 50, 2_000), this.#abort.signal);
+    }
+    return stopped();
+  }
+
+  #startSyncer(): void {
+    const { nodeName, datastore, logger } = this.#options;
+    const local = { kind: 'WorkloadEndpoint', fieldSelector: `spec.node=${nodeName}` } as const;
+    const kinds: readonly SyncKind<AgentKind>[] = syncKinds.map((kind) =>
+      kind === 'WorkloadEndpoint' ? local : kind,
+    );
+    this.#syncer = startSyncer<AgentKind>(datastore, {
+      kinds,
+      logger,
+      onUpdates: (updates) => this.#take(updates),
+    });
+  }
+
+  #take(updates: readonly SyncUpdate<AgentKind>[]): void {
+    this.#ipamCache.apply(updates);
+    for (const update of updates) {
+      if (update.type === 'status') this.#datastore = update.status;
+      else if (calcKindSet.has(update.kind)) this.#graph.update(update as CalcUpdate);
+    }
+    this.#flush();
+    this.#wake();
+  }
+
+  #flush(): void {
+    const delta = this.#graph.flush();
+    this.#dataplane.apply(delta);
+    this.#reconfigure(delta.config);
+    if (delta.mtus !== undefined) this.#writeMtu(delta.mtus);
+  }
+
+  /** Felix waits while ClusterInformation says so (RS-181): an upgrade of the data is under way. */
+  async #untilDatastoreReady(): Promise<void> {
+    while (!this.#graph.stats.datastoreReady && !this.#abort.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async #startDataplane(logger: AgentOptions['logger']): Promise<Result<void, AgentError>> {
+    const measured = await this.#dataplane.readHostInterfaces();
+    if (!measured.ok) return err(failure('KernelFailed', measured.error.message));
+    this.#flush();
+    // Before the first sync: what CNI restores must not be taken for orphans.
+    const serving = await this.#startCni();
+    if (!serving.ok) return serving;
+    const began = this.#clock.monotonic();
+    const started = await this.#dataplane.start();
+    if (!started.ok) return err(failure('KernelFailed', started.error.message));
+    while (!this.#dataplane.synced && !this.#abort.signal.aborted) await sleep(2, this.#abort.signal);
+    if (this.#abort.signal.aborted) return stopped();
+    this.#phase = 'ready';
+    this.#flush();
+    logger.info('Dataplane in sync', {
+      tookMs: Math.round(this.#clock.monotonic() - began),
+      endpoints: this.#graph.stats.localEndpoints,
+    });
+    this.#pollAddresses();
+    const reported = await reportNetworkAvailable(
+      this.#options.datastore,
+      this.#options.nodeName,
+      new Date(this.#clock.now()).toISOString(),
+    );
+    if (!reported.ok) logger.debug('Cannot report the network as available', { error: reported.error });
+    return ok(undefined);
+  }
+
+  async #startCni(): Promise<Result<void, AgentError>> {
+    const { datastore, kernel, logger, nodeName, openNamespace, paths, serveCni } = this.#options;
+    if (!serveCni) return ok(undefined);
+    const started = await startCniServer({
+      socketPath: paths.cniSocket,
+      stateDirectory: paths.cniState,
+      nodeName,
+      datastore,
+      kernel,
+      openNamespace,
+      logger,
+      ipam: createIpam(datastore, { clock: this.#clock, logger, view: this.#ipamCache }),
+      endpoints: endpointProgrammer(this.#graph, this.#dataplane),
+      interfacePrefix: () => this.#graph.config.text('InterfacePrefix').split(',')[0] ?? 'cali',
+      podMtu: () => this.#graph.state().mtus.pod,
+      notReady: () => this.#notReady(),
+    });
+    if (!started.ok) return err(failure('CniServerFailed', started.error.message, started.error.hint));
+    this.#cni = started.value;
+    return ok(undefined);
+  }
+
+  #notReady(): string | undefined {
+    if (!this.#graph.stats.datastoreReady) return 'ClusterInformation says that the datastore is not ready.';
+    return this.#phase === 'ready' ? undefined : 'The agent has not finished its first synchronisation.';
+  }
+
+  #writeMtu(mtus: Mtus): void {
+    const written = writeNodeFile(this.#options.paths.mtu, String(mtus.pod));
+    if (!written.ok) this.#options.logger.warn('Cannot write the MTU file', { error: written.error });
+  }
+
+  /** IP=autodetect: an address that moves is followed (BG-074). */
+  #pollAddresses(): void {
+    const { environment } = this.#options;
+    const seconds = Number(environment['AUTODETECT_POLL_INTERVAL']?.replace(/s$/, '') ?? 60);
+    const detected = [environment['IP'], environment['IP6']].includes('autodetect');
+    if (!detected || !(seconds > 0) || this.#abort.signal.aborted) return;
+    this.#poll = this.#clock.after(seconds * 1000, () => {
+      void this.#startNode().then((result) => {
+        if (!result.ok)
+          this.#options.logger.warn('Cannot follow the node’s address', { error: result.error });
+        this.#pollAddresses();
+      });
+    });
+  }
+
+  /** Health and metrics follow the configuration; one change after the other. */
+  #reconfigure(config: FelixConfig | undefined): void {
+    if (config === undefined) return;
+    for (const problem of config.problems) this.#options.logger.warn('Bad parameter', { problem });
+    this.#serving = this.#serving.then(() => this.#serve(config));
+  }
+
+  async #serve(config: FelixConfig): Promise<void> {
+    const before = this.#servedConfig;
+    this.#servedConfig = config;
+    if (this.#phase === 'stopped') return;
+    const other = (...names: string[]): boolean =>
+      before === undefined || names.some((n) => before.value(n) !== config.value(n));
+    if (other('HealthEnabled', 'HealthHost', 'HealthPort')) {
+      await this.#health?.close();
+      const pages = healthPages(() => this.status());
+      this.#health = await this.#listen(
+        config.boolean('HealthEnabled'),
+        config.text('HealthHost'),
+        config.number('HealthPort'),
+        pages,
+      );
+    }
+    if (other('PrometheusMetricsEnabled', 'PrometheusMetricsHost', 'PrometheusMetricsPort')) {
+      await this.#metrics?.close();
+      const pages = {
+        '/metrics': async () => ({
+          status: 200,
+          type: 'text/plain; version=0.0.4',
+          body: await renderMetrics(this.status()),
+        }),
+      };
+      const host = config.text('PrometheusMetricsHost');
+      this.#metrics = await this.#listen(
+        config.boolean('PrometheusMetricsEnabled'),
+        host,
+        config.number('PrometheusMetricsPort'),
+        pages,
+      );
+    }
+  }
+
+  async #listen(
+    enabled: boolean,
+    host: string,
+    port: number,
+    pages: Parameters<typeof serveHttp>[2],
+  ): Promise<HttpEndpoint | undefined> {
+    if (!enabled) return undefined;
+    const served = await serveHttp(host, port, pages);
+    if (served.ok) return served.value;
+    this.#options.logger.warn('Cannot serve HTTP', { error: served.error });
+    return undefined;
+  }
+}
+
+const stopped = (): Result<void, AgentError> => err(failure('Stopped', 'The agent was stopped.'));

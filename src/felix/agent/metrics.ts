@@ -1,0 +1,79 @@
+// Prometheus metrics under Felix's names (FX-110, FX-111), as far as they are true here. Read when asked for.
+import type { AgentStatus } from './types.ts';
+
+const resyncStates = { waiting: 0, syncing: 1, 'in-sync': 2 } as const;
+
+type Sample = {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'gauge' | 'counter';
+  readonly value: number;
+  readonly labels?: Record<string, string>;
+};
+
+export function samples(status: AgentStatus): Sample[] {
+  const { calc, dataplane } = status;
+  const sum = (field: 'failures' | 'puts' | 'removes' | 'dumps' | 'drifted'): number =>
+    Object.values(dataplane).reduce((total, table) => total + table.counters[field], 0);
+  const gauge = (name: string, help: string, value: number, labels?: Record<string, string>): Sample => ({
+    name,
+    help,
+    type: 'gauge',
+    value,
+    ...(labels === undefined ? {} : { labels }),
+  });
+  const counter = (name: string, help: string, value: number): Sample => ({
+    name,
+    help,
+    type: 'counter',
+    value,
+  });
+  return [
+    gauge('felix_host', 'The name of this node.', 1, { host: status.nodeName }),
+    gauge('felix_active_local_endpoints', 'Endpoints of this node.', calc.localEndpoints),
+    gauge('felix_cluster_num_hosts', 'Nodes of the cluster.', calc.nodes),
+    gauge(
+      'felix_resync_state',
+      'Datastore: 0 waiting, 1 syncing, 2 in sync.',
+      resyncStates[status.datastore],
+    ),
+    counter('felix_calc_graph_updates_processed', 'Updates of the datastore taken.', calc.updates),
+    counter('felix_int_dataplane_failures', 'Rows the kernel refused.', sum('failures')),
+    counter('felix_int_dataplane_messages', 'Rows written or removed.', sum('puts') + sum('removes')),
+    gauge(
+      'felix_route_table_num_routes',
+      'Routes this node should have from Felix.',
+      dataplane.routes.counts.rows,
+    ),
+    gauge(
+      'felix_nft_rows',
+      'Tables, sets, elements and chains this node should have in nftables.',
+      dataplane.nftables.counts.rows,
+    ),
+    counter('margay_dataplane_resyncs', 'Full reads of the kernel.', sum('dumps')),
+    counter('margay_dataplane_drifted_rows', 'Rows found changed by somebody else.', sum('drifted')),
+    ...Object.entries(dataplane).map(([table, { counts }]) =>
+      gauge(
+        'margay_dataplane_unfinished_rows',
+        'Rows that are not in the kernel yet.',
+        counts.rows - counts.done,
+        { table },
+      ),
+    ),
+  ];
+}
+
+/** The text for a scrape. prom-client is loaded at the first one only. */
+export async function renderMetrics(status: AgentStatus): Promise<string> {
+  const { Counter, Gauge, Registry } = await import('prom-client');
+  const registry = new Registry();
+  const byName = Map.groupBy(samples(status), (sample) => sample.name);
+  for (const [name, [first, ...rest]] of byName) {
+    if (first === undefined) continue;
+    const labelNames = Object.keys(first.labels ?? {});
+    const options = { name, help: first.help, labelNames, registers: [registry] };
+    const metric = first.type === 'counter' ? new Counter(options) : new Gauge(options);
+    for (const { value, labels } of [first, ...rest]) metric.inc(labels ?? {}, value);
+  }
+  return registry.metrics();
+}

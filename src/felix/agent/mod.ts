@@ -1,0 +1,17 @@
+// Public face of the node agent. See docs/felix.md.
+export { startAgent } from './agent.ts';
+export {
+  type Agent,
+  type AgentError,
+  type AgentOptions,
+  type AgentPaths,
+  type AgentPhase,
+  type AgentStatus,
+  nodePaths,
+} from './types.ts';
+export { liveness, readiness, type HealthReport } from './health.ts';
+export { answerStartup, type StartupQuestion } from './startup/answers.ts';
+export { configureAddresses } from './startup/addresses.ts';
+export { detectAddress, firstFoundCandidates, localCidr } from './startup/detection.ts';
+export { resolveNodeName } from './startup/node-name.ts';
+export { kubeadmPodSubnets, planDefaultPools } from './startup/pools.ts';

@@ -1,0 +1,175 @@
+// What the first node of a cluster writes so that the cluster has its defaults (RS-010), and what every node writes about
+// itself. Creating what another node has created meanwhile is no failure.
+import { randomBytes } from 'node:crypto';
+import { type Prefix, prefixOf } from '../../lib/ip/mod.ts';
+import { err, failure, ok, type Result } from '../../lib/result.ts';
+import type { Datastore, StoreError } from '../../datastore/mod.ts';
+import type { KindName, Node, ResourceOf } from '../../model/mod.ts';
+import { type Environment, type NodeAddresses } from './startup/addresses.ts';
+import type { DetectedInterface } from './startup/detection.ts';
+import { kubeadmPodSubnets, planDefaultPools } from './startup/pools.ts';
+import type { AgentError } from './types.ts';
+
+const apiVersion = 'projectcalico.org/v3';
+const version = '0.1.0';
+
+const storeFailed = (what: string, error: StoreError): Result<never, AgentError> =>
+  err(failure('DatastoreFailed', `${what}: ${error.message}`, error.hint));
+
+/** ClusterInformation, FelixConfiguration and IPAMConfiguration `default`, and the default pools. */
+export async function ensureDefaults(
+  datastore: Datastore,
+  env: Environment,
+  interfaces: readonly DetectedInterface[],
+): Promise<Result<void, AgentError>> {
+  const information = {
+    clusterGUID: randomBytes(16).toString('hex'),
+    clusterType: [
+      ...new Set(['k8s', 'bgp', ...(env['CLUSTER_TYPE'] ?? '').split(',').filter((w) => w !== '')]),
+    ].join(','),
+    calicoVersion: version,
+    datastoreReady: true,
+  };
+  const steps: readonly (() => Promise<Result<void, AgentError>>)[] = [
+    () => ensure(datastore, 'ClusterInformation', information),
+    () => ensure(datastore, 'FelixConfiguration', { logSeverityScreen: 'Info', floatingIPs: 'Disabled' }),
+    () =>
+      ensure(datastore, 'IPAMConfiguration', {
+        strictAffinity: false,
+        autoAllocateBlocks: true,
+        maxBlocksPerHost: 0,
+      }),
+    () => ensurePools(datastore, env, interfaces),
+  ];
+  for (const step of steps) {
+    const done = await step();
+    if (!done.ok) return done;
+  }
+  return ok(undefined);
+}
+
+async function ensure(datastore: Datastore, kind: KindName, spec: object): Promise<Result<void, AgentError>> {
+  const present = await datastore.get(kind, { name: 'default' });
+  if (present.ok) return ok(undefined);
+  if (present.error.code !== 'NotFound') return storeFailed(`Reading ${kind} default`, present.error);
+  return create(datastore, kind, 'default', spec);
+}
+
+async function create(
+  datastore: Datastore,
+  kind: KindName,
+  name: string,
+  spec: object,
+): Promise<Result<void, AgentError>> {
+  const created = await datastore.create(kind, {
+    apiVersion,
+    kind,
+    metadata: { name },
+    spec,
+  } as unknown as ResourceOf<KindName>);
+  if (created.ok || created.error.code === 'AlreadyExists') return ok(undefined);
+  return storeFailed(`Creating ${kind} ${name}`, created.error);
+}
+
+async function ensurePools(
+  datastore: Datastore,
+  env: Environment,
+  interfaces: readonly DetectedInterface[],
+): Promise<Result<void, AgentError>> {
+  const pools = await datastore.list('IPPool');
+  if (!pools.ok) return storeFailed('Listing pools', pools.error);
+  const kubeadm = await datastore.get('ConfigMap', { namespace: 'kube-system', name: 'kubeadm-config' });
+  const subnets = kubeadmPodSubnets(
+    kubeadm.ok ? (kubeadm.value as { data?: Record<string, string> }) : undefined,
+  );
+  const planned = planDefaultPools({
+    env,
+    existing: pools.value.items.map((pool) => ({ cidr: pool.spec.cidr })),
+    ...(subnets.ok ? { kubeadm: subnets.value } : {}),
+    hostNetworks: networksOf(interfaces),
+    randomBytes: (count) => randomBytes(count),
+  });
+  if (!planned.ok) return err(failure('BadEnvironment', planned.error.message));
+  for (const pool of planned.value) {
+    const created = await create(datastore, 'IPPool', pool.metadata.name, pool.spec);
+    if (!created.ok) return created;
+  }
+  return ok(undefined);
+}
+
+const networksOf = (interfaces: readonly DetectedInterface[]): Prefix[] =>
+  interfaces
+    .filter((i) => i.name !== 'lo')
+    .flatMap((i) => i.addresses.map((a) => prefixOf(a.address, a.length)));
+
+/** Writes addresses and AS number to the Calico Node; nothing when they are there already. */
+export async function publishNode(
+  datastore: Datastore,
+  nodeName: string,
+  addresses: NodeAddresses,
+  env: Environment,
+): Promise<Result<void, AgentError>> {
+  const asNumber = env['AS'] === undefined || env['AS'] === '' ? undefined : Number(env['AS']);
+  if (asNumber !== undefined && !(Number.isInteger(asNumber) && asNumber > 0 && asNumber <= 0xffffffff)) {
+    return err(failure('BadEnvironment', `AS is "${env['AS']}", which is not an AS number.`));
+  }
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const node = await datastore.get('Node', { name: nodeName });
+    if (!node.ok) return storeFailed(`Reading node ${nodeName}`, node.error);
+    const { ipv4Address: _v4, ipv6Address: _v6, ...rest } = node.value.spec.bgp ?? {};
+    const bgp = { ...rest, ...addresses, ...(asNumber === undefined ? {} : { asNumber }) };
+    if (JSON.stringify(sorted(bgp)) === JSON.stringify(sorted(node.value.spec.bgp ?? {})))
+      return ok(undefined);
+    const updated = await datastore.update('Node', {
+      ...node.value,
+      spec: { ...node.value.spec, bgp },
+    } as Node);
+    if (updated.ok) return ok(undefined);
+    if (updated.error.code !== 'Conflict') return storeFailed(`Updating node ${nodeName}`, updated.error);
+  }
+  return err(failure('DatastoreFailed', `Node ${nodeName} was changed by others in ten attempts in a row.`));
+}
+const sorted = (record: object): [string, unknown][] =>
+  Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1));
+
+/** Another node that claims one of the addresses (BG-074). */
+export async function conflictingNode(
+  datastore: Datastore,
+  nodeName: string,
+  addresses: NodeAddresses,
+): Promise<Result<{ readonly node: string; readonly address: string } | undefined, AgentError>> {
+  const nodes = await datastore.list('Node');
+  if (!nodes.ok) return storeFailed('Listing nodes', nodes.error);
+  const own = new Set([addresses.ipv4Address, addresses.ipv6Address].flatMap(addressOf));
+  for (const node of nodes.value.items) {
+    if (node.metadata.name === nodeName) continue;
+    for (const address of [node.spec.bgp?.ipv4Address, node.spec.bgp?.ipv6Address].flatMap(addressOf)) {
+      if (own.has(address)) return ok({ node: node.metadata.name, address });
+    }
+  }
+  return ok(undefined);
+}
+const addressOf = (text: string | undefined): string[] =>
+  text === undefined || text === '' ? [] : [text.replace(/\/.*$/, '')];
+
+/** Tells Kubernetes that pods of the node can reach others (BG-078). A node that is not there, or a refusal, is no matter. */
+export async function reportNetworkAvailable(
+  datastore: Datastore,
+  nodeName: string,
+  now: string,
+): Promise<Result<void, StoreError>> {
+  const condition = {
+    type: 'NetworkUnavailable',
+    status: 'False',
+    reason: 'CalicoIsUp',
+    message: 'Calico is running on this node',
+    lastHeartbeatTime: now,
+    lastTransitionTime: now,
+  };
+  const patched = await datastore.patch(
+    'KubernetesNode',
+    { name: nodeName },
+    { type: 'strategic', status: true, body: { status: { conditions: [condition] } } },
+  );
+  return patched.ok ? ok(undefined) : patched;
+}

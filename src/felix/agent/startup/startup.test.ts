@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Address, Prefix } from '../../../lib/ip/mod.ts';
+import { configureAddresses } from './addresses.ts';
+import { detectAddress, localCidr, parseInterfaces } from './detection.ts';
+import { resolveNodeName } from './node-name.ts';
+import { kubeadmPodSubnets, planDefaultPools } from './pools.ts';
+
+const interfaces = parseInterfaces([
+  { name: 'lo', cidrs: ['127.0.0.1/8', '::1/128'] },
+  { name: 'docker0', cidrs: ['172.17.0.1/16'] },
+  { name: 'eth0', cidrs: ['169.254.7.7/16', '10.0.0.11/24', 'fe80::1/64', 'fd00::11/64'] },
+  { name: 'eth1', cidrs: ['30.0.0.11/24'] },
+]);
+
+test('the node name: NODENAME as given, then HOSTNAME, then the host’s', () => {
+  assert.equal(resolveNodeName({ NODENAME: ' Node-A ', systemHostname: 'x' }), 'Node-A');
+  assert.equal(resolveNodeName({ NODENAME: ' ', HOSTNAME: 'HOST', systemHostname: 'x' }), 'host');
+  assert.equal(resolveNodeName({ systemHostname: 'System' }), 'system');
+});
+
+test('detection methods choose interface and address', async () => {
+  const detect = async (method: string, family: 4 | 6 = 4): Promise<string> => {
+    const found = await detectAddress(method, {
+      family,
+      interfaces,
+      kubernetesAddresses: ['30.0.0.11'],
+      sourceTowards: (host) => Promise.resolve(host === '8.8.8.8' ? ('30.0.0.11' as Address) : undefined),
+    });
+    return found.ok ? `${found.value.address}/${found.value.length}` : found.error.code;
+  };
+  assert.equal(await detect(''), '10.0.0.11/24');
+  assert.equal(await detect('first-found', 6), 'fd00::11/64');
+  assert.equal(await detect('interface=eth1,eth.*'), '30.0.0.11/24');
+  assert.equal(await detect('interface=docker.*'), '172.17.0.1/16');
+  assert.equal(await detect('skip-interface=eth0'), '30.0.0.11/24');
+  assert.equal(await detect('cidr=192.0.2.0/24,30.0.0.0/8'), '30.0.0.11/24');
+  assert.equal(await detect('can-reach=8.8.8.8'), '30.0.0.11/24');
+  assert.equal(await detect('can-reach=192.0.2.1'), 'NothingFound');
+  assert.equal(await detect('kubernetes-internal-ip'), '30.0.0.11/24');
+  assert.equal(await detect('interface=('), 'BadMethod');
+  assert.equal(await detect('magic'), 'BadMethod');
+});
+
+test('IP and IP6: detected, given, kept, switched off', async () => {
+  const configure = async (env: Record<string, string>, current = {}) =>
+    configureAddresses(env, current, { interfaces });
+  assert.deepEqual(await configure({}), {
+    ok: true,
+    value: { addresses: { ipv4Address: '10.0.0.11/24' }, changed: true },
+  });
+  assert.deepEqual(await configure({}, { ipv4Address: '192.0.2.9/24' }), {
+    ok: true,
+    value: { addresses: { ipv4Address: '192.0.2.9/24' }, changed: false },
+  });
+  assert.deepEqual(await configure({ IP: '30.0.0.11', IP6: 'autodetect' }), {
+    ok: true,
+    value: { addresses: { ipv4Address: '30.0.0.11/24', ipv6Address: 'fd00::11/64' }, changed: true },
+  });
+  assert.equal((await configure({ IP: 'none' })).ok, false);
+  assert.equal((await configure({ IP: 'none', CALICO_NETWORKING_BACKEND: 'none' })).ok, true);
+  assert.equal((await configure({ IP: 'fd00::11/64' })).ok, false);
+  assert.equal(localCidr('10.0.0.11', interfaces), '10.0.0.11/24');
+});
+
+test('default pools: kubeadm’s subnet, then 192.168.0.0/16, then what the host leaves free', () => {
+  const plan = (
+    env: Record<string, string>,
+    more: { kubeadm?: { ipv4: string }; hostNetworks?: Prefix[] } = {},
+  ) => {
+    const planned = planDefaultPools({
+      env: { FELIX_IPV6SUPPORT: 'false', ...env },
+      existing: [],
+      randomBytes: () => new Uint8Array(5),
+      ...more,
+    });
+    return planned.ok
+      ? planned.value.map((pool) => `${pool.metadata.name} ${pool.spec.cidr} ${pool.spec.ipipMode}`)
+      : planned.error.message;
+  };
+  assert.deepEqual(plan({}), ['default-ipv4-ippool 192.168.0.0/16 Never']);
+  assert.deepEqual(plan({ CALICO_IPV4POOL_IPIP: 'cross-subnet' }), [
+    'default-ipv4-ippool 192.168.0.0/16 CrossSubnet',
+  ]);
+  assert.deepEqual(plan({}, { kubeadm: { ipv4: '10.244.0.0/16' } }), [
+    'default-ipv4-ippool 10.244.0.0/16 Never',
+  ]);
+  assert.deepEqual(plan({}, { hostNetworks: ['192.168.7.0/24' as Prefix] }), [
+    'default-ipv4-ippool 172.16.0.0/16 Never',
+  ]);
+  assert.deepEqual(plan({ NO_DEFAULT_POOLS: 'true' }), []);
+  assert.match(
+    String(plan({ NO_DEFAULT_POOLS: 'true', CALICO_IPV4POOL_CIDR: '10.0.0.0/8' })),
+    /exclude each other/,
+  );
+  assert.match(String(plan({ CALICO_IPV4POOL_CIDR: '10.0.0.0/30' })), /smaller than one block/);
+  assert.match(
+    String(plan({ CALICO_IPV4POOL_IPIP: 'Always', CALICO_IPV4POOL_VXLAN: 'Always' })),
+    /cannot both/,
+  );
+});
+
+test('kubeadm’s pod subnets by family', () => {
+  const read = (ClusterConfiguration: string) => kubeadmPodSubnets({ data: { ClusterConfiguration } });
+  assert.deepEqual(
+    read('networking:\n  podSubnet: "10.244.0.0/16,fd00:10::/56"\n  serviceSubnet: 10.96.0.0/12\n'),
+    {
+      ok: true,
+      value: { ipv4: '10.244.0.0/16', ipv6: 'fd00:10::/56' },
+    },
+  );
+  assert.equal(kubeadmPodSubnets(null).ok, false);
+});

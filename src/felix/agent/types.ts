@@ -1,0 +1,72 @@
+// What an agent is made of, and what can be asked of it.
+import type { Clock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Failure, Result } from '../../lib/result.ts';
+import type { Datastore } from '../../datastore/mod.ts';
+import type { Kernel, KernelError } from '../../kernel/mod.ts';
+import type { CalcStats, FelixConfig, Mtus } from '../calc/mod.ts';
+import type { DataplaneStatus } from '../dataplane/mod.ts';
+
+/** Files of a node; in the lab each node has its own below the same names. */
+export type AgentPaths = {
+  readonly nodename: string;
+  readonly mtu: string;
+  readonly cniSocket: string;
+  readonly cniState: string;
+  readonly felixConfig: string;
+};
+
+export const nodePaths: AgentPaths = {
+  nodename: '/var/lib/calico/nodename',
+  mtu: '/var/lib/calico/mtu',
+  cniSocket: '/var/run/calico/cni.sock',
+  cniState: '/var/run/calico/cni-endpoints',
+  felixConfig: '/etc/calico/felix.cfg',
+};
+
+export type AgentOptions = {
+  readonly nodeName: string;
+  readonly datastore: Datastore;
+  /** The node's own network namespace; the agent does not close it. */
+  readonly kernel: Kernel;
+  /** Pods' namespaces, for CNI. */
+  readonly openNamespace: (netns: string) => Promise<Result<Kernel, KernelError>>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly paths: AgentPaths;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** Without it no CNI server is started. */
+  readonly serveCni: boolean;
+};
+
+export type AgentErrorCode =
+  | 'RootNamespaceRefused'
+  | 'BadEnvironment'
+  | 'AddressConflict'
+  | 'NoAddress'
+  | 'DatastoreFailed'
+  | 'KernelFailed'
+  | 'CniServerFailed'
+  | 'Stopped';
+export type AgentError = Failure<AgentErrorCode>;
+
+/** How far it got: `starting` (datastore, node), `waiting` (first list, datastoreReady), `syncing` (first writes), `ready`. */
+export type AgentPhase = 'starting' | 'waiting' | 'syncing' | 'ready' | 'stopped';
+
+export type AgentStatus = {
+  readonly phase: AgentPhase;
+  readonly nodeName: string;
+  readonly datastore: 'waiting' | 'syncing' | 'in-sync';
+  readonly calc: CalcStats;
+  readonly mtus: Mtus;
+  readonly dataplane: DataplaneStatus;
+  readonly config: FelixConfig;
+};
+
+export interface Agent {
+  /** Resolves when everything is in the kernel for the first time, or with why that is impossible. */
+  readonly ready: Promise<Result<void, AgentError>>;
+  status(): AgentStatus;
+  /** Ends; the dataplane stays in place. */
+  stop(): Promise<void>;
+}
