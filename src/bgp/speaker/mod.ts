@@ -15,3 +15,4 @@ export { configFromFile, configFromPlan, type PlanContext } from './config-plan.
 export { IntrospectionServer, type IntrospectionAnswer, type RouteView } from './introspection.ts';
 export { Speaker, type SpeakerOptions } from './speaker.ts';
 export { tcpTransport } from './tcp-transport.ts';
+export { runSpeaker, type RunOptions } from './run.ts';

@@ -1,0 +1,129 @@
+// The plan of a node, followed: watches the Calico resources that a plan is made of and gives a new plan whenever it differs
+// from the last. Nothing is given before everything has been read once.
+import type { Clock, Timer } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import { startSyncer, type Datastore, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
+import type { ResourceOf } from '../../model/mod.ts';
+import type { BgpPlan, PlanInput } from '../plan/mod.ts';
+
+const always = ['Node', 'BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'BlockAffinity'] as const;
+/** Watched only while a BGPConfiguration advertises service addresses. */
+const forServices = ['Service', 'EndpointSlice'] as const;
+type Kind = (typeof always)[number] | (typeof forServices)[number];
+
+export type PlanSourceOptions = {
+  readonly store: Datastore;
+  readonly nodeName: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly computePlan: (input: PlanInput) => BgpPlan;
+  readonly settings?: Pick<PlanInput, 'routerIdSetting' | 'advertiseClusterIPs'>;
+  readonly onPlan: (plan: BgpPlan) => void;
+};
+
+/** Resources that change together are planned together. */
+const settleMs = 20;
+
+export class PlanSource {
+  readonly #options: PlanSourceOptions;
+  readonly #objects = new Map<Kind, Map<string, unknown>>();
+  #syncer: Syncer | undefined;
+  #services: Syncer | undefined;
+  #ready = false;
+  #servicesReady = false;
+  #timer: Timer | undefined;
+  #last = '';
+  #stopped = false;
+
+  constructor(options: PlanSourceOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { store, logger } = this.#options;
+    this.#syncer = startSyncer(store, {
+      kinds: always,
+      logger,
+      onUpdates: (updates) => this.#take(updates, () => (this.#ready = true)),
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await Promise.all([this.#syncer?.stop(), this.#services?.stop()]);
+  }
+
+  #take(updates: readonly SyncUpdate<Kind>[], inSync: () => void): void {
+    for (const update of updates) {
+      if (update.type === 'status') {
+        if (update.status === 'in-sync') inSync();
+      } else if (update.type === 'set')
+        this.#kind(update.kind).set(keyOf(update.object.metadata), update.object);
+      else this.#kind(update.kind).delete(keyOf(update.name));
+    }
+    if (!this.#ready || this.#timer !== undefined || this.#stopped) return;
+    this.#timer = this.#options.clock.after(settleMs, () => {
+      this.#timer = undefined;
+      this.#plan();
+    });
+  }
+
+  #kind(kind: Kind): Map<string, unknown> {
+    let objects = this.#objects.get(kind);
+    if (objects === undefined) this.#objects.set(kind, (objects = new Map()));
+    return objects;
+  }
+
+  #all<K extends Kind>(kind: K): ResourceOf<K>[] {
+    return [...this.#kind(kind).values()] as ResourceOf<K>[];
+  }
+
+  #plan(): void {
+    if (this.#needsServices() && !this.#servicesReady) return this.#watchServices();
+    const { nodeName, computePlan, settings, onPlan } = this.#options;
+    const plan = computePlan({
+      nodeName,
+      nodes: this.#all('Node'),
+      bgpConfigurations: this.#all('BGPConfiguration'),
+      bgpPeers: this.#all('BGPPeer'),
+      bgpFilters: this.#all('BGPFilter'),
+      ipPools: this.#all('IPPool'),
+      blockAffinities: this.#all('BlockAffinity').map((a) => ({
+        node: a.spec.node,
+        cidr: a.spec.cidr,
+        state: a.spec.state,
+      })),
+      services: this.#all('Service'),
+      endpointSlices: this.#all('EndpointSlice'),
+      ...settings,
+    });
+    const text = JSON.stringify(plan);
+    if (text === this.#last) return;
+    this.#last = text;
+    onPlan(plan);
+  }
+
+  #needsServices(): boolean {
+    const { settings } = this.#options;
+    if ((settings?.advertiseClusterIPs?.length ?? 0) > 0) return true;
+    return this.#all('BGPConfiguration').some(
+      ({ spec }) =>
+        (spec?.serviceClusterIPs?.length ?? 0) +
+          (spec?.serviceExternalIPs?.length ?? 0) +
+          (spec?.serviceLoadBalancerIPs?.length ?? 0) >
+        0,
+    );
+  }
+
+  #watchServices(): void {
+    this.#services ??= startSyncer(this.#options.store, {
+      kinds: forServices,
+      logger: this.#options.logger,
+      onUpdates: (updates) => this.#take(updates, () => (this.#servicesReady = true)),
+    });
+  }
+}
+
+const keyOf = (name: { readonly name: string; readonly namespace?: string }): string =>
+  `${name.namespace ?? ''}/${name.name}`;

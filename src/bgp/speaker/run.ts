@@ -1,0 +1,123 @@
+// The speaker as a process: configuration from resources or from a file, introspection socket, signals.
+import { readFile } from 'node:fs/promises';
+import { systemClock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
+import type { Datastore } from '../../datastore/mod.ts';
+import type { Kernel } from '../../kernel/mod.ts';
+import type { PlanInput } from '../plan/mod.ts';
+import { configFromFile, configFromPlan } from './config-plan.ts';
+import { IntrospectionServer } from './introspection.ts';
+import { PlanSource } from './plan-source.ts';
+import { Speaker } from './speaker.ts';
+import { tcpTransport } from './tcp-transport.ts';
+import type { SpeakerConfig } from './types.ts';
+
+export type RunOptions = {
+  readonly kernel: Kernel;
+  readonly logger: Logger;
+  /** Path of the introspection socket. */
+  readonly socket: string;
+  readonly signals: Pick<NodeJS.Process, 'on' | 'off'>;
+  readonly source:
+    | { readonly plan: string }
+    | {
+        readonly store: Datastore;
+        readonly nodeName: string;
+        readonly settings?: Pick<PlanInput, 'routerIdSetting' | 'advertiseClusterIPs'>;
+      };
+};
+
+/** Runs until SIGTERM or SIGINT. Peers are not told of the end: they keep our routes and the kernel keeps theirs, so that a
+ *  restart loses nothing (RFC 4724). SIGHUP reads a plan file again. */
+export async function runSpeaker(options: RunOptions): Promise<Result<void, Failure>> {
+  const { kernel, logger } = options;
+  let speaker: Speaker | undefined;
+  let problem: Failure | undefined;
+  let finish = (): void => {};
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  // Configurations are applied one after the other.
+  let queue: Promise<void> = Promise.resolve();
+  const apply = (config: SpeakerConfig): void => {
+    queue = queue.then(async () => {
+      if (speaker !== undefined) return speaker.apply(config);
+      const next = new Speaker(config, { transport: tcpTransport, clock: systemClock, logger, kernel });
+      speaker = next;
+      const started = await next.start();
+      if (started.ok) return logger.info('speaker started', { as: config.as, routerId: config.routerId });
+      problem = started.error;
+      finish();
+      return undefined;
+    });
+  };
+
+  const introspection = new IntrospectionServer({ path: options.socket, logger, speaker: () => speaker });
+  const listening = await introspection.start();
+  if (!listening.ok) return listening;
+  const source = await startSource(options, apply);
+  if (!source.ok) {
+    await introspection.stop();
+    return source;
+  }
+  const { signals } = options;
+  const reload = (): void => source.value.reload();
+  signals.on('SIGHUP', reload);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) signals.on(signal, finish);
+  await finished;
+  signals.off('SIGHUP', reload);
+  await source.value.stop();
+  await queue;
+  await speaker?.stop('persist');
+  await introspection.stop();
+  await kernel.close();
+  return problem === undefined ? ok(undefined) : err(problem);
+}
+
+type Source = { reload(): void; stop(): Promise<void> };
+
+async function startSource(
+  { source, logger }: RunOptions,
+  apply: (config: SpeakerConfig) => void,
+): Promise<Result<Source, Failure>> {
+  if ('plan' in source) {
+    const first = await readPlanFile(source.plan);
+    if (!first.ok) return first;
+    apply(first.value);
+    const reload = async (): Promise<void> => {
+      const next = await readPlanFile(source.plan);
+      if (next.ok) apply(next.value);
+      else logger.error('the plan is not taken, the old one stays', { reason: next.error.message });
+    };
+    return ok({ reload: () => void reload(), stop: () => Promise.resolve() });
+  }
+  // A router with a plan file starts without the planner.
+  const { computePlan } = await import('../plan/mod.ts');
+  const plans = new PlanSource({
+    ...source,
+    clock: systemClock,
+    logger,
+    computePlan,
+    onPlan: (plan) => {
+      const config = configFromPlan(plan);
+      if (config === undefined)
+        logger.warn('the node has no address for BGP and no router id: no session can run', {
+          node: source.nodeName,
+        });
+      else apply(config);
+    },
+  });
+  plans.start();
+  return ok({ reload: () => {}, stop: () => plans.stop() });
+}
+
+async function readPlanFile(path: string): Promise<Result<SpeakerConfig, Failure>> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    return err(failure('BadPlan', `Cannot read the plan ${path}: ${(error as Error).message}.`));
+  }
+  return configFromFile(text);
+}

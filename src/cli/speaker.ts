@@ -1,0 +1,78 @@
+// `margay speaker`: the BGP speaker of a node, told what to do by Calico resources, or of a router, told by a plan file.
+import type { Command } from './types.ts';
+
+type Flags = {
+  readonly kubeconfig?: string;
+  readonly nodename?: string;
+  readonly plan?: string;
+  readonly socket: string;
+};
+
+async function run(argv: readonly string[]): Promise<number> {
+  const { Command: Parser, CommanderError } = await import('commander');
+  const parser = new Parser('margay speaker')
+    .description("Run a node's BGP speaker until SIGTERM. Sessions and kernel routes survive its restart.")
+    .option('--kubeconfig <file>', 'how to reach the API server', process.env['KUBECONFIG'])
+    .option('--nodename <name>', 'which node this is', process.env['NODENAME'])
+    .option('--plan <file>', 'a plan instead of Calico resources; read again on SIGHUP (docs/bgp.md)')
+    .option('--socket <path>', 'where status can be asked', '/var/run/calico/bgp.sock')
+    .exitOverride();
+  try {
+    parser.parse([...argv], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    throw error;
+  }
+  const flags = parser.opts<Flags>();
+  const { runSpeaker } = await import('../bgp/speaker/mod.ts');
+  const { createLogger } = await import('../lib/log.ts');
+  const { openKernel } = await import('../kernel/mod.ts');
+  const logger = createLogger('speaker');
+
+  if (flags.plan === undefined && (flags.kubeconfig === undefined || flags.nodename === undefined))
+    return fail(
+      'The speaker needs --kubeconfig and --nodename (or KUBECONFIG and NODENAME), or --plan.',
+      'A plan file is described in docs/bgp.md.',
+    );
+  const kernel = await openKernel();
+  if (!kernel.ok) return fail(kernel.error.message, kernel.error.hint);
+  const source = flags.plan === undefined ? await calicoSource(flags) : { plan: flags.plan };
+  if (typeof source === 'number') return source;
+  const ended = await runSpeaker({
+    kernel: kernel.value,
+    logger,
+    socket: flags.socket,
+    signals: process,
+    source,
+  });
+  if (!ended.ok) return fail(ended.error.message, ended.error.hint);
+  return 0;
+}
+
+/** The datastore and the name of the node; an exit code when it cannot be opened. */
+async function calicoSource(flags: Flags) {
+  const { openDatastore } = await import('./open-datastore.ts');
+  const opened = await openDatastore(flags.kubeconfig ?? '');
+  if (!opened.ok) return fail(opened.error.message, opened.error.hint);
+  const clusterIPs = process.env['CALICO_ADVERTISE_CLUSTER_IPS']?.split(',').filter((c) => c !== '');
+  const routerId = process.env['CALICO_ROUTER_ID'];
+  return {
+    store: opened.value,
+    nodeName: flags.nodename ?? '',
+    settings: {
+      ...(routerId === undefined ? {} : { routerIdSetting: routerId }),
+      ...(clusterIPs === undefined ? {} : { advertiseClusterIPs: clusterIPs }),
+    },
+  };
+}
+
+function fail(message: string, hint?: string): number {
+  process.stderr.write(`${message}${hint === undefined ? '' : ` ${hint}`}\n`);
+  return 1;
+}
+
+export const command: Command = {
+  name: 'speaker',
+  summary: "a node's BGP speaker (what BIRD and confd do)",
+  run,
+};
