@@ -2,6 +2,7 @@
 // private namespaces that tools/run.mjs makes; everything ends with `close`.
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -159,7 +160,10 @@ export class Network {
 
   subdirectory(name: string): string {
     const path = join(this.directory, name);
-    mkdirSync(path, { recursive: true, mode: 0o777 });
+    mkdirSync(path, { recursive: true });
+    // Daemons that give up root write here too.
+    chmodSync(this.directory, 0o755);
+    chmodSync(path, 0o777);
     return path;
   }
 
