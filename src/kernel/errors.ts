@@ -15,8 +15,9 @@ export const errno = {
   EEXIST: 17,
   ENODEV: 19,
   EINVAL: 22,
-  ERANGE: 34,
   EROFS: 30,
+  ERANGE: 34,
+  ENOTEMPTY: 39,
   EOPNOTSUPP: 95,
   EAFNOSUPPORT: 97,
   EADDRINUSE: 98,
@@ -30,6 +31,8 @@ export const errno = {
 const codes: Readonly<Record<number, KernelErrorCode>> = {
   [errno.EEXIST]: 'AlreadyExists',
   [errno.EADDRINUSE]: 'AlreadyExists',
+  // An interval that overlaps another.
+  [errno.ENOTEMPTY]: 'AlreadyExists',
   [errno.ENOENT]: 'NoSuchObject',
   [errno.ESRCH]: 'NoSuchObject',
   [errno.ENODEV]: 'NoSuchObject',

@@ -3,7 +3,8 @@
 import type { Address } from '../lib/ip/mod.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { errno, kernelError } from './errors.ts';
-import { fakeKernelOf, type FakeWorld } from './fake/kernel.ts';
+import { fakeKernelOf } from './fake/kernel.ts';
+import type { FakeWorld } from './fake/links.ts';
 import { FakeNamespace, type Fault } from './fake/namespace.ts';
 import { namedNamespacePath } from './named.ts';
 import type { Kernel, KernelError, OpenKernelOptions, Outcome } from './types.ts';

@@ -10,7 +10,7 @@ import {
   type Address,
 } from '../../lib/ip/mod.ts';
 import { errno } from '../errors.ts';
-import { hasNoNextHop } from '../netlink/routes.ts';
+import { hasNoNextHop, localTable } from '../netlink/routes.ts';
 import type {
   EventGroup,
   FdbEntry,
@@ -29,7 +29,6 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export type FakeLink = Mutable<Link> & { peer?: { namespace: FakeNamespace; index: number } };
 
 const kernelProtocol = 2;
-export const localTable = 255;
 const mainTable = 254;
 const v6ConnectedPriority = 256;
 

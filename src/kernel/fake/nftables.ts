@@ -1,6 +1,10 @@
 // Tables, chains, sets and rules in memory: a transaction is tried on a copy and kept when every command was accepted.
 import { err, ok, type Result } from '../../lib/result.ts';
 import { errno, kernelError } from '../errors.ts';
+import { compileRule } from '../nftables/compile.ts';
+import { compareBytes } from '../nftables/data-types.ts';
+import { parseRule, referencesOf } from '../nftables/parser.ts';
+import { canonicalElement, elementRanges, shapeOf, type SetShape } from '../nftables/sets.ts';
 import type {
   KernelError,
   NftChain,
@@ -12,15 +16,24 @@ import type {
   NftTableState,
 } from '../types.ts';
 
-type Rule = { readonly handle: bigint; readonly rule: NftRule };
+type Rule = {
+  readonly handle: bigint;
+  readonly rule: NftRule;
+  readonly sets: ReadonlySet<string>;
+  readonly chains: ReadonlySet<string>;
+};
 type Chain = { readonly chain: NftChain; readonly rules: readonly Rule[] };
-type Set_ = { readonly set: NftSet; readonly elements: ReadonlyMap<string, NftElement> };
+type KeptSet = {
+  readonly set: NftSet;
+  readonly shape: SetShape;
+  readonly elements: ReadonlyMap<string, NftElement>;
+};
 type Table = {
   readonly name: NftTableName;
   readonly chains: ReadonlyMap<string, Chain>;
-  readonly sets: ReadonlyMap<string, Set_>;
+  readonly sets: ReadonlyMap<string, KeptSet>;
 };
-type Fault = { readonly errno: number; readonly text?: string };
+type Fault = { readonly errno: number; readonly text?: string; readonly error?: KernelError };
 type Tables = Map<string, Table>;
 
 const tableKey = (name: NftTableName): string => `${name.family} ${name.name}`;
@@ -36,7 +49,10 @@ export class FakeNftables {
     for (const [commandIndex, command] of commands.entries()) {
       const fault = this.#run(tables, command);
       if (fault !== undefined)
-        return err({ ...kernelError(`apply ${command.op}`, fault.errno, fault.text), commandIndex });
+        return err({
+          ...(fault.error ?? kernelError(`apply nftables command ${command.op}`, fault.errno, fault.text)),
+          commandIndex,
+        });
     }
     this.#tables = tables;
     return ok(undefined);
@@ -93,9 +109,9 @@ export class FakeNftables {
       case 'flush-chain':
         return withChain(table, command.chain, (chain) => ({ ...chain, rules: [] }));
       case 'add-rule': {
-        const missing = missingReference(table, command.rule.expression);
-        if (missing) return { errno: errno.ENOENT };
-        const rule = { handle: this.#nextHandle++, rule: command.rule };
+        const rule = keptRule(table, command.rule, this.#nextHandle);
+        if ('errno' in rule) return rule;
+        this.#nextHandle++;
         return withChain(table, command.chain, (chain) => ({ ...chain, rules: [...chain.rules, rule] }));
       }
       case 'add-set':
@@ -125,7 +141,7 @@ function withChain(table: Table, name: string, change: (chain: Chain) => Chain):
   return { ...table, chains: new Map(table.chains).set(name, change(chain)) };
 }
 
-function withSet(table: Table, name: string, change: (set: Set_) => Set_): Table | Fault {
+function withSet(table: Table, name: string, change: (set: KeptSet) => KeptSet): Table | Fault {
   const set = table.sets.get(name);
   if (set === undefined) return { errno: errno.ENOENT };
   return { ...table, sets: new Map(table.sets).set(name, change(set)) };
@@ -138,7 +154,9 @@ function addChain(table: Table, chain: NftChain): Table | Fault {
     const was = present.chain.base;
     const is = chain.base;
     const same = was?.hook === is?.hook && was?.type === is?.type && was?.priority === is?.priority;
-    if (!same) return is === undefined ? table : { errno: errno.EEXIST };
+    if (!same) return is === undefined ? table : { errno: errno.EOPNOTSUPP };
+    // Without a policy the one that is there stays.
+    if (is !== undefined && is.policy === undefined) return table;
   }
   const base =
     chain.base === undefined ? {} : { base: { ...chain.base, policy: chain.base.policy ?? 'accept' } };
@@ -148,19 +166,21 @@ function addChain(table: Table, chain: NftChain): Table | Fault {
 
 function deleteChain(table: Table, name: string): Table | Fault {
   if (!table.chains.has(name)) return { errno: errno.ENOENT };
-  const isTarget = new RegExp(`\\b(?:jump|goto) ${escape(name)}(?![\\w.-])`);
-  for (const [other, { rules }] of table.chains)
-    if (other !== name && rules.some(({ rule }) => isTarget.test(rule.expression)))
-      return { errno: errno.EBUSY };
+  for (const { rules } of table.chains.values())
+    if (rules.some((rule) => rule.chains.has(name))) return { errno: errno.EBUSY };
   for (const { elements } of table.sets.values())
-    for (const element of elements.values())
-      if (typeof element.data === 'string' && isTarget.test(element.data)) return { errno: errno.EBUSY };
+    for (const element of elements.values()) if (targetOf(element) === name) return { errno: errno.EBUSY };
   const chains = new Map(table.chains);
   chains.delete(name);
   return { ...table, chains };
 }
 
+const targetOf = (element: NftElement): string | undefined =>
+  typeof element.data === 'string' ? /^(?:jump|goto) (\S+)$/.exec(element.data)?.[1] : undefined;
+
 function addSet(table: Table, set: NftSet): Table | Fault {
+  const shape = shapeOf(set);
+  if (!shape.ok) return refused(shape.error);
   const present = table.sets.get(set.name);
   const same = (a: readonly string[] | undefined, b: readonly string[] | undefined) =>
     a?.join() === b?.join();
@@ -177,50 +197,92 @@ function addSet(table: Table, set: NftSet): Table | Fault {
     ...(set.data === undefined ? {} : { data: set.data }),
     ...(set.interval === true ? { interval: true } : {}),
   };
-  return { ...table, sets: new Map(table.sets).set(set.name, { set: kept, elements: new Map() }) };
+  return {
+    ...table,
+    sets: new Map(table.sets).set(set.name, {
+      set: kept,
+      shape: shape.value,
+      elements: new Map(),
+    }),
+  };
 }
 
 function deleteSet(table: Table, name: string): Table | Fault {
   if (!table.sets.has(name)) return { errno: errno.ENOENT };
-  const use = new RegExp(`@${escape(name)}(?![\\w.-])`);
   for (const { rules } of table.chains.values())
-    if (rules.some(({ rule }) => use.test(rule.expression))) return { errno: errno.EBUSY };
+    if (rules.some((rule) => rule.sets.has(name))) return { errno: errno.EBUSY };
   const sets = new Map(table.sets);
   sets.delete(name);
   return { ...table, sets };
 }
 
+/** The same element again is welcome; another value for its key, or an interval across another, is not. */
 function addElements(table: Table, name: string, elements: readonly NftElement[]): Table | Fault {
   const set = table.sets.get(name);
   if (set === undefined) return { errno: errno.ENOENT };
   const next = new Map(set.elements);
-  for (const element of elements) {
-    if (set.set.data !== undefined && element.data === undefined) return { errno: errno.EINVAL };
+  for (const wanted of elements) {
+    const canonical = canonicalElement(set.set, wanted);
+    if (!canonical.ok) return refused(canonical.error);
+    const element = canonical.value;
     const present = next.get(elementKey(element));
     if (present !== undefined && String(present.data) !== String(element.data))
       return { errno: errno.EEXIST };
-    const target =
-      typeof element.data === 'string' ? /^(?:jump|goto) (\S+)$/.exec(element.data)?.[1] : undefined;
+    const target = targetOf(element);
     if (target !== undefined && !table.chains.has(target)) return { errno: errno.ENOENT };
-    if (present === undefined) next.set(elementKey(element), element);
+    if (present !== undefined) continue;
+    if (
+      set.shape.interval &&
+      next.size <= overlapCheckedUpTo &&
+      [...next.values()].some((other) => overlaps(set.shape, element, other))
+    )
+      return { errno: errno.EEXIST };
+    next.set(elementKey(element), element);
   }
   return withSet(table, name, (old) => ({ ...old, elements: next }));
+}
+
+/** The check is quadratic; larger sets are taken on trust. */
+const overlapCheckedUpTo = 2000;
+
+/** Two elements share a key when their ranges meet in every field. */
+function overlaps(shape: SetShape, a: NftElement, b: NftElement): boolean {
+  const x = elementRanges(shape, a.key);
+  const y = elementRanges(shape, b.key);
+  if (!x.ok || !y.ok) return false;
+  return x.value.every((range, i) => {
+    const other = y.value[i] ?? range;
+    return compareBytes(range.from, other.to) <= 0 && compareBytes(other.from, range.to) <= 0;
+  });
 }
 
 function deleteElements(table: Table, name: string, elements: readonly NftElement[]): Table | Fault {
   const set = table.sets.get(name);
   if (set === undefined) return { errno: errno.ENOENT };
   const next = new Map(set.elements);
-  for (const element of elements) if (!next.delete(elementKey(element))) return { errno: errno.ENOENT };
+  const { data: _, ...keys } = set.set;
+  for (const unwanted of elements) {
+    const canonical = canonicalElement(keys, { key: unwanted.key });
+    if (!canonical.ok) return refused(canonical.error);
+    if (!next.delete(elementKey(canonical.value))) return { errno: errno.ENOENT };
+  }
   return withSet(table, name, (old) => ({ ...old, elements: next }));
 }
 
-/** A rule that names a chain or set which is not there. */
-function missingReference(table: Table, expression: string): boolean {
-  for (const [, name] of expression.matchAll(/@([\w.-]+)/g)) if (!table.sets.has(name ?? '')) return true;
-  for (const [, name] of expression.matchAll(/\b(?:jump|goto) ([\w.-]+)/g))
-    if (!table.chains.has(name ?? '')) return true;
-  return false;
+/** Rules are compiled as for the kernel, so that what it would refuse is refused here. */
+function keptRule(table: Table, rule: NftRule, handle: bigint): Rule | Fault {
+  const parsed = parseRule(rule.expression);
+  if (!parsed.ok) return refused(parsed.error);
+  let nextSetId = 1;
+  const compiled = compileRule(parsed.value, {
+    family: table.name.family,
+    resolve: (set) => table.sets.get(set)?.shape,
+    nextSetId: () => nextSetId++,
+  });
+  if (!compiled.ok) return refused(compiled.error);
+  const { sets, chains } = referencesOf(parsed.value);
+  for (const chain of chains) if (!table.chains.has(chain)) return { errno: errno.ENOENT };
+  return { handle, rule, sets, chains };
 }
 
-const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+const refused = (error: KernelError): Fault => ({ errno: error.errno ?? errno.EINVAL, error });

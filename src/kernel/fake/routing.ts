@@ -60,18 +60,17 @@ function resolveHop(ns: FakeNamespace, route: Route, hop: NextHop): NextHop | No
   const gateway = hop.gateway;
   if (gateway === undefined) return link === undefined ? { errno: errno.ENODEV } : hop;
   const v6 = familyOf(gateway) === 6;
-  if (!v6 && route.scope !== 'global') return { errno: errno.EINVAL, text: 'Nexthop has invalid scope' };
+  const unreachable = { errno: errno.ENETUNREACH, text: 'Nexthop has invalid gateway' };
+  if (!v6 && route.scope !== 'global') return unreachable;
   if (hop.onlink === true)
     return link === undefined ? { errno: errno.EINVAL, text: 'Nexthop device required for onlink' } : hop;
   if (v6 && isLinkLocal(gateway)) return link === undefined ? { errno: errno.EINVAL } : hop;
-  if (ns.isLocal(gateway)) return { errno: errno.EINVAL, text: 'Nexthop has invalid gateway' };
+  // A gateway that is an own address leads into lo; IPv6 will not have it.
+  if (ns.isLocal(gateway)) return v6 ? { errno: errno.EINVAL } : { ...hop, linkIndex: hop.linkIndex ?? 1 };
   const way = best(ns, gateway, (candidate) => isOnLink(candidate, hop.linkIndex));
-  if (way === undefined)
-    return v6
-      ? { errno: errno.EHOSTUNREACH }
-      : { errno: errno.ENETUNREACH, text: 'Nexthop has invalid gateway' };
+  if (way === undefined) return v6 ? { errno: errno.EHOSTUNREACH } : unreachable;
   const linkIndex = way.nextHops[0]?.linkIndex;
-  return linkIndex === undefined ? { errno: errno.ENETUNREACH } : { ...hop, linkIndex };
+  return linkIndex === undefined ? unreachable : { ...hop, linkIndex };
 }
 
 const isLinkLocal = (address: Address): boolean => containsAddress('fe80::/10' as Prefix, address);

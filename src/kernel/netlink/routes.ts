@@ -50,6 +50,7 @@ const scopes = { global: 0, link: 253, host: 254, nowhere: 255 } as const;
 const scopeNames = new Map<number, Route['scope']>(
   Object.entries(scopes).map(([name, number]) => [number, name as Route['scope']]),
 );
+export const localTable = 255;
 /** IPv6 routes without a metric of their own. */
 export const defaultV6Priority = 1024;
 
@@ -255,7 +256,9 @@ export function matchesFilter(route: Route, filter: RouteFilter): boolean {
 
 /** The decision of the kernel, told with the table entry it came from. */
 export function joinLookup(decision: Route, match: Route | undefined, dst: Address): Route {
-  if (match === undefined) return { ...decision, dst: hostPrefix(dst) };
+  // Until rules are added the kernel keeps the local table inside the main one and tells that number.
+  const table = decision.type === 'local' ? localTable : decision.table;
+  if (match === undefined) return { ...decision, table, dst: hostPrefix(dst) };
   const source = decision.source ?? match.source;
-  return { ...match, ...(source === undefined ? {} : { source }), nextHops: decision.nextHops };
+  return { ...match, table, ...(source === undefined ? {} : { source }), nextHops: decision.nextHops };
 }

@@ -1,7 +1,8 @@
 // The actions of nft rules: verdicts, marks, counters, logs, limits, address translation, reject, notrack.
 import { icmpCodes, icmpv6Codes, icmpxCodes } from './data-types.ts';
 import { NftSyntaxError } from './lexer.ts';
-import { parseKey, readVerdict, type RuleReader } from './parser.ts';
+import { parseKey, readVerdict } from './keys.ts';
+import type { RuleReader } from './reader.ts';
 import { selectorOf, type Selector } from './selectors.ts';
 import type { Key, NatTarget, Statement, ValueSource } from './syntax.ts';
 

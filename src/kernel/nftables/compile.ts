@@ -10,15 +10,14 @@ import {
   numberToBytes,
   prefixLengthOf,
   prefixMask,
-  successor,
   toHostOrder,
-  type NftDataType,
   type Range,
 } from './data-types.ts';
 import type { Comparison, Expression } from './expressions.ts';
+import { anonymousElements } from './anonymous-sets.ts';
 import { NftSyntaxError } from './lexer.ts';
 import { fibPresent, fitsFamily, type Selector } from './selectors.ts';
-import { keyLength, type RawElement, type SetShape } from './sets.ts';
+import type { RawElement, SetShape } from './sets.ts';
 import type {
   BitOperation,
   InlineSet,
@@ -423,48 +422,4 @@ function natAddress(text: string, family: 4 | 6): Uint8Array {
   if (!parsed.ok || familyOf(parsed.value) !== family)
     throw new NftSyntaxError(`"${text}" is not an IPv${family} address to translate to`);
   return addressToBytes(parsed.value as Address);
-}
-
-function anonymousElements(shape: SetShape, inline: InlineSet): RawElement[] {
-  if (shape.key.length > 1) {
-    return inline.elements.map(({ key, verdict }) => ({
-      key: joined(shape, key, 'from'),
-      ...(shape.interval ? { keyEnd: joined(shape, key, 'to') } : {}),
-      ...(verdict === undefined ? {} : { data: { verdict } }),
-    }));
-  }
-  const type = shape.key[0] as NftDataType;
-  const elements = inline.elements.map(({ key, verdict }) => ({
-    range: key[0] as Range,
-    ...(verdict === undefined ? {} : { data: { verdict } }),
-  }));
-  if (!shape.interval)
-    return elements.map(({ range, ...rest }) => ({ key: toHostOrder(type, range.from), ...rest }));
-  if (type.order === 'text') throw new NftSyntaxError('names have no intervals');
-  const sorted = elements.sort((a, b) => compareBytes(a.range.from, b.range.from));
-  const merged: typeof elements = [];
-  for (const element of sorted) {
-    const last = merged.at(-1);
-    const touches = last !== undefined && compareBytes(element.range.from, last.range.to) <= 0;
-    if (!touches) merged.push(element);
-    else if ('data' in element) throw new NftSyntaxError('intervals of a map overlap');
-    else if (compareBytes(element.range.to, last.range.to) > 0)
-      merged[merged.length - 1] = { range: { from: last.range.from, to: element.range.to } };
-  }
-  return merged.flatMap(({ range, ...rest }) => {
-    const behind = successor(range.to);
-    const start: RawElement = { key: range.from, ...rest };
-    return behind === undefined ? [start] : [start, { key: behind, intervalEnd: true }];
-  });
-}
-
-function joined(shape: SetShape, ranges: readonly Range[], end: 'from' | 'to'): Uint8Array {
-  const key = new Uint8Array(keyLength(shape.key));
-  let at = 0;
-  for (const [i, type] of shape.key.entries()) {
-    const bytes = ranges[i]?.[end] ?? new Uint8Array(type.length);
-    key.set(shape.interval ? bytes : toHostOrder(type, bytes), at);
-    at += (type.length + 3) & ~3;
-  }
-  return key;
 }

@@ -91,7 +91,8 @@ export function encodeChain(w: MessageWriter, table: NftTableName, chain: NftCha
   const hook = w.nest(4);
   w.attributeU32be(1, hooks[base.hook]).attributeU32be(2, base.priority);
   w.endNest(hook);
-  w.attributeU32be(5, base.policy === 'drop' ? NF_DROP : NF_ACCEPT).attributeString(7, base.type);
+  if (base.policy !== undefined) w.attributeU32be(5, base.policy === 'drop' ? NF_DROP : NF_ACCEPT);
+  w.attributeString(7, base.type);
 }
 
 /** A chain by name: for deleting it, or its rules with NFT_MSG_DELRULE. */

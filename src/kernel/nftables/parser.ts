@@ -2,12 +2,13 @@
 // else appears is refused by name.
 import { err, ok, type Result } from '../../lib/result.ts';
 import type { KernelError } from '../types.ts';
-import { parseRange, bytesToNumber, type Range } from './data-types.ts';
-import { NftSyntaxError, tokenize, type Token } from './lexer.ts';
-import { fibSelector, selectorHeads, selectorOf, shortSelector, type Selector } from './selectors.ts';
 import { parseAction } from './actions.ts';
-import type { BitOperation, InlineElement, InlineSet, Key, Operand, Relation, Statement } from './syntax.ts';
-import { parseVerdict, type Verdict } from './verdicts.ts';
+import { bytesToNumber, parseRange, type Range } from './data-types.ts';
+import { parseKey, readVerdict } from './keys.ts';
+import { NftSyntaxError, tokenize } from './lexer.ts';
+import { RuleReader } from './reader.ts';
+import type { Selector } from './selectors.ts';
+import type { InlineElement, InlineSet, Key, Operand, Relation, Statement } from './syntax.ts';
 
 /** The statements of a rule; InvalidArgument names the word that is not understood. */
 export function parseRule(text: string): Result<Statement[], KernelError> {
@@ -23,58 +24,6 @@ export function parseRule(text: string): Result<Statement[], KernelError> {
   }
 }
 
-/** A position in the tokens of a rule. */
-export class RuleReader {
-  readonly #tokens: readonly Token[];
-  #at = 0;
-
-  constructor(tokens: readonly Token[]) {
-    this.#tokens = tokens;
-  }
-
-  peek(ahead = 0): Token {
-    return this.#tokens[Math.min(this.#at + ahead, this.#tokens.length - 1)] as Token;
-  }
-
-  atEnd(): boolean {
-    return this.peek().kind === 'end';
-  }
-
-  next(): Token {
-    const token = this.peek();
-    this.#at++;
-    return token;
-  }
-
-  /** Takes the token when it is this word or symbol. */
-  take(text: string): boolean {
-    const token = this.peek();
-    if ((token.kind !== 'word' && token.kind !== 'symbol') || token.text !== text) return false;
-    this.#at++;
-    return true;
-  }
-
-  need(text: string): void {
-    if (!this.take(text)) throw new NftSyntaxError(`"${text}" is expected before "${this.peek().text}"`);
-  }
-
-  word(): string {
-    const token = this.next();
-    if (token.kind !== 'word' && token.kind !== 'string') this.refuse(token);
-    return token.text;
-  }
-
-  number(): number {
-    const token = this.next();
-    if (token.kind !== 'word' || !/^(0x[0-9a-f]{1,8}|[0-9]{1,10})$/i.test(token.text)) this.refuse(token);
-    return Number(token.text);
-  }
-
-  refuse(token: Token = this.peek()): never {
-    throw new NftSyntaxError(`"${token.text}" is not understood here`);
-  }
-}
-
 function parseStatement(reader: RuleReader): Statement {
   const action = parseAction(reader);
   if (action !== undefined) return action;
@@ -86,67 +35,6 @@ function parseStatement(reader: RuleReader): Statement {
     if (reader.take('exists')) return { kind: 'present', selector, exists: true };
   }
   return parseMatch(reader, key);
-}
-
-/** One selector, with bit operations; or several joined by dots. */
-export function parseKey(reader: RuleReader): Key {
-  const selectors = [parseSelector(reader)];
-  while (reader.take('.')) selectors.push(parseSelector(reader));
-  const bits = selectors.length === 1 ? parseBits(reader, selectors[0] as Selector) : undefined;
-  return bits === undefined ? { selectors } : { selectors, bits };
-}
-
-function parseSelector(reader: RuleReader): Selector {
-  const head = reader.next();
-  if (head.kind !== 'word') reader.refuse(head);
-  const short = shortSelector(head.text);
-  if (short !== undefined) return short;
-  if (head.text === 'fib') return parseFib(reader);
-  const second = reader.peek();
-  const selector = selectorOf(head.text, second.text);
-  if (selector === undefined) {
-    if (selectorHeads.has(head.text))
-      throw new NftSyntaxError(`"${head.text} ${second.text}" is not supported`);
-    throw new NftSyntaxError(`"${head.text}" is not supported`);
-  }
-  reader.next();
-  return selector;
-}
-
-function parseFib(reader: RuleReader): Selector {
-  const fields = [reader.word()];
-  while (reader.take('.')) fields.push(reader.word());
-  const result = reader.word();
-  const selector = fibSelector(fields, result);
-  if (selector === undefined)
-    throw new NftSyntaxError(`"fib ${fields.join(' . ')} ${result}" is not supported`);
-  return selector;
-}
-
-const allOnes = 0xffffffff;
-
-/** `and A or B xor C` folded into one mask and one flip, from left to right as nft evaluates it. */
-export function parseBits(reader: RuleReader, selector: Selector): BitOperation | undefined {
-  let mask = allOnes;
-  let flip = 0;
-  let seen = false;
-  for (;;) {
-    const isAnd = reader.take('and') || reader.take('&');
-    const isOr = !isAnd && (reader.take('or') || reader.take('|'));
-    if (!isAnd && !isOr && !reader.take('xor') && !reader.take('^')) break;
-    if (selector.type.name !== 'mark')
-      throw new NftSyntaxError(`bits of "${selector.text}" cannot be changed`);
-    const value = reader.number();
-    seen = true;
-    if (isAnd) {
-      mask = (mask & value) >>> 0;
-      flip = (flip & value) >>> 0;
-    } else if (isOr) {
-      mask = (mask & ~value) >>> 0;
-      flip = ((flip & ~value) | value) >>> 0;
-    } else flip = (flip ^ value) >>> 0;
-  }
-  return seen ? { mask, flip } : undefined;
 }
 
 const relations: readonly Relation[] = ['==', '!=', '<=', '>=', '<', '>'];
@@ -232,14 +120,6 @@ function parseInlineSet(reader: RuleReader, key: Key, data: 'none' | 'verdict'):
   reader.need('}');
   if (elements.length === 0) throw new NftSyntaxError('the set { } is empty');
   return { kind: 'inline', elements };
-}
-
-export function readVerdict(reader: RuleReader): Verdict {
-  const head = reader.word();
-  const text = head === 'jump' || head === 'goto' ? `${head} ${reader.word()}` : head;
-  const verdict = parseVerdict(text);
-  if (verdict === undefined) throw new NftSyntaxError(`"${text}" is not a verdict`);
-  return verdict;
 }
 
 /** Sets and chains that a rule names. */

@@ -80,7 +80,7 @@ function typesOf(set: string, names: readonly string[]): Result<NftDataType[], K
 
 /** The kernel's elements for one element; two for an interval that does not reach the end of the key space. */
 export function encodeElement(shape: SetShape, element: NftElement): Result<RawElement[], KernelError> {
-  const ranges = keyRanges(shape, element.key);
+  const ranges = elementRanges(shape, element.key);
   if (!ranges.ok) return ranges;
   const data = encodeData(shape, element);
   if (!data.ok) return data;
@@ -106,7 +106,8 @@ export function encodeElement(shape: SetShape, element: NftElement): Result<RawE
 export const encodeElementKey = (shape: SetShape, element: NftElement): Result<RawElement[], KernelError> =>
   encodeElement({ ...shape, data: undefined }, { key: element.key });
 
-function keyRanges(shape: SetShape, key: NftElement['key']): Result<Range[], KernelError> {
+/** The range of every field of a key. */
+export function elementRanges(shape: SetShape, key: NftElement['key']): Result<Range[], KernelError> {
   const texts = fieldsOf(key);
   if (texts.length !== shape.key.length)
     return invalid(`Set ${shape.name}: an element has ${texts.length} fields, the key ${shape.key.length}.`);

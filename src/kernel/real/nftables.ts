@@ -15,7 +15,7 @@ import {
   putFamily,
 } from '../nftables/messages.ts';
 import { decodeElements, shapeOf, type RawElement, type SetShape } from '../nftables/sets.ts';
-import { encodeTransaction, foreignSets, setKey, type NftError } from '../nftables/transaction.ts';
+import { encodeTransaction, foreignSets, type NftError } from '../nftables/transaction.ts';
 import type {
   KernelError,
   NftCommand,
@@ -56,24 +56,53 @@ export function realNftables(session: KernelSession): Nftables {
     return ok(set);
   };
 
-  const shapesFor = (commands: readonly NftCommand[]): Result<Map<string, SetShape>, KernelError> => {
+  // Definitions of sets that transactions refer to. Someone else may have replaced one meanwhile: a refused transaction
+  // is tried once more with what the kernel says now.
+  const knownShapes = new Map<string, SetShape>();
+  const shapesFor = (
+    commands: readonly NftCommand[],
+  ): Result<{ shapes: Map<string, SetShape>; remembered: boolean }, KernelError> => {
     const shapes = new Map<string, SetShape>();
-    for (const { table, set } of foreignSets(commands).values()) {
+    let remembered = false;
+    for (const [key, { table, set }] of foreignSets(commands)) {
+      const known = knownShapes.get(key);
+      if (known !== undefined) {
+        remembered = true;
+        shapes.set(key, known);
+        continue;
+      }
       const found = readSet(table, set);
       if (!found.ok) return found;
       const shape = found.value === undefined ? undefined : shapeOf(found.value);
-      if (shape?.ok === true) shapes.set(setKey(table, set), shape.value);
+      if (shape?.ok !== true) continue;
+      shapes.set(key, shape.value);
+      knownShapes.set(key, shape.value);
     }
-    return ok(shapes);
+    return ok({ shapes, remembered });
   };
 
   const apply = (commands: readonly NftCommand[]): Result<void, NftError> => {
     if (session.writesRefused) return err(rootNamespaceRefused());
     if (commands.length === 0) return ok(undefined);
-    const shapes = shapesFor(commands);
-    if (!shapes.ok) return shapes;
+    const known = shapesFor(commands);
+    if (!known.ok) return known;
+    const applied = commit(commands, known.value.shapes);
+    if (applied.ok) {
+      if (commands.some(({ op }) => op === 'delete-set' || op === 'delete-table')) knownShapes.clear();
+      return applied;
+    }
+    knownShapes.clear();
+    if (!known.value.remembered) return applied;
+    const fresh = shapesFor(commands);
+    return fresh.ok ? commit(commands, fresh.value.shapes) : fresh;
+  };
+
+  const commit = (
+    commands: readonly NftCommand[],
+    shapes: ReadonlyMap<string, SetShape>,
+  ): Result<void, NftError> => {
     const first = socket().reserveSequences();
-    const transaction = encodeTransaction(commands, first, shapes.value);
+    const transaction = encodeTransaction(commands, first, shapes);
     if (!transaction.ok) return transaction;
     let failed: { sequence: number; errno: number } | undefined;
     let acknowledged = false;

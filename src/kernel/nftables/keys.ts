@@ -1,0 +1,75 @@
+// What a rule looks at, as text: single fields with bit operations, concatenations, fib lookups; and verdicts.
+import { NftSyntaxError } from './lexer.ts';
+import type { RuleReader } from './reader.ts';
+import { fibSelector, selectorHeads, selectorOf, shortSelector, type Selector } from './selectors.ts';
+import type { BitOperation, Key } from './syntax.ts';
+import { parseVerdict, type Verdict } from './verdicts.ts';
+
+/** One selector, with bit operations; or several joined by dots. */
+export function parseKey(reader: RuleReader): Key {
+  const selectors = [parseSelector(reader)];
+  while (reader.take('.')) selectors.push(parseSelector(reader));
+  const bits = selectors.length === 1 ? parseBits(reader, selectors[0] as Selector) : undefined;
+  return bits === undefined ? { selectors } : { selectors, bits };
+}
+
+function parseSelector(reader: RuleReader): Selector {
+  const head = reader.next();
+  if (head.kind !== 'word') reader.refuse(head);
+  const short = shortSelector(head.text);
+  if (short !== undefined) return short;
+  if (head.text === 'fib') return parseFib(reader);
+  const second = reader.peek();
+  const selector = selectorOf(head.text, second.text);
+  if (selector === undefined) {
+    if (selectorHeads.has(head.text))
+      throw new NftSyntaxError(`"${head.text} ${second.text}" is not supported`);
+    throw new NftSyntaxError(`"${head.text}" is not supported`);
+  }
+  reader.next();
+  return selector;
+}
+
+function parseFib(reader: RuleReader): Selector {
+  const fields = [reader.word()];
+  while (reader.take('.')) fields.push(reader.word());
+  const result = reader.word();
+  const selector = fibSelector(fields, result);
+  if (selector === undefined)
+    throw new NftSyntaxError(`"fib ${fields.join(' . ')} ${result}" is not supported`);
+  return selector;
+}
+
+const allOnes = 0xffffffff;
+
+/** `and A or B xor C` folded into one mask and one flip, from left to right as nft evaluates it. */
+function parseBits(reader: RuleReader, selector: Selector): BitOperation | undefined {
+  let mask = allOnes;
+  let flip = 0;
+  let seen = false;
+  for (;;) {
+    const isAnd = reader.take('and') || reader.take('&');
+    const isOr = !isAnd && (reader.take('or') || reader.take('|'));
+    if (!isAnd && !isOr && !reader.take('xor') && !reader.take('^')) break;
+    if (selector.type.name !== 'mark')
+      throw new NftSyntaxError(`bits of "${selector.text}" cannot be changed`);
+    const value = reader.number();
+    seen = true;
+    if (isAnd) {
+      mask = (mask & value) >>> 0;
+      flip = (flip & value) >>> 0;
+    } else if (isOr) {
+      mask = (mask & ~value) >>> 0;
+      flip = ((flip & ~value) | value) >>> 0;
+    } else flip = (flip ^ value) >>> 0;
+  }
+  return seen ? { mask, flip } : undefined;
+}
+
+export function readVerdict(reader: RuleReader): Verdict {
+  const head = reader.word();
+  const text = head === 'jump' || head === 'goto' ? `${head} ${reader.word()}` : head;
+  const verdict = parseVerdict(text);
+  if (verdict === undefined) throw new NftSyntaxError(`"${text}" is not a verdict`);
+  return verdict;
+}
