@@ -64,6 +64,43 @@ export class AttributeSets {
     return this.#lastPolicy;
   }
 
+  /** How often the AS stands in the path. */
+  countAs(id: number, as: number): number {
+    let found = 0;
+    this.#eachWordOf(id, codes.asPath, (word) => {
+      if (word === (as | 0)) found++;
+    });
+    return found;
+  }
+
+  hasCluster(id: number, clusterId: number): boolean {
+    let found = false;
+    this.#eachWordOf(id, codes.clusterList, (word) => {
+      if (word === (clusterId | 0)) found = true;
+    });
+    return found;
+  }
+
+  /** The AS numbers of an AS_PATH, or the words of another attribute, signed. */
+  #eachWordOf(id: number, wanted: number, visit: (word: number) => void): void {
+    const bytes = this.sets.bytes(id);
+    for (let at = 0; at + 3 <= bytes.length; ) {
+      const extended = (bytes[at]! & 0x10) !== 0;
+      const value = at + (extended ? 4 : 3);
+      const length = extended ? (bytes[at + 2]! << 8) | bytes[at + 3]! : bytes[at + 2]!;
+      if (bytes[at + 1] === wanted) {
+        const isPath = wanted === codes.asPath;
+        for (let i = value; i + 2 <= value + length; ) {
+          const count = isPath ? bytes[i + 1]! : length >> 2;
+          if (isPath) i += 2;
+          for (let k = 0; k < count; k++, i += 4) visit(word(bytes, i));
+        }
+        return;
+      }
+      at = value + length;
+    }
+  }
+
   /** Forgets sets without users. */
   sweep(): void {
     this.sets.sweep((id) => {

@@ -1,13 +1,26 @@
 // Peers that are told the same things share one export group: what was announced is computed, remembered and encoded once
 // for all of them. The only difference between members is that none is told its own routes.
-import type { Address, Family } from '../../lib/ip/mod.ts';
-import { encodeAttributes, extendedMessageLimit, headerLength, standardMessageLimit } from '../packet/mod.ts';
-import { defaultLocalPref, type CompiledPolicy } from '../policy/mod.ts';
+import { addressToBytes, type Address, type Family } from '../../lib/ip/mod.ts';
+import {
+  attributeFlag,
+  encodeAttributes,
+  extendedMessageLimit,
+  headerLength,
+  standardMessageLimit,
+} from '../packet/mod.ts';
+import { defaultLocalPref, type CompiledPolicy, type PolicyChanges } from '../policy/mod.ts';
 import { attributeFlags } from './attribute-sets.ts';
 import { grown } from './byte-sets.ts';
-import { applyChanges, prependPath, withNextHop, type MutableAttributes } from './changes.ts';
+import {
+  applyChanges,
+  prependPath,
+  touchesAttributes,
+  withNextHop,
+  type MutableAttributes,
+} from './changes.ts';
 import type { RibContext } from './context.ts';
 import type { FamilyTable } from './family-table.ts';
+import { rewriteAttributes } from './outgoing.ts';
 import { noPath } from './path-table.ts';
 import type { Peer } from './peers.ts';
 import type { ExportView, PeerId, RibPeerConfig, RibPeerFamily } from './types.ts';
@@ -81,6 +94,7 @@ export class ExportGroup {
   announced = 0;
   readonly #announcedFrom = new Map<PeerId, number>();
   readonly #context: RibContext;
+  readonly #ownNextHop: Uint8Array;
   /** (set, origin of the path) → encoded set; entries count as users of the encoded set. */
   readonly #encoded = new Map<number, number>();
   /** The same where the policy changed something. */
@@ -90,6 +104,9 @@ export class ExportGroup {
     this.key = key;
     this.config = config;
     this.#context = context;
+    const own = addressToBytes(config.localAddress);
+    const linkLocal = config.localLinkLocal === undefined ? [] : addressToBytes(config.localLinkLocal);
+    this.#ownNextHop = new Uint8Array([...own, ...linkLocal]);
   }
 
   /** Number of the encoded set to announce for the path; 0 when it is not announced. */
@@ -107,9 +124,8 @@ export class ExportGroup {
     const kind = reflected ? peer.id + 2 : peer.isBgp ? 1 : 0;
     const gateway = peer.isBgp ? undefined : table.paths.local.get(path)?.gateway;
     if (gateway !== undefined) {
-      return this.#intern(
-        this.#transform(peer, applyChanges(this.#context.attributes.decoded(set), changes), gateway),
-      );
+      const attributes = applyChanges(this.#context.attributes.decoded(set), changes);
+      return this.#intern(this.#encode(this.#transform(peer, attributes, gateway)));
     }
     const key = set * 16384 + kind;
     let memory = this.#encoded;
@@ -120,8 +136,9 @@ export class ExportGroup {
     }
     const known = memory.get(key);
     if (known !== undefined) return known;
-    const attributes = applyChanges(this.#context.attributes.decoded(set), changes);
-    const out = this.#intern(this.#transform(peer, attributes, undefined));
+    const plain = this.config.fourOctetAs && !touchesAttributes(changes);
+    const rewritten = plain ? this.#rewrite(peer, set) : undefined;
+    const out = this.#intern(rewritten ?? this.#transformed(peer, set, changes));
     if (out !== 0) this.#context.outgoing.acquire(out);
     memory.set(key, out);
     return out;
@@ -153,6 +170,8 @@ export class ExportGroup {
   #transform(peer: Peer, attributes: MutableAttributes, gateway: Address | undefined): MutableAttributes {
     const { ibgp, localAs } = this.config;
     const next = this.#chooseNextHop(peer, attributes, gateway);
+    // An unknown attribute that is not transitive ends here (RFC 4271 5).
+    if (next.unknown) next.unknown = next.unknown.filter((a) => (a.flags & attributeFlag.transitive) !== 0);
     if (!ibgp) {
       next.asPath = prependPath(attributes.asPath, [localAs]);
       delete next.localPref;
@@ -179,14 +198,39 @@ export class ExportGroup {
     return withNextHop(attributes, present, undefined);
   }
 
-  #intern(attributes: MutableAttributes): number {
-    const { family, fourOctetAs, messageLimit } = this.config;
-    const bytes = encodeAttributes(attributes, {
+  #transformed(peer: Peer, set: number, changes: PolicyChanges): Uint8Array {
+    const attributes = applyChanges(this.#context.attributes.decoded(set), changes);
+    return this.#encode(this.#transform(peer, attributes, undefined));
+  }
+
+  #encode(attributes: MutableAttributes): Uint8Array {
+    const { family, fourOctetAs } = this.config;
+    return encodeAttributes(attributes, {
       as4: fourOctetAs,
       nextHop: family === 4 ? 'attribute' : 'mp-reach',
     });
+  }
+
+  /** The same as `#transform` and `#encode` without decoding; undefined when the form of the bytes does not allow it. */
+  #rewrite(peer: Peer, set: number): Uint8Array | undefined {
+    const { family, ibgp, localAs, nextHopMode } = this.config;
+    const { attributes, nextHops, clusterId } = this.#context;
+    const present = peer.isBgp ? nextHops.address(attributes.nextHop[set]!) : undefined;
+    const keep = present !== undefined && (nextHopMode === 'keep' || (nextHopMode === 'auto' && ibgp));
+    return rewriteAttributes(attributes.sets.bytes(set), {
+      family,
+      ibgp,
+      localAs,
+      nextHop: keep ? addressToBytes(present) : this.#ownNextHop,
+      localPref: attributes.localPref[set]!,
+      reflection: ibgp && peer.isIbgp ? { originatorId: peer.routerId, clusterId } : undefined,
+      keepMed: !peer.isBgp,
+    });
+  }
+
+  #intern(bytes: Uint8Array): number {
     // Header, two lengths, the longest prefix with a path identifier.
-    if (headerLength + 4 + bytes.length + 21 > messageLimit) return 0;
+    if (headerLength + 4 + bytes.length + 21 > this.config.messageLimit) return 0;
     return Math.abs(this.#context.outgoing.intern(bytes));
   }
 

@@ -68,12 +68,9 @@ export class Importer {
       attributes.clusterCount[set] !== 0;
     if (!mayLoop) return reason.eligible;
     const { localAs = 0, allowLocalAs = 0 } = peer.config;
-    const { asPath, originatorId, clusterList = [] } = attributes.decoded(set);
-    let own = 0;
-    for (const segment of asPath) for (const as of segment.asns) if (as === localAs) own++;
-    if (own > allowLocalAs) return reason.asLoop;
+    if (attributes.countAs(set, localAs) > allowLocalAs) return reason.asLoop;
     if (!peer.isIbgp) return reason.eligible;
-    if (originatorId === routerId) return reason.originatorLoop;
-    return clusterList.includes(clusterId) ? reason.clusterLoop : reason.eligible;
+    if (attributes.originator[set] === (routerId | 0)) return reason.originatorLoop;
+    return attributes.hasCluster(set, clusterId) ? reason.clusterLoop : reason.eligible;
   }
 }

@@ -32,7 +32,10 @@ import { Views } from './views.ts';
 export const createRib = (options: RibOptions): Rib => new RoutingTable(options);
 
 const families = [4, 6] as const;
-const defaultBatchSize = 4096;
+/** Prefixes between two looks at the clock: adapted so that a batch takes about as long as `batchGoalMs`. */
+const firstBatchSize = 1024;
+const batchSizes = { least: 256, most: 8192 };
+const batchGoalMs = 6;
 /** A local route without metric: Calico's normal priority. */
 const defaultMetric = 1024;
 
@@ -43,7 +46,8 @@ class RoutingTable implements Rib {
   readonly #distributor: Distributor;
   readonly #views: Views;
   readonly #now: (() => number) | undefined;
-  readonly #batchSize: number;
+  #batchSize: number;
+  readonly #fixedBatchSize: boolean;
   /** Numbers of removed peers, free again once nothing refers to them. */
   readonly #retired: PeerId[] = [];
   readonly #freePeers: PeerId[] = [];
@@ -56,7 +60,8 @@ class RoutingTable implements Rib {
     this.#distributor = new Distributor(this.#context, decision);
     this.#views = new Views(this.#context, decision);
     this.#now = options.now;
-    this.#batchSize = options.batchSize ?? defaultBatchSize;
+    this.#fixedBatchSize = options.batchSize !== undefined || options.now === undefined;
+    this.#batchSize = options.batchSize ?? firstBatchSize;
   }
 
   // ── peers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,13 +217,24 @@ class RoutingTable implements Rib {
     const started = this.#now?.() ?? 0;
     this.#distributor.begin(sink);
     let prefixes = 0;
+    let before = started;
     while (this.pending) {
       for (const family of families) prefixes += this.#step(this.#context.tables[family]);
-      if (this.#now !== undefined && this.#now() - started >= budgetMs) break;
+      if (this.#now === undefined) continue;
+      const now = this.#now();
+      this.#adaptBatch(now - before);
+      before = now;
+      if (now - started >= budgetMs) break;
     }
     const done = !this.pending;
     if (done) this.#tidy();
     return { done, prefixes, messages: this.#distributor.messages };
+  }
+
+  #adaptBatch(tookMs: number): void {
+    if (this.#fixedBatchSize) return;
+    if (tookMs > 2 * batchGoalMs) this.#batchSize = Math.max(batchSizes.least, this.#batchSize >> 1);
+    else if (tookMs < batchGoalMs / 2) this.#batchSize = Math.min(batchSizes.most, this.#batchSize * 2);
   }
 
   /** One slice of every kind of work a family has. */

@@ -46,7 +46,7 @@ export type RibOptions = {
   readonly resolveNextHop?: (address: Address) => NextHopState;
   /** Milliseconds of a steady clock, for the flush budget. No budget without it. */
   readonly now?: () => number;
-  /** Prefixes handled between two looks at the clock; 4096 when absent. */
+  /** Prefixes handled between two looks at the clock; adapted to the machine when absent. */
   readonly batchSize?: number;
 };
 
