@@ -149,13 +149,13 @@ class RunningAgent implements Agent {
   /** Addresses of this node, found or given, into the datastore; defaults for a new cluster. */
   async #startNode(): Promise<Result<void, AgentError>> {
     const { kernel, environment, datastore, nodeName } = this.#options;
-    const interfaces = await readInterfaces(kernel);
-    if (!interfaces.ok) return interfaces;
     const [node, kubernetesNode] = await Promise.all([
       datastore.get('Node', { name: nodeName }),
       datastore.get('KubernetesNode', { name: nodeName }),
     ]);
     if (!node.ok) return err(failure('DatastoreFailed', `Reading node ${nodeName}: ${node.error.message}`));
+    const interfaces = await readInterfaces(kernel);
+    if (!interfaces.ok) return interfaces;
     const internal = kubernetesNode.ok ? (kubernetesNode.value.status?.addresses ?? []) : [];
     const configured = await configureAddresses(environment, node.value.spec.bgp ?? {}, {
       interfaces: interfaces.value,

@@ -1,0 +1,222 @@
+// Felix's dataplane on the real kernel, with packets.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { expect } from '../../src/lib/result.ts';
+import type { Address } from '../../src/lib/ip/mod.ts';
+import { CalculationGraph, type CalcUpdate } from '../../src/felix/calc/mod.ts';
+import { Dataplane, endpointKeys } from '../../src/felix/dataplane/mod.ts';
+import type { KernelEvent } from '../../src/kernel/mod.ts';
+import { TestNode, unable } from './support/felix-node.ts';
+
+const skip = unable() ?? false;
+const set = (kind: string, metadata: object, spec: object): CalcUpdate =>
+  ({
+    type: 'set',
+    kind,
+    object: { apiVersion: 'projectcalico.org/v3', kind, metadata, spec },
+  }) as unknown as CalcUpdate;
+const pool = (natOutgoing: boolean) => set('IPPool', { name: 'p' }, { cidr: '10.244.0.0/16', natOutgoing });
+const block = set('BlockAffinity', { name: 'a' }, { cidr: '10.244.1.0/26', node: 'n1', state: 'confirmed' });
+const endpoint = (name: string, address: string) =>
+  set(
+    'WorkloadEndpoint',
+    { name, namespace: 'default' },
+    { node: 'n1', interfaceName: `cali${name}`, ipNetworks: [`${address}/32`], containerID: name },
+  );
+const settle = () => new Promise((resolve) => setTimeout(resolve, 100));
+
+class Felix {
+  readonly graph = new CalculationGraph({ nodeName: 'n1', blackholeProtocol: 12 });
+  readonly dataplane: Dataplane;
+
+  constructor(node: TestNode) {
+    this.dataplane = new Dataplane({ kernel: node.kernel });
+  }
+
+  async start(...updates: CalcUpdate[]): Promise<void> {
+    this.update(...updates);
+    expect(await this.dataplane.start(), 'start');
+    await this.done();
+  }
+
+  update(...updates: CalcUpdate[]): void {
+    for (const update of updates) this.graph.update(update);
+    this.dataplane.apply(this.graph.flush());
+  }
+
+  /** Every endpoint's rows are in the kernel, and nothing else is under way. */
+  async done(): Promise<void> {
+    const { routes, interfaces } = this.graph.state().tables;
+    for (const row of interfaces.values()) {
+      expect(await this.dataplane.whenDone(endpointKeys([...routes.values()], row), 5000), 'done');
+    }
+    await settle();
+    await this.dataplane.idle();
+    for (const [name, table] of Object.entries(this.dataplane.status())) {
+      assert.deepEqual(table.unfinished, [], name);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dataplane.stop();
+  }
+}
+
+test('pods of one node reach each other and the node; routes as Calico has them', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  await node.pod('a', '10.244.1.2');
+  await node.pod('b', '10.244.1.3');
+  await felix.start(pool(true), block, endpoint('a', '10.244.1.2'), endpoint('b', '10.244.1.3'));
+  const routes = node
+    .ip('node', 'route show')
+    .trim()
+    .split('\n')
+    .map((line) => line.trim());
+  assert.deepEqual(routes, [
+    '10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.1',
+    'blackhole 10.244.1.0/26 proto bird',
+    '10.244.1.2 dev calia scope link metric 1024',
+    '10.244.1.3 dev calib scope link metric 1024',
+  ]);
+  assert.equal(await node.ping('a', '10.244.1.3'), 63);
+  assert.equal(await node.ping('a', '10.0.0.1'), 64);
+  assert.equal(await node.ping('node', '10.244.1.2'), 64);
+  assert.equal(await node.ping('a', '10.244.1.9'), undefined, 'an unused address of the block goes nowhere');
+});
+
+test('169.254.1.1 is answered without a default route, only to pods, and is on no interface', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  await node.pod('a', '10.244.1.2');
+  await felix.start(pool(false), endpoint('a', '10.244.1.2'));
+  assert.equal(await node.ping('a', '10.0.0.1'), 64);
+  assert.match(node.ip('a', 'neigh show 169.254.1.1'), /lladdr ee:ee:ee:ee:ee:ee/);
+  assert.doesNotMatch(node.ip('node', 'addr show'), /169\.254/);
+  assert.doesNotMatch(node.ip('node', 'route show'), /169\.254/);
+  // A machine on the node's network asks in vain.
+  node.ip('out', 'route add 169.254.1.1 dev eth0');
+  assert.equal(await node.ping('out', '169.254.1.1'), undefined);
+  assert.doesNotMatch(node.ip('out', 'neigh show 169.254.1.1'), /lladdr/);
+  // Packets to the address itself do not circle on lo.
+  const before = loopbackPackets(node);
+  assert.equal(await node.ping('a', '169.254.1.1'), undefined);
+  assert.equal(loopbackPackets(node), before);
+  // Even where the host says that nothing is reachable.
+  node.ip('node', 'route add unreachable default');
+  node.ip('a', 'neigh flush all');
+  assert.equal(await node.ping('a', '10.0.0.1'), 64);
+});
+
+const loopbackPackets = (node: TestNode): number => {
+  const [link] = JSON.parse(node.ip('node', '-j -s link show lo')) as [
+    { stats64: { tx: { packets: number } } },
+  ];
+  return link.stats64.tx.packets;
+};
+
+test('natOutgoing masks pods outside of the pools only, and is toggled live', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  await node.pod('a', '10.244.1.2');
+  await node.pod('b', '10.244.1.3');
+  node.ip('out', 'route add 10.244.0.0/16 via 10.0.0.1');
+  await felix.start(pool(true), endpoint('a', '10.244.1.2'), endpoint('b', '10.244.1.3'));
+  const seenBy = async (server: string, at: string): Promise<string> => {
+    const code =
+      "require('net').createServer(s=>s.end(s.remoteAddress.replace('::ffff:',''))).listen(8080,()=>console.log('up'))";
+    const listening = node.spawn(server, [process.execPath, '-e', code]);
+    await new Promise((resolve) => listening.stdout?.once('data', resolve));
+    const asked = await node.run('a', [
+      process.execPath,
+      '-e',
+      `require('net').connect(8080,'${at}').on('data',d=>console.log(String(d)))`,
+    ]);
+    const gone = new Promise((resolve) => listening.once('exit', resolve));
+    listening.kill('SIGKILL');
+    await gone;
+    return asked.output.trim();
+  };
+  assert.equal(await seenBy('out', '10.0.0.254'), '10.0.0.1');
+  assert.equal(await seenBy('b', '10.244.1.3'), '10.244.1.2');
+  felix.update(pool(false));
+  await felix.done();
+  assert.equal(await seenBy('out', '10.0.0.254'), '10.244.1.2');
+  felix.update(pool(true));
+  await felix.done();
+  assert.equal(await seenBy('out', '10.0.0.254'), '10.0.0.1');
+});
+
+test('interfaces that go down, vanish and come back; routes and tables somebody removes', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  await node.pod('a', '10.244.1.2');
+  await felix.start(pool(true), block, endpoint('a', '10.244.1.2'));
+  node.ip('node', 'link set calia down');
+  node.ip('node', 'link set calia up');
+  assert.ok(await node.pingWorks('node', '10.244.1.2'), 'after down and up');
+  node.ip('node', 'route del 10.244.1.2');
+  assert.ok(await node.pingWorks('node', '10.244.1.2'), 'after the route was removed');
+  node.ip('node', 'route del blackhole 10.244.1.0/26');
+  node.ip('node', 'route replace 10.244.1.2 dev eth0 metric 1024');
+  await felix.done();
+  assert.match(node.ip('node', 'route show'), /blackhole 10\.244\.1\.0\/26 proto bird/);
+  assert.ok(await node.pingWorks('node', '10.244.1.2'), 'after the route was bent');
+  const deleted = await node.run('node', ['nft', 'delete', 'table', 'ip', 'calico']);
+  if (deleted.code === 0) {
+    await felix.done();
+    const { output } = await node.run('node', ['nft', 'list', 'table', 'ip', 'calico']);
+    assert.match(output, /masquerade/);
+  }
+  node.ip('node', 'link del calia');
+  await settle();
+  node.ip('node', `link add calia address ee:ee:ee:ee:ee:ee type veth peer name eth0 netns ${node.ns('a')}`);
+  node.ip('node', 'link set calia up');
+  node.ip('a', 'link set eth0 up');
+  node.ip('a', 'addr replace 10.244.1.2/32 dev eth0');
+  node.ip('a', 'route add 169.254.1.1 dev eth0 scope link');
+  node.ip('a', 'route add default via 169.254.1.1 dev eth0');
+  assert.ok(await node.pingWorks('node', '10.244.1.2'), 'after the interface was made anew');
+  assert.ok(await node.pingWorks('a', '10.0.0.1'), 'proxy ARP again');
+});
+
+test('flows of an address end with its endpoint', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  await node.pod('a', '10.244.1.2');
+  await felix.start(pool(true), endpoint('a', '10.244.1.2'));
+  assert.equal(await node.ping('a', '10.0.0.254'), 63);
+  felix.update({ type: 'delete', kind: 'WorkloadEndpoint', name: { name: 'a', namespace: 'default' } });
+  await felix.done();
+  assert.equal(expect(await node.kernel.conntrack.deleteByAddress('10.244.1.2' as Address), 'count'), 0);
+  assert.doesNotMatch(node.ip('node', 'route show'), /10\.244\.1\.2/);
+});
+
+test('a second dataplane on a right kernel causes no event at all', { skip }, async () => {
+  await using node = await TestNode.make();
+  const state = [pool(true), block, endpoint('a', '10.244.1.2')];
+  await node.pod('a', '10.244.1.2');
+  {
+    await using first = new Felix(node);
+    await first.start(...state);
+  }
+  const events: KernelEvent[] = [];
+  // The kernel's own routes are not meant: IPv6 link-local addresses become valid while this runs.
+  const subscription = node.kernel.subscribe(['routes', 'rules', 'nftables'], (event) => {
+    const byKernel = (event.type === 'route' || event.type === 'route-deleted') && event.route.protocol === 2;
+    if (!byKernel) events.push(event);
+  });
+  {
+    await using second = new Felix(node);
+    await second.start(...state);
+    for (const [name, { counters }] of Object.entries(second.dataplane.status())) {
+      assert.equal(counters.puts + counters.removes, 0, name);
+    }
+  }
+  subscription.close();
+  assert.deepEqual(events, []);
+});
