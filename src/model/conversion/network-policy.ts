@@ -116,13 +116,9 @@ function portsByProtocol(ports: readonly PolicyPort[]): ProtocolPorts | string {
   }
   return [...found]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([protocol, list]) => [protocol, list === 'all' ? [] : mergedPorts(list)] as const);
-}
-
-/** Numbers joined to ranges, unless there is but one; names behind them as Calico has them. */
-function mergedPorts(ports: readonly ParsedPort[]): readonly Port[] {
-  const numbers = ports.filter((port) => port.kind === 'numbers');
-  return (numbers.length > 1 ? simplifyPorts(ports) : ports).map(formatPort);
+    .map(
+      ([protocol, list]) => [protocol, list === 'all' ? [] : simplifyPorts(list).map(formatPort)] as const,
+    );
 }
 
 /** The peer as the side of a rule, or why it is none. */

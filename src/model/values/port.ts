@@ -30,12 +30,14 @@ function range(from: number, to: number): ParsedPort | string {
 export const formatPort = (port: ParsedPort): Port =>
   port.kind === 'name' ? port.name : port.from === port.to ? port.from : `${port.from}:${port.to}`;
 
-/** Joins numbers and ranges that touch or overlap; names come first, as they are. */
+/** Joins numbers and ranges that touch or overlap; names come first, as they are. With one number at most there is
+ *  nothing to join, and the order stays. */
 export function simplifyPorts(ports: readonly ParsedPort[]): readonly ParsedPort[] {
   const names = ports.filter((port) => port.kind === 'name');
   const ranges = ports
     .filter((port) => port.kind === 'numbers')
     .toSorted((a, b) => a.from - b.from || a.to - b.to);
+  if (ranges.length === 0 || (ranges.length === 1 && ranges[0]?.from === ranges[0]?.to)) return ports;
   const joined: { kind: 'numbers'; from: number; to: number }[] = [];
   for (const next of ranges) {
     const last = joined.at(-1);

@@ -1,0 +1,59 @@
+// Runs every suite of a folder of conformance cases: `npm run conformance -- DIR [SUITE…] [--all]`. Prints the failures,
+// then one line for each suite; ends with 1 when a case failed.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { answer, knownSuites } from './answers.ts';
+import { judge } from './judge.ts';
+import { unsupported, type Case } from './types.ts';
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
+const showsAll = process.argv.includes('--all');
+const [folder, ...only] = words;
+/** Failures of one suite that are printed unless all are asked for. */
+const shownFailures = 20;
+
+if (folder === undefined || !existsSync(folder)) {
+  console.error(
+    'Usage: npm run conformance -- DIR [SUITE…] [--all]. DIR holds the cases, one JSON file per suite.',
+  );
+  process.exit(2);
+}
+
+let hasFailed = false;
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.json'))
+  .map((file) => file.slice(0, -'.json'.length))
+  .filter((name) => only.length === 0 || only.includes(name))
+  .toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+for (const name of names) await runSuite(folder, name);
+process.exit(hasFailed ? 1 : 0);
+
+/** Answered suites first. */
+function rank(name: string): number {
+  const i = knownSuites.indexOf(name);
+  return i < 0 ? knownSuites.length : i;
+}
+
+async function runSuite(dir: string, suite: string): Promise<void> {
+  const content: unknown = JSON.parse(readFileSync(join(dir, `${suite}.json`), 'utf8'));
+  if (!Array.isArray(content)) return;
+  const cases = content as Case[];
+  const counts = { pass: 0, fail: 0, unsupported: 0 };
+  for (const item of cases) {
+    if (item.judge === false) continue;
+    const given = await answer(suite, item.input);
+    if (given === unsupported) {
+      counts.unsupported++;
+      continue;
+    }
+    const wrong = judge(suite, item, given);
+    if (wrong.length === 0) counts.pass++;
+    else {
+      counts.fail++;
+      hasFailed = true;
+      if (showsAll || counts.fail <= shownFailures)
+        console.log(`FAIL ${item.id}: ${wrong.slice(0, 3).join('; ')}`);
+    }
+  }
+  console.log(JSON.stringify({ suite, ...counts, total: cases.length }));
+}
