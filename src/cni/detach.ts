@@ -1,7 +1,6 @@
 // DEL and GC: succeed whatever is gone already, and never harm a newer sandbox of the same pod (CN-009): the interface is
 // found from inside the container's own namespace, the addresses by the container's own handle, and the pod's annotations
 // are only emptied while they still name this container.
-import { existsSync } from 'node:fs';
 import { err, ok, type Result } from '../lib/result.ts';
 import { releaseAddresses } from './assignment.ts';
 import { endpointAnnotations } from './attach.ts';
@@ -39,7 +38,7 @@ const replacedBy = (context: Context, hostInterface: string, containerId: string
   context.records.all().some((r) => r.hostInterface === hostInterface && r.containerId !== containerId);
 
 async function disconnect(context: Context, container: ContainerIdentity): Promise<Result<void, CniError>> {
-  if (container.netns === '' || !existsSync(container.netns)) return ok(undefined);
+  if (container.netns === '') return ok(undefined);
   const opened = await context.openNamespace(container.netns);
   // The runtime may take the namespace away at any moment: then the interface is gone with it.
   if (!opened.ok) return ok(undefined);

@@ -79,24 +79,27 @@ function stop(server: Server, path: string): Promise<void> {
 /** Reads one request to its end, answers, closes. */
 async function serve(socket: Socket, handle: (bytes: Uint8Array) => Promise<CniResponse>): Promise<void> {
   socket.setTimeout(requestDeadlineMs + 5_000, () => socket.destroy());
-  socket.on('error', () => socket.destroy());
-  const chunks: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of socket) {
-      const bytes = chunk as Buffer;
-      size += bytes.length;
-      if (size > maxRequestBytes) {
-        socket.destroy();
-        return;
-      }
-      chunks.push(bytes);
-    }
-  } catch {
-    return; // the runtime went away; what it asked for is decided by its next request
-  }
-  const response = await handle(Buffer.concat(chunks));
+  const bytes = await readToEnd(socket);
+  // The runtime went away: what it asked for is decided by its next request.
+  if (bytes === undefined) return;
+  const response = await handle(bytes);
   socket.end(Buffer.concat([Buffer.from([response.exitCode]), Buffer.from(response.output)]));
+}
+
+/** undefined when the connection broke or too much came. */
+function readToEnd(socket: Socket): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => resolve(undefined));
+    socket.on('end', () => resolve(Buffer.concat(chunks)));
+    socket.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxRequestBytes) socket.destroy();
+      else chunks.push(chunk);
+    });
+  });
 }
 
 async function answer(context: Context, turns: Turns, bytes: Uint8Array): Promise<CniResponse> {

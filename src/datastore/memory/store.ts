@@ -221,7 +221,7 @@ export const untyped = <K extends KindName>(object: ResourceOf<K>): AnyResource 
 /** Server-set metadata stays as it is; the generation counts changes of anything but metadata and status. */
 function merge(stored: AnyResource, object: AnyResource, part: 'main' | 'status' | 'all'): AnyResource {
   const kept = stored.metadata;
-  if (part === 'status') return withStatus({ ...stored }, object.status);
+  if (part === 'status') return withStatus(withOwnMetadata(stored, object), object.status);
   const metadata: ObjectMeta = {
     ...object.metadata,
     ...(kept.uid === undefined ? {} : { uid: kept.uid }),
@@ -235,6 +235,17 @@ function merge(stored: AnyResource, object: AnyResource, part: 'main' | 'status'
     { ...stored, metadata: null, status: null },
   );
   return changed ? { ...next, metadata: { ...metadata, generation: (kept.generation ?? 1) + 1 } } : next;
+}
+
+/** Kubernetes lets a status write of its own kinds carry labels and annotations; custom kinds' stay as they are. */
+function withOwnMetadata(stored: AnyResource, object: AnyResource): AnyResource {
+  if (object.apiVersion.includes('.')) return { ...stored };
+  const { labels, annotations } = object.metadata;
+  const { labels: _labels, annotations: _annotations, ...metadata } = stored.metadata;
+  return {
+    ...stored,
+    metadata: { ...metadata, ...(labels && { labels }), ...(annotations && { annotations }) },
+  };
 }
 
 function withStatus(object: AnyResource, status: unknown): AnyResource {

@@ -1,0 +1,430 @@
+// The whole agent side on a fake machine and an in-memory datastore: what ADD, DEL, CHECK and GC leave behind, and what an
+// agent that dies between any two of its steps leaves behind.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { systemClock } from '../lib/clock.ts';
+import { address, containsAddress, prefix } from '../lib/ip/mod.ts';
+import { silentLogger } from '../lib/log.ts';
+import { ok } from '../lib/result.ts';
+import { type Datastore, MemoryStore } from '../datastore/mod.ts';
+import { createIpam } from '../ipam/mod.ts';
+import { FakeHost, type Kernel } from '../kernel/mod.ts';
+import { conflist } from './install.ts';
+import { startCniServer } from './mod.ts';
+import { encodeRequest } from './request.ts';
+import type { CniResponse, CniServer } from './types.ts';
+
+const pool = prefix('10.244.0.0/24');
+
+/** One machine with its datastore; agents come and go on it. */
+class Machine {
+  readonly store = new MemoryStore();
+  readonly host = new FakeHost();
+  readonly directory = mkdtempSync(join(tmpdir(), 'margay-cni-'));
+  readonly programmed = new Set<string>();
+  readonly #servers: CniServer[] = [];
+
+  constructor() {
+    const v3 = 'projectcalico.org/v3';
+    this.store.put('Namespace', {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'default' },
+    } as never);
+    this.store.put('IPPool', {
+      apiVersion: v3,
+      kind: 'IPPool',
+      metadata: { name: 'pool-1' },
+      spec: { cidr: pool, blockSize: 29 },
+    } as never);
+    this.store.put('Node', { apiVersion: v3, kind: 'Node', metadata: { name: 'node1' }, spec: {} } as never);
+  }
+
+  addPod(name: string, annotations: Record<string, string> = {}): void {
+    this.store.put('Pod', {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: 'default', annotations },
+      spec: { nodeName: 'node1', containers: [{ name: 'main' }] },
+    } as never);
+  }
+
+  /** An agent whose every step goes through `wrap`. */
+  async startAgent(wrap: <T extends object>(edge: T) => T = (edge) => edge): Promise<Agent> {
+    const datastore = wrap<Datastore>(this.store.open());
+    const kernel = wrap<Kernel>(this.host.kernel());
+    const socketPath = join(this.directory, 'cni.sock');
+    const server = await startCniServer({
+      socketPath,
+      stateDirectory: join(this.directory, 'endpoints'),
+      nodeName: 'node1',
+      datastore,
+      ipam: createIpam(datastore, { clock: systemClock, logger: silentLogger }),
+      kernel,
+      openNamespace: async (netns) => {
+        const opened = await this.host.openKernel({ netns });
+        return opened.ok ? ok(wrap(opened.value)) : opened;
+      },
+      endpoints: {
+        program: async (endpoint) => {
+          this.programmed.add(endpoint.spec.interfaceName ?? '');
+          return ok(undefined);
+        },
+        restore: () => {},
+        remove: async (endpoint) => void this.programmed.delete(endpoint.spec.interfaceName ?? ''),
+      },
+      interfacePrefix: () => 'cali',
+      podMtu: () => 1450,
+      notReady: () => undefined,
+      logger: silentLogger,
+    });
+    assert.ok(server.ok);
+    this.#servers.push(server.value);
+    return new Agent(server.value, socketPath);
+  }
+
+  /** Every address that any block has given out. */
+  allocated(): string[] {
+    const found: string[] = [];
+    for (const block of this.store.all('IPAMBlock')) {
+      const base = address(block.spec.cidr.split('/')[0] ?? '');
+      const last = Number(base.split('.')[3]);
+      for (const [ordinal, attribute] of (block.spec.allocations ?? []).entries()) {
+        if (attribute !== null && attribute !== undefined)
+          found.push(base.replace(/\d+$/, String(last + ordinal)));
+      }
+    }
+    return found.sort();
+  }
+
+  async problems(): Promise<unknown> {
+    const checked = await createIpam(this.store.open(), { clock: systemClock, logger: silentLogger }).check();
+    assert.ok(checked.ok);
+    return checked.value.filter((p) => p.code !== 'AffinityUnfinished');
+  }
+
+  async hostLinks(): Promise<string[]> {
+    const links = await this.host.kernel().links.list();
+    assert.ok(links.ok);
+    return links.value.map((l) => l.name).filter((n) => n.startsWith('cali'));
+  }
+
+  async discard(): Promise<void> {
+    for (const server of this.#servers) await server.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+type Request = {
+  command: string;
+  container: string;
+  pod?: string;
+  netns?: string;
+  ifName?: string;
+  extra?: object;
+};
+
+class Agent {
+  readonly server: CniServer;
+  readonly #socketPath: string;
+
+  constructor(server: CniServer, socketPath: string) {
+    this.server = server;
+    this.#socketPath = socketPath;
+  }
+
+  run(request: Request): Promise<CniResponse> {
+    const [plugin] = (conflist({ portmap: false }) as { plugins: object[] }).plugins;
+    const bytes = encodeRequest({
+      program: 'calico',
+      arguments: [],
+      environment: {
+        CNI_COMMAND: request.command,
+        CNI_CONTAINERID: request.container,
+        CNI_NETNS: request.netns ?? '',
+        CNI_IFNAME: request.ifName ?? 'eth0',
+        CNI_PATH: '/opt/cni/bin',
+        ...(request.pod === undefined
+          ? {}
+          : { CNI_ARGS: `K8S_POD_NAMESPACE=default;K8S_POD_NAME=${request.pod}` }),
+      },
+      input: JSON.stringify({ ...plugin, name: 'k8s-pod-network', cniVersion: '1.1.0', ...request.extra }),
+    });
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      const socket = connect({ path: this.#socketPath, allowHalfOpen: true }, () => socket.end(bytes));
+      socket.on('error', reject);
+      socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+      socket.on('end', () => {
+        const all = Buffer.concat(chunks);
+        resolve({ exitCode: all[0] ?? -1, output: all.subarray(1).toString() });
+      });
+    });
+  }
+}
+
+type Added = { ips: { address: string }[]; interfaces: { name: string; mac: string; mtu?: number }[] };
+const added = (response: CniResponse): Added => {
+  assert.equal(response.exitCode, 0, response.output);
+  return JSON.parse(response.output) as Added;
+};
+
+async function withMachine(
+  work: (machine: Machine, netns: (name: string) => Promise<string>) => Promise<void>,
+): Promise<void> {
+  const machine = new Machine();
+  try {
+    await work(machine, async (name) => {
+      const made = await machine.host.createNamedNamespace(name);
+      assert.ok(made.ok);
+      return made.value;
+    });
+  } finally {
+    await machine.discard();
+  }
+}
+
+describe('ADD', () => {
+  it('CN-007, SR-051, SR-052, SR-053, SR-056: wires the pod and writes what others read', () =>
+    withMachine(async (machine, netns) => {
+      machine.addPod('web');
+      const agent = await machine.startAgent();
+      const path = await netns('web');
+      const result = added(await agent.run({ command: 'ADD', container: 'c1', pod: 'web', netns: path }));
+      const ip = result.ips[0]?.address ?? '';
+      assert.match(ip, /^10\.244\.0\.\d+\/32$/);
+      assert.match(result.interfaces[0]?.name ?? '', /^cali[0-9a-f]{11}$/);
+      assert.equal(result.interfaces[0]?.mac, 'ee:ee:ee:ee:ee:ee');
+      assert.equal(result.interfaces[1]?.mtu, 1450);
+
+      const pod = machine.host.kernel(path);
+      const routes = await pod.routes.list({ table: 254 });
+      assert.ok(routes.ok);
+      const shown = routes.value.map((r) => `${r.dst} ${r.nextHops[0]?.gateway ?? ''} ${r.scope}`);
+      assert.ok(shown.includes('169.254.1.1/32  link'), shown.join());
+      assert.ok(shown.includes('0.0.0.0/0 169.254.1.1 global'), shown.join());
+      const annotations = machine.store.all('Pod')[0]?.metadata.annotations ?? {};
+      assert.equal(annotations['cni.projectcalico.org/podIP'], ip);
+      assert.equal(annotations['cni.projectcalico.org/podIPs'], ip);
+      assert.equal(annotations['cni.projectcalico.org/containerID'], 'c1');
+      const again = added(await agent.run({ command: 'ADD', container: 'c1', pod: 'web', netns: path }));
+      assert.equal(again.ips[0]?.address, ip, 'CN-008: a repeated ADD gives the same answer');
+      assert.equal(
+        (await agent.run({ command: 'CHECK', container: 'c1', pod: 'web', netns: path })).exitCode,
+        1,
+      );
+    }));
+
+  it('SR-084: a fixed address is given as asked, refused with its name when it is taken', () =>
+    withMachine(async (machine, netns) => {
+      const fixed = { 'cni.projectcalico.org/ipAddrs': '["10.244.0.77"]' };
+      machine.addPod('a', fixed);
+      machine.addPod('b', fixed);
+      const agent = await machine.startAgent();
+      const first = added(
+        await agent.run({ command: 'ADD', container: 'c1', pod: 'a', netns: await netns('a') }),
+      );
+      assert.equal(first.ips[0]?.address, '10.244.0.77/32');
+      const second = await agent.run({ command: 'ADD', container: 'c2', pod: 'b', netns: await netns('b') });
+      assert.equal(second.exitCode, 1);
+      assert.match(second.output, /10\.244\.0\.77/);
+      assert.deepEqual(machine.allocated(), ['10.244.0.77']);
+      assert.deepEqual(await machine.hostLinks(), [first.interfaces[0]?.name]);
+    }));
+
+  it('CN-010: many at once get an address each', () =>
+    withMachine(async (machine, netns) => {
+      const agent = await machine.startAgent();
+      const names = Array.from({ length: 40 }, (_, i) => `pod-${i}`);
+      for (const name of names) machine.addPod(name);
+      const paths = await Promise.all(names.map((name) => netns(name)));
+      const responses = await Promise.all(
+        names.map((pod, i) => agent.run({ command: 'ADD', container: `c${i}`, pod, netns: paths[i] ?? '' })),
+      );
+      const ips = responses.map((r) => (added(r).ips[0]?.address ?? '').split('/')[0] ?? '');
+      assert.equal(new Set(ips).size, 40);
+      assert.ok(ips.every((ip) => containsAddress(pool, address(ip))));
+      assert.deepEqual(machine.allocated(), [...ips].sort());
+    }));
+});
+
+describe('DEL', () => {
+  it('CN-009: is idempotent, whatever is gone already', () =>
+    withMachine(async (machine, netns) => {
+      machine.addPod('web');
+      const agent = await machine.startAgent();
+      const path = await netns('web');
+      added(await agent.run({ command: 'ADD', container: 'c1', pod: 'web', netns: path }));
+      for (const request of [
+        { netns: path, pod: 'web' },
+        { netns: path, pod: 'web' },
+        { netns: '/var/run/netns/gone', pod: 'web' },
+        { pod: 'no-such-pod' },
+        {},
+      ]) {
+        const response = await agent.run({ command: 'DEL', container: 'c1', ...request });
+        assert.equal(response.exitCode, 0, response.output);
+      }
+      assert.deepEqual(machine.allocated(), []);
+      assert.deepEqual(machine.store.all('IPAMHandle'), []);
+      assert.equal(machine.store.all('Pod')[0]?.metadata.annotations?.['cni.projectcalico.org/podIP'], '');
+    }));
+
+  it('CN-009: a late DEL of an old sandbox does not harm the newer one of the same pod', () =>
+    withMachine(async (machine, netns) => {
+      machine.addPod('web');
+      const agent = await machine.startAgent();
+      const old = await netns('old');
+      added(await agent.run({ command: 'ADD', container: 'c1', pod: 'web', netns: old }));
+      const now = added(
+        await agent.run({ command: 'ADD', container: 'c2', pod: 'web', netns: await netns('new') }),
+      );
+      const late = await agent.run({ command: 'DEL', container: 'c1', pod: 'web', netns: old });
+      assert.equal(late.exitCode, 0, late.output);
+      assert.deepEqual(await machine.hostLinks(), [now.interfaces[0]?.name]);
+      assert.deepEqual(machine.allocated(), [(now.ips[0]?.address ?? '').split('/')[0]]);
+      assert.ok(machine.programmed.has(now.interfaces[0]?.name ?? ''));
+      const annotations = machine.store.all('Pod')[0]?.metadata.annotations ?? {};
+      assert.equal(annotations['cni.projectcalico.org/containerID'], 'c2');
+      assert.equal(annotations['cni.projectcalico.org/podIP'], now.ips[0]?.address);
+    }));
+
+  it('GC removes what the runtime no longer lists', () =>
+    withMachine(async (machine, netns) => {
+      const agent = await machine.startAgent();
+      for (const name of ['a', 'b']) {
+        machine.addPod(name);
+        added(await agent.run({ command: 'ADD', container: name, pod: name, netns: await netns(name) }));
+      }
+      const extra = { 'cni.dev/valid-attachments': [{ containerID: 'b', ifname: 'eth0' }] };
+      const response = await agent.run({ command: 'GC', container: 'none', extra });
+      assert.equal(response.exitCode, 0, response.output);
+      assert.equal(machine.allocated().length, 1);
+      assert.equal(machine.store.all('IPAMHandle')[0]?.spec.handleID, 'k8s-pod-network.b');
+    }));
+});
+
+/** Counts the calls of every edge and dies before (or after) the chosen one: from then on nothing answers. */
+class Death {
+  calls = 0;
+  dead = false;
+  readonly #at: number;
+  readonly #after: boolean;
+
+  constructor(at: number, after: boolean) {
+    this.#at = at;
+    this.#after = after;
+  }
+
+  wrap = <T extends object>(edge: T): T =>
+    new Proxy(edge, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value === 'function')
+          return (...argv: unknown[]) => this.#call(() => Reflect.apply(value, target, argv));
+        return typeof value === 'object' && value !== null ? this.wrap(value) : value;
+      },
+    });
+
+  async #call(work: () => unknown): Promise<unknown> {
+    const mine = ++this.calls;
+    if (this.dead || (mine === this.#at && !this.#after)) return this.#die();
+    const result = await work();
+    return mine === this.#at ? this.#die() : result;
+  }
+
+  #die(): never {
+    this.dead = true;
+    throw new Error('the agent was killed');
+  }
+}
+
+describe('an agent killed at any point', () => {
+  /** Runs `victim` on an agent that dies at step n, then `after` on a new one; n grows until the victim survives. */
+  async function walk(
+    after: boolean,
+    scenario: (
+      machine: Machine,
+      netns: (name: string) => Promise<string>,
+    ) => Promise<{
+      prepare?: (agent: Agent) => Promise<void>;
+      victim: Request;
+      recovery: Request[];
+      expected: number;
+    }>,
+  ): Promise<number> {
+    for (let step = 1; step < 200; step++) {
+      let survived = false;
+      await withMachine(async (machine, netns) => {
+        const plan = await scenario(machine, netns);
+        if (plan.prepare !== undefined) {
+          const healthy = await machine.startAgent();
+          await plan.prepare(healthy);
+          await healthy.server.stop();
+        }
+        const death = new Death(step, after);
+        const doomed = await machine.startAgent(death.wrap);
+        await doomed.run(plan.victim);
+        await doomed.server.stop();
+        survived = !death.dead;
+        const next = await machine.startAgent();
+        for (const request of plan.recovery) {
+          const response = await next.run(request);
+          assert.equal(response.exitCode, 0, `step ${step}, ${request.command}: ${response.output}`);
+        }
+        await next.server.stop();
+        assert.equal(
+          machine.allocated().length,
+          plan.expected,
+          `step ${step}: addresses ${machine.allocated().join()}`,
+        );
+        assert.equal((await machine.hostLinks()).length, plan.expected, `step ${step}: links`);
+        assert.equal(machine.store.all('IPAMHandle').length, plan.expected, `step ${step}: handles`);
+        assert.deepEqual(await machine.problems(), [], `step ${step}`);
+      });
+      if (survived) return step;
+    }
+    throw new Error('the walk did not end');
+  }
+
+  for (const after of [false, true]) {
+    const when = after ? 'after' : 'before';
+    it(`CN-008: in ADD, ${when} each step: the retry succeeds with one address`, async () => {
+      const steps = await walk(after, async (machine, netns) => {
+        machine.addPod('web');
+        const add: Request = { command: 'ADD', container: 'c1', pod: 'web', netns: await netns('web') };
+        return { victim: add, recovery: [add], expected: 1 };
+      });
+      assert.ok(steps > 10, `only ${steps} steps were walked`);
+    });
+
+    it(`CN-008: in ADD, ${when} each step: DEL leaves nothing`, async () => {
+      await walk(after, async (machine, netns) => {
+        machine.addPod('web');
+        const target = { container: 'c1', pod: 'web', netns: await netns('web') };
+        return {
+          victim: { command: 'ADD', ...target },
+          recovery: [{ command: 'DEL', ...target }],
+          expected: 0,
+        };
+      });
+    });
+
+    it(`CN-009: in DEL, ${when} each step: the retry leaves nothing`, async () => {
+      await walk(after, async (machine, netns) => {
+        machine.addPod('web');
+        const target = { container: 'c1', pod: 'web', netns: await netns('web') };
+        return {
+          prepare: async (agent) => void added(await agent.run({ command: 'ADD', ...target })),
+          victim: { command: 'DEL', ...target },
+          recovery: [{ command: 'DEL', ...target }],
+          expected: 0,
+        };
+      });
+    });
+  }
+});
