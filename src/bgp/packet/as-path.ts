@@ -112,13 +112,13 @@ export function mergeAs4Path(path: readonly AsPathSegment[], as4: readonly AsPat
     merged.push(whole ? segment : { type: segment.type, asns: segment.asns.slice(0, lead) });
     lead -= whole ? counts : lead;
   }
-  for (const segment of known) {
-    const last = merged.at(-1);
-    if (last?.type === 'sequence' && segment.type === 'sequence')
-      merged[merged.length - 1] = { type: 'sequence', asns: [...last.asns, ...segment.asns] };
-    else merged.push(segment);
+  const last = merged.at(-1);
+  const [first, ...rest] = known;
+  if (last?.type === 'sequence' && first?.type === 'sequence') {
+    merged[merged.length - 1] = { type: 'sequence', asns: [...last.asns, ...first.asns] };
+    return [...merged, ...rest];
   }
-  return merged;
+  return [...merged, ...known];
 }
 
 /** `65001 65002 {65003 65004}`, as routers print it. */
