@@ -95,7 +95,7 @@ export class ExportGroup {
   readonly #announcedFrom = new Map<PeerId, number>();
   readonly #context: RibContext;
   readonly #ownNextHop: Uint8Array;
-  /** (set, origin of the path) → encoded set; entries count as users of the encoded set. */
+  /** (set, origin of the path) → encoded set. Entries do not count as users; a sweep drops those it makes wrong. */
   readonly #encoded = new Map<number, number>();
   /** The same where the policy changed something. */
   readonly #encodedChanged = new Map<number, Map<number, number>>();
@@ -139,7 +139,6 @@ export class ExportGroup {
     const plain = this.config.fourOctetAs && !touchesAttributes(changes);
     const rewritten = plain ? this.#rewrite(peer, set) : undefined;
     const out = this.#intern(rewritten ?? this.#transformed(peer, set, changes));
-    if (out !== 0) this.#context.outgoing.acquire(out);
     memory.set(key, out);
     return out;
   }
@@ -269,30 +268,24 @@ export class ExportGroup {
     this.#forget((key) => key % 16384 === peer + 2);
   }
 
-  /** Before a sweep: lets go of results whose attribute set nobody uses. */
+  /** Before a sweep: drops results that it is going to free, or whose origin it is. */
   forgetUnused(): void {
     const { refs } = this.#context.attributes.sets;
-    this.#forget((key) => refs[Math.floor(key / 16384)] === 0);
+    const used = this.#context.outgoing.refs;
+    this.#forget((key, out) => refs[Math.floor(key / 16384)] === 0 || (out !== 0 && used[out] === 0));
   }
 
-  #forget(which: (key: number) => boolean): void {
+  #forget(which: (key: number, out: number) => boolean): void {
     for (const memory of [this.#encoded, ...this.#encodedChanged.values()]) {
-      for (const [key, out] of memory) {
-        if (!which(key)) continue;
-        memory.delete(key);
-        if (out !== 0) this.#context.outgoing.release(out);
-      }
+      for (const [key, out] of memory) if (which(key, out)) memory.delete(key);
     }
   }
 
   /** Nobody is left: gives back everything that was counted. */
   dispose(): void {
-    const { outgoing } = this.#context;
-    for (const memory of [this.#encoded, ...this.#encodedChanged.values()]) {
-      for (const out of memory.values()) if (out !== 0) outgoing.release(out);
-      memory.clear();
-    }
-    for (const out of this.out) if (out !== 0) outgoing.release(out);
+    this.#encoded.clear();
+    this.#encodedChanged.clear();
+    for (const out of this.out) if (out !== 0) this.#context.outgoing.release(out);
     this.out = new Int32Array(0);
   }
 

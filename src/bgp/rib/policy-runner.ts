@@ -23,7 +23,7 @@ const accepted: PolicyOutcome = { verdict: 'accept', changes: noChanges };
 export class PolicyRunner {
   readonly #context: RibContext;
   readonly #compiled = new Map<string, CompiledPolicy>();
-  /** Per policy: (set, changes) → changed set. An entry counts as a user of the changed set. */
+  /** Per policy: (set, changes) → changed set. Entries do not count as users; a sweep drops those it makes wrong. */
   readonly #changed = new Map<CompiledPolicy, Map<number, number>>();
   readonly #subject: PolicySubject;
   readonly #attributes: LazyAttributes;
@@ -85,19 +85,16 @@ export class PolicyRunner {
     const next = applyChanges(attributes.decoded(set), changes);
     const form = next.nextHop === undefined ? 'omit' : next.nextHop.includes(':') ? 'mp-reach' : 'attribute';
     const id = attributes.intern(encodeAttributes(next, { as4: true, nextHop: form }));
-    attributes.sets.acquire(id);
     memory.set(key, id);
     return id;
   }
 
-  /** Before a sweep: lets go of results whose origin nobody uses. */
+  /** Before a sweep: drops results that it is going to free, or whose origin it is. */
   forgetUnused(): void {
     const { refs } = this.#context.attributes.sets;
     for (const memory of this.#changed.values()) {
       for (const [key, id] of memory) {
-        if (refs[Math.floor(key / 65536)] !== 0) continue;
-        memory.delete(key);
-        this.#context.attributes.sets.release(id);
+        if (refs[id] === 0 || refs[Math.floor(key / 65536)] === 0) memory.delete(key);
       }
     }
   }

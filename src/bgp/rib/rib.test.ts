@@ -235,6 +235,7 @@ class Pair {
     this.rib = createRib({
       routerId,
       batchSize: 2,
+      sweepAfter: 0,
       now: () => this.#time++,
       resolveNextHop: (a) => this.model.hops.get(a) ?? { reachable: true },
     });
@@ -520,8 +521,8 @@ test('random histories: selection, forwarding and every peer agree with the mode
       for (const p of prefixes)
         for (const i of [0, 1]) pair.withdraw(pair.ids[i] ?? -1, configOf(i, 0, 0), p, 0, true);
       pair.settle();
-      const { prefixes: left, paths } = pair.rib.counts();
-      assert.deepEqual([left, paths], [{ 4: 0, 6: 0 }, 0]);
+      const { prefixes: left, paths, attributeSets, nextHops, groups } = pair.rib.counts();
+      assert.deepEqual([left, paths, attributeSets, nextHops, groups], [{ 4: 0, 6: 0 }, 0, 0, 0, 0]);
     }),
     { numRuns: Number(process.env['RIB_RUNS'] ?? 400) },
   );

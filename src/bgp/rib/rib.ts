@@ -3,6 +3,7 @@
 import { compareAddresses, prefixFamily, type Family, type Prefix } from '../../lib/ip/mod.ts';
 import { encodeAttributes, encodeEndOfRib, walkNlri, type Attributes } from '../packet/mod.ts';
 import { localPrefOf, parseCommunity } from '../policy/mod.ts';
+import type { ByteSets } from './byte-sets.ts';
 import { RibContext } from './context.ts';
 import { Decision } from './decision.ts';
 import { Distributor } from './distributor.ts';
@@ -293,13 +294,17 @@ class RoutingTable implements Rib {
     for (const family of families)
       if (tables[family].hasUnclean) this.#distributor.cleanLater(tables[family]);
     this.#freePeers.push(...this.#retired.splice(0));
-    if (attributes.sets.dead > 1024 + attributes.sets.size / 4) {
-      policies.forgetUnused();
-      for (const family of families) for (const group of tables[family].groups.values()) group.forgetUnused();
-      attributes.sweep();
-      this.#importer.forget();
-    }
-    if (outgoing.dead > 1024 + outgoing.size / 4) outgoing.sweep(() => undefined);
+    if (!this.#isSweepDue(attributes.sets) && !this.#isSweepDue(outgoing)) return;
+    policies.forgetUnused();
+    for (const family of families) for (const group of tables[family].groups.values()) group.forgetUnused();
+    attributes.sweep();
+    outgoing.sweep(() => undefined);
+    this.#importer.forget();
+  }
+
+  #isSweepDue({ dead, size }: ByteSets): boolean {
+    const allowed = this.#context.options.sweepAfter ?? 1024;
+    return dead > allowed && dead - allowed > (allowed === 0 ? 0 : size / 4);
   }
 
   // ── forwarding and introspection ───────────────────────────────────────────────────────────────────────────────────

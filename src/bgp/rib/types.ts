@@ -48,6 +48,8 @@ export type RibOptions = {
   readonly now?: () => number;
   /** Prefixes handled between two looks at the clock; adapted to the machine when absent. */
   readonly batchSize?: number;
+  /** Attribute sets without users that may wait before they are swept; 1024 when absent. */
+  readonly sweepAfter?: number;
 };
 
 export type NextHopState = {
