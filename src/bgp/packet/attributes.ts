@@ -96,8 +96,8 @@ function widened(list: readonly PathAttribute[]): PathAttribute[] {
   const aggregator = find(codes.aggregator);
   const as4Aggregator = find(codes.as4Aggregator);
   const shortAggregator = aggregator === undefined ? undefined : u16(aggregator.value, 0);
-  // An AGGREGATOR with a real number was added by a router that knew nothing of the four-octet attributes.
-  const trusted = shortAggregator === undefined || shortAggregator === asTrans;
+  // A real number beside AS4_AGGREGATOR: a router that knew nothing of the four-octet attributes has aggregated since.
+  const trusted = shortAggregator === undefined || shortAggregator === asTrans || as4Aggregator === undefined;
   const as4Path = trusted ? find(codes.as4Path) : undefined;
   const result: PathAttribute[] = [];
   for (const attribute of list) {

@@ -360,7 +360,11 @@ describe('two-octet AS numbers (RFC 6793)', () => {
 
   test('AS4_PATH is ignored when an old router has aggregated since, or when it is longer than the path', () => {
     const aggregated = parse(
-      update('', '40010100 40020402015ba0 4003040a000001 c007060fa00a000009 c011060201fa56ea01', nlri24),
+      update(
+        '',
+        '40010100 40020402015ba0 4003040a000001 c007060fa00a000009 c011060201fa56ea01 c01208fa56ea010a000009',
+        nlri24,
+      ),
       twoOctet,
     );
     assert.deepEqual(read(aggregated).attributes?.asPath, [{ type: 'sequence', asns: [asTrans] }]);
