@@ -313,8 +313,9 @@ export interface Nftables {
 
 // ── conntrack, sysctl ────────────────────────────────────────────────────────────────────────────────────────────────
 export interface Conntrack {
-  /** Deletes every entry in which the address is a source or destination of either direction; gives the count. */
-  deleteByAddress(address: Address): Promise<Result<number, KernelError>>;
+  /** Deletes every entry in which one of the addresses is a source or destination of either direction; gives the count.
+   *  The kernel's table is walked once per call and family, which takes milliseconds: many addresses belong into one call. */
+  deleteByAddress(address: Address | readonly Address[]): Promise<Result<number, KernelError>>;
 }
 
 export interface Sysctls {

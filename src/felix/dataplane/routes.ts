@@ -121,12 +121,16 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
       : 'leave';
   };
 
-  /** Flows of an address that is no longer this endpoint's must not live on (FX-082). */
-  const forgetFlows = async (dst: Prefix): Promise<void> => {
-    if (!isSingleAddress(dst)) return;
-    const deleted = await kernel.conntrack.deleteByAddress(prefixAddress(dst));
+  /** Flows of addresses that are no longer these endpoints' must not live on (FX-082). */
+  const forgetFlows = async (left: readonly Prefix[]): Promise<void> => {
+    const addresses = left.filter((dst) => isSingleAddress(dst)).map((dst) => prefixAddress(dst));
+    if (addresses.length === 0) return;
+    // Walking the kernel's table costs milliseconds even when it is empty.
+    const count = await kernel.sysctls.read('net/netfilter/nf_conntrack_count');
+    if (count.ok && count.value === '0') return;
+    const deleted = await kernel.conntrack.deleteByAddress(addresses);
     if (!deleted.ok && deleted.error.code !== 'NotSupported') {
-      logger.warn('Cannot delete connection tracking entries', { address: dst, error: deleted.error });
+      logger.warn('Cannot delete connection tracking entries', { addresses, error: deleted.error });
     }
   };
 
@@ -194,16 +198,16 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
       }
       const outcomes = await kernel.routes.apply(steps);
       const results: Result<ActualRoute | undefined>[] = [];
+      const left: Prefix[] = [];
       for (const [i, change] of changes.entries()) {
         const range = ranges[i];
         const failed = outcomes.slice(range?.first, range?.end).find((outcome: Outcome) => !outcome.ok);
         if (failed !== undefined && !failed.ok) results.push(err(failed.error));
         else results.push(ok(range?.route === undefined ? undefined : [range.route]));
-        if (failed === undefined) {
-          const left = addressLeft(change);
-          if (left !== undefined) await forgetFlows(left);
-        }
+        const address = failed === undefined ? addressLeft(change) : undefined;
+        if (address !== undefined) left.push(address);
       }
+      await forgetFlows(left);
       return results;
     },
   };

@@ -1,6 +1,6 @@
 // The kernel settings table: forwarding for the node, and per endpoint interface what lets its packets pass (FX-021).
 // Settings have no events and no orphans: they are read row by row, and their drift is found by the audit.
-import { err, failure, ok, type Result } from '../../lib/result.ts';
+import { ok, type Result } from '../../lib/result.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import type { InterfaceRow, NodeRow } from '../calc/mod.ts';
 import type { LinkMirror } from './links.ts';
@@ -85,17 +85,9 @@ export function sysctlOperations(kernel: Kernel, links: LinkMirror): Operations<
           continue;
         }
         const { row } = change;
-        const before = await read(row);
-        if (!before.ok || before.value === row.value) {
-          results.push(before);
-          continue;
-        }
-        if (before.value === undefined) {
-          results.push(err(failure('NoSuchObject', `The kernel has no setting ${row.path}.`)));
-          continue;
-        }
         const written = await kernel.sysctls.write(row.path, row.value);
-        results.push(written.ok ? ok(row.value) : written);
+        const absent = !written.ok && written.error.code === 'NoSuchObject';
+        results.push(written.ok || (absent && row.optional) ? ok(row.value) : written);
       }
       return results;
     },

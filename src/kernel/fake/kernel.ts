@@ -174,11 +174,12 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
       elements: async (table, set) => ns.nftables.elements(table, set),
     },
     conntrack: {
-      deleteByAddress: async (address: Address) => {
+      deleteByAddress: async (address: Address | readonly Address[]) => {
         if (writesRefused) return err(rootNamespaceRefused());
-        return read('conntrack.deleteByAddress', address, () => {
+        const wanted = typeof address === 'string' ? [address] : address;
+        return read('conntrack.deleteByAddress', wanted[0] ?? '', () => {
           const before = ns.connections.length;
-          ns.connections = ns.connections.filter((c) => !c.addresses.includes(address));
+          ns.connections = ns.connections.filter((c) => !c.addresses.some((a) => wanted.includes(a)));
           return before - ns.connections.length;
         });
       },
@@ -186,6 +187,7 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
     sysctls: {
       read: async (path) => {
         if (!isNetworkSysctl(path)) return notNetwork(path);
+        if (path === 'net/netfilter/nf_conntrack_count') return ok(String(ns.connections.length));
         const fault = world.scripted('sysctls.read', path) ?? sysctlFault(ns, path);
         return fault === undefined
           ? ok(ns.sysctls.get(path) ?? '0')

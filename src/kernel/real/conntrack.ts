@@ -2,7 +2,7 @@
 //
 //   nfgenmsg      family u8 · version u8 · resource id u16 (network order)
 //   CTA_TUPLE_*   { CTA_TUPLE_IP { V4_SRC 1, V4_DST 2, V6_SRC 3, V6_DST 4 }, CTA_TUPLE_PROTO { … } }
-import { familyOf, type Address } from '../../lib/ip/mod.ts';
+import { familyOf, type Address, type Family } from '../../lib/ip/mod.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { errno, kernelError, rootNamespaceRefused } from '../errors.ts';
 import { addressFamily, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from '../netlink/constants.ts';
@@ -29,46 +29,62 @@ export function realConntrack(session: KernelSession): Conntrack {
   return {
     deleteByAddress: async (address): Promise<Result<number, KernelError>> => {
       if (session.writesRefused) return err(rootNamespaceRefused());
-      const family = addressFamily(familyOf(address));
-      const listed = await session.dump(
-        'list connections',
-        CT_GET,
-        (w) => void w.u8(family).u8(0).u16be(0),
-        (view, message) => {
-          const entry = decodeEntry(view, message);
-          return entry.addresses.includes(address) ? entry : undefined;
-        },
-        { protocol: NETLINK_NETFILTER },
-      );
-      if (!listed.ok) return listed;
+      const addresses: readonly Address[] = typeof address === 'string' ? [address] : address;
       let deleted = 0;
-      let failed: KernelError | undefined;
-      await session.socket(NETLINK_NETFILTER).batch(
-        listed.value.length,
-        (index, w, sequence) => {
-          w.message(CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, sequence)
-            .u8(family)
-            .u8(0)
-            .u16be(0);
-          for (const { type, payload } of listed.value[index]?.key ?? []) {
-            w.u16(4 + payload.length)
-              .u16(type)
-              .raw(payload)
-              .pad();
-          }
-          w.end();
-          return true;
-        },
-        (_, answer) => {
-          if (answer.errno === 0) deleted++;
-          // It ended by itself meanwhile.
-          else if (answer.errno !== errno.ENOENT)
-            failed ??= kernelError(`delete connections of ${address}`, answer.errno, answer.text);
-        },
-      );
-      return failed === undefined ? ok(deleted) : err(failed);
+      for (const family of [4, 6] as const) {
+        const wanted = new Set(addresses.filter((a) => familyOf(a) === family));
+        const done = wanted.size === 0 ? ok(0) : await deleteOfFamily(session, family, wanted);
+        if (!done.ok) return done;
+        deleted += done.value;
+      }
+      return ok(deleted);
     },
   };
+}
+
+async function deleteOfFamily(
+  session: KernelSession,
+  ipFamily: Family,
+  wanted: ReadonlySet<Address>,
+): Promise<Result<number, KernelError>> {
+  const family = addressFamily(ipFamily);
+  const listed = await session.dump(
+    'list connections',
+    CT_GET,
+    (w) => void w.u8(family).u8(0).u16be(0),
+    (view, message) => {
+      const entry = decodeEntry(view, message);
+      return entry.addresses.some((a) => wanted.has(a)) ? entry : undefined;
+    },
+    { protocol: NETLINK_NETFILTER },
+  );
+  if (!listed.ok) return listed;
+  let deleted = 0;
+  let failed: KernelError | undefined;
+  await session.socket(NETLINK_NETFILTER).batch(
+    listed.value.length,
+    (index, w, sequence) => {
+      w.message(CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, sequence)
+        .u8(family)
+        .u8(0)
+        .u16be(0);
+      for (const { type, payload } of listed.value[index]?.key ?? []) {
+        w.u16(4 + payload.length)
+          .u16(type)
+          .raw(payload)
+          .pad();
+      }
+      w.end();
+      return true;
+    },
+    (_, answer) => {
+      if (answer.errno === 0) deleted++;
+      // It ended by itself meanwhile.
+      else if (answer.errno !== errno.ENOENT)
+        failed ??= kernelError('delete connections', answer.errno, answer.text);
+    },
+  );
+  return failed === undefined ? ok(deleted) : err(failed);
 }
 
 function decodeEntry(view: DataView, message: MessageHeader): Entry {
