@@ -42,3 +42,4 @@ export {
   type StoreVerb,
 } from './memory/mod.ts';
 export { startSyncer, type Syncer, type SyncerOptions, type SyncKind, type SyncStatus } from './syncer.ts';
+export { openDatastore, type DatastoreConfig, type OpenError } from './open.ts';

@@ -92,12 +92,12 @@ export interface Datastore {
     patch: { readonly type: PatchType; readonly body: unknown; readonly status?: boolean },
     options?: WriteOptions,
   ): Promise<Result<ResourceOf<K>, StoreError>>;
-  /** With resourceVersion or uid: only that very object. Gives the last state. */
+  /** With resourceVersion or uid: only that very object. Gives the last state when the store tells it (not all servers do). */
   delete<K extends KindName>(
     kind: K,
     name: ObjectName,
     options?: DeleteOptions,
-  ): Promise<Result<ResourceOf<K>, StoreError>>;
+  ): Promise<Result<ResourceOf<K> | undefined, StoreError>>;
   /** Changes after `from`, in order, each once. Ends with an `error` event or when the signal aborts. */
   watch<K extends KindName>(
     kind: K,

@@ -39,11 +39,11 @@ export interface IpamStore {
   ): Promise<Result<Listed<ResourceOf<K>>, StoreFailure>>;
   create<K extends IpamKind>(kind: K, object: ResourceOf<K>): Promise<Result<ResourceOf<K>, StoreFailure>>;
   update<K extends IpamKind>(kind: K, object: ResourceOf<K>): Promise<Result<ResourceOf<K>, StoreFailure>>;
-  delete<K extends IpamKind>(
-    kind: K,
+  delete(
+    kind: IpamKind,
     name: Name,
     options?: { readonly resourceVersion?: string; readonly uid?: string },
-  ): Promise<Result<ResourceOf<K>, StoreFailure>>;
+  ): Promise<Result<unknown, StoreFailure>>;
 }
 
 /** A warm copy of what assignment reads, fed by a syncer: with it, an assignment lists nothing. What it says may be old:

@@ -134,7 +134,7 @@ export class MemoryClient implements Datastore {
     kind: K,
     name: ObjectName,
     options: DeleteOptions = {},
-  ): Promise<Result<ResourceOf<K>, StoreError>> {
+  ): Promise<Result<ResourceOf<K> | undefined, StoreError>> {
     return this.#call('delete', kind, name.name, options.signal, () =>
       answer<K>(this.#state.delete(kind, name, options, options.dryRun ?? false)),
     );

@@ -1,0 +1,11 @@
+// Public face of the Kubernetes driver.
+export { KubernetesDatastore, type KubernetesOptions } from './driver.ts';
+export {
+  readInCluster,
+  readKubeconfig,
+  type Connection,
+  type ConnectionError,
+  type Credentials,
+  type Tls,
+} from './kubeconfig.ts';
+export type { ApiGroup } from './resources.ts';
