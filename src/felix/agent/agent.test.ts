@@ -112,6 +112,11 @@ test('a first start: files, node, defaults; then endpoints as they come', async 
     expect(await store.get(kind, { name: 'default' }), kind);
   }
   assert.deepEqual(readiness(agent.status()), { ok: true, reasons: [] });
+  for (const [name, table] of Object.entries(agent.status().dataplane)) {
+    assert.deepEqual(table.unfinished, [], name);
+  }
+  const nft = expect(await cluster.host.kernel().nftables.read({ family: 'ip', name: 'calico' }), 'nftables');
+  assert.deepEqual(nft?.chains.map((c) => c.chain.name).toSorted(), ['filter-forward', 'nat-postrouting']);
   await store.create('WorkloadEndpoint', pod('a', '192.168.1.2'));
   await until(async () => ((await cluster.routes()).includes('192.168.1.2/32') ? true : undefined), {
     timeoutMs: 2000,

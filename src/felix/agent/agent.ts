@@ -132,7 +132,7 @@ class RunningAgent implements Agent {
     const { kernel, logger, nodeName, paths } = this.#options;
     const allowed = await mayWrite(kernel);
     if (!allowed.ok) return allowed;
-    this.#reconfigure(this.#graph.flush().config);
+    this.#flush();
     const named = writeNodeFile(paths.nodename, nodeName);
     if (!named.ok) return named;
     const published = await this.#untilDatastore(() => this.#startNode());
@@ -222,7 +222,8 @@ class RunningAgent implements Agent {
     const delta = this.#graph.flush();
     this.#dataplane.apply(delta);
     this.#reconfigure(delta.config);
-    if (delta.mtus !== undefined) this.#writeMtu(delta.mtus);
+    // Before the interfaces were read it is a guess.
+    if (delta.mtus !== undefined && this.#phase === 'ready') this.#writeMtu(delta.mtus);
   }
 
   /** Felix waits while ClusterInformation says so (RS-181): an upgrade of the data is under way. */
@@ -238,6 +239,7 @@ class RunningAgent implements Agent {
     const measured = await this.#dataplane.readHostInterfaces();
     if (!measured.ok) return err(failure('KernelFailed', measured.error.message));
     this.#flush();
+    this.#writeMtu(this.#graph.state().mtus);
     // Before the first sync: what CNI restores must not be taken for orphans.
     const serving = await this.#startCni();
     if (!serving.ok) return serving;

@@ -92,13 +92,13 @@ export class TestNode {
   }
 
   /** What the CNI plugin does in and around the pod's namespace; the rest is Felix's. */
-  async pod(name: string, address: string): Promise<void> {
+  async pod(name: string, address: string, hostInterface = `cali${name}`): Promise<void> {
     await this.#namespace(name);
     this.ip(
       'node',
-      `link add cali${name} address ee:ee:ee:ee:ee:ee type veth peer name eth0 netns ${this.ns(name)}`,
+      `link add ${hostInterface} address ee:ee:ee:ee:ee:ee type veth peer name eth0 netns ${this.ns(name)}`,
     );
-    this.ip('node', `link set cali${name} up`);
+    this.ip('node', `link set ${hostInterface} up`);
     this.ip(name, 'link set lo up');
     this.ip(name, 'link set eth0 up');
     this.ip(name, `addr add ${address}/32 dev eth0`);
