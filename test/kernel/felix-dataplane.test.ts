@@ -220,3 +220,42 @@ test('a second dataplane on a right kernel causes no event at all', { skip }, as
   subscription.close();
   assert.deepEqual(events, []);
 });
+
+test('IPv6: pods reach each other over the host’s link-local address; masquerade has its own table', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  const pods = { a: 'fd00:10::2', b: 'fd00:10::3' };
+  for (const [name, address] of Object.entries(pods)) {
+    await node.pod(name, `10.244.1.${name === 'a' ? 2 : 3}`);
+    node.ip(name, `-6 addr add ${address}/128 dev eth0 nodad`);
+    node.ip(name, '-6 route add default via fe80::ecee:eeff:feee:eeee dev eth0');
+  }
+  const weps = Object.entries(pods).map(([name, address]) =>
+    set(
+      'WorkloadEndpoint',
+      { name, namespace: 'default' },
+      { node: 'n1', interfaceName: `cali${name}`, ipNetworks: [`${address}/128`], containerID: name },
+    ),
+  );
+  const pool6 = set('IPPool', { name: 'p6' }, { cidr: 'fd00:10::/64', natOutgoing: true });
+  const block6 = set(
+    'BlockAffinity',
+    { name: 'a6' },
+    { cidr: 'fd00:10::/122', node: 'n1', state: 'confirmed' },
+  );
+  await felix.start(pool6, block6, ...weps);
+  assert.ok(await node.pingWorks('a', pods.b));
+  assert.equal(await node.ping('a', pods.b), 63);
+  const routes = node.ip('node', '-6 route show');
+  assert.match(routes, /^fd00:10::2 dev calia metric 1024/m);
+  assert.match(routes, /^blackhole fd00:10::\/122 dev lo proto bird metric 1024/m);
+  assert.match((await node.run('node', ['nft', 'list', 'table', 'ip6', 'calico'])).output, /masquerade/);
+  // IPv6 switched off takes away what is ours; the kernel's own routes stay.
+  felix.update(set('FelixConfiguration', { name: 'default' }, { ipv6Support: false }));
+  await felix.done();
+  const without = node.ip('node', '-6 route show');
+  assert.doesNotMatch(without, /fd00:10::/);
+  assert.match(without, /^fe80::\/64 dev calia proto kernel/m);
+});
