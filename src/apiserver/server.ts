@@ -42,13 +42,15 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
   garbage.start();
   const stopExpiry = expireEvents(api);
   const listeners: Listener[] = [];
-  const stop = async (): Promise<void> => {
+  const shutDown = async (): Promise<void> => {
     stopping.abort();
     stopExpiry();
     await Promise.all(listeners.map((listener) => listener.close()));
     await Promise.all([namespaces.idle(), garbage.idle()]);
     await store.close();
   };
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => (stopped ??= shutDown());
   for (const where of wheres) {
     const listening = await listen(where, limits, (request, response) => void handle(api, request, response));
     if (!listening.ok) {

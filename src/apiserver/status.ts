@@ -110,7 +110,7 @@ function causeOf(issue: Issue): StatusCause {
   const { field, reason } = issue;
   if (/^unknown field/i.test(reason)) return { reason: 'FieldValueInvalid', message: reason, field };
   if (/^(is )?required\b/i.test(reason)) {
-    const detail = reason.replace(/^(is )?required:? ?/i, '');
+    const detail = reason.replace(/^(is )?required( value)?:? ?/i, '');
     return {
       reason: 'FieldValueRequired',
       message: detail === '' ? 'Required value' : `Required value: ${detail}`,

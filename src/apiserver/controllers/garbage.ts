@@ -10,6 +10,8 @@ import { replaceIn } from '../verbs/write.ts';
 const waitsFor = (object: ApiObject, finalizer: string): boolean =>
   object.metadata.deletionTimestamp !== undefined && (object.metadata.finalizers ?? []).includes(finalizer);
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 export class GarbageCollector {
   readonly #api: Api;
   /** Objects to look at, by their full name. */
@@ -100,7 +102,10 @@ export class GarbageCollector {
 
   #replace(tx: Transaction, stored: Stored, metadata: ApiObject['metadata']): void {
     const kind = this.#api.registry.byKey(stored.resource);
-    if (kind !== undefined) replaceIn(tx, kind, stored, { ...stored.object, metadata }, 'server');
+    const kept: Mutable<ApiObject['metadata']> = { ...metadata };
+    if (kept.finalizers?.length === 0) delete kept.finalizers;
+    if (kept.ownerReferences?.length === 0) delete kept.ownerReferences;
+    if (kind !== undefined) replaceIn(tx, kind, stored, { ...stored.object, metadata: kept }, 'server');
   }
 
   #delete(tx: Transaction, stored: Stored, propagation: Propagation): void {

@@ -159,16 +159,19 @@ export class Store {
 
   #schedule(): void {
     if (this.#committing !== undefined || this.#waiting.length === 0) return;
-    this.#committing = this.#commitAll().finally(() => {
-      this.#committing = undefined;
-    });
+    this.#committing = this.#commitAll();
   }
 
   /** One commit after the other until nothing waits. */
   async #commitAll(): Promise<void> {
     // After the sockets that are ready now have been read: their writes share the commit.
     await nextTurn();
-    while (this.#waiting.length > 0) await this.#commit();
+    try {
+      while (this.#waiting.length > 0) await this.#commit();
+    } finally {
+      // In the same turn as the last look at what waits: a write that comes later starts the next round.
+      this.#committing = undefined;
+    }
   }
 
   async #commit(): Promise<void> {
