@@ -2,7 +2,7 @@
 import type { Command } from './types.ts';
 
 type Flags = {
-  readonly kubeconfig: string;
+  readonly kubeconfig?: string;
   readonly nodename?: string;
   readonly cniSocket?: string;
   readonly cni: boolean;
@@ -14,7 +14,10 @@ async function parseFlags(argv: readonly string[]): Promise<Flags | number> {
   const { Command: Parser, CommanderError } = await import('commander');
   const parser = new Parser('margay agent')
     .description("Keep this node's routes, rules and settings as the datastore wants them, and serve CNI.")
-    .requiredOption('--kubeconfig <file>', 'how to reach the API server', process.env['KUBECONFIG'])
+    .option(
+      '--kubeconfig <file>',
+      'how to reach the API server; KUBECONFIG or the service account when absent',
+    )
     .option('--nodename <name>', 'which node this is; NODENAME, HOSTNAME or the host name when absent')
     .option('--cni-socket <path>', 'where the CNI plugin finds the agent')
     .option('--no-cni', 'do not serve the CNI plugin')
@@ -54,7 +57,7 @@ async function run(argv: readonly string[]): Promise<number> {
     import('../felix/agent/mod.ts'),
     import('../kernel/mod.ts'),
     import('../lib/log.ts'),
-    import('./open-datastore.ts'),
+    import('../datastore/mod.ts'),
     import('node:os'),
   ]);
   const environment = process.env;
@@ -65,7 +68,10 @@ async function run(argv: readonly string[]): Promise<number> {
       HOSTNAME: environment['HOSTNAME'],
       systemHostname: hostname(),
     });
-  const datastore = await openDatastore(flags.kubeconfig);
+  const datastore = await openDatastore({
+    ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
+    userAgent: 'margay-agent',
+  });
   if (!datastore.ok) return (complain(datastore.error), 1);
   const allowRootNamespace = flags.allowRootNamespace === true;
   const kernel = await openKernel({ allowRootNamespace });
