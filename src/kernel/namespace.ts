@@ -59,8 +59,9 @@ export function openNamespaceFile(path: string): Result<number, KernelError> {
   } catch (error) {
     return err(systemError(`open network namespace ${path}`, error));
   }
-  // The file of a namespace that was not mounted (an interrupted creation) is an ordinary one.
   home();
+  if (isHome(fd)) return ok(fd);
+  // The file of a namespace that was not mounted (an interrupted creation) is an ordinary one.
   if (ffi().setns(fd, CLONE_NEWNET) === 0) {
     restore();
     return ok(fd);
@@ -81,6 +82,13 @@ function home(): number {
   return homeFd;
 }
 
+/** The own namespace needs no entering, and none of the privileges for it. */
+function isHome(fd: number): boolean {
+  const own = fstatSync(home());
+  const other = fstatSync(fd);
+  return own.ino === other.ino && own.dev === other.dev;
+}
+
 /** There is no safe way to go on in a foreign namespace: whatever the process does next would hit the wrong host. */
 function restore(): void {
   if (ffi().setns(home(), CLONE_NEWNET) === 0) return;
@@ -91,8 +99,8 @@ function restore(): void {
 /** Runs a synchronous function inside the namespace (see the head of the file) and returns to the own one in any case. */
 export function withNamespace<T>(fd: number, run: () => T): T {
   if (inside) throw new Error('withNamespace must not be nested');
-  home();
-  if (ffi().setns(fd, CLONE_NEWNET) !== 0)
+  const away = !isHome(fd);
+  if (away && ffi().setns(fd, CLONE_NEWNET) !== 0)
     throw new Error(`setns failed: errno ${ffi().errno()}; is the descriptor a network namespace?`);
   inside = true;
   try {
@@ -101,7 +109,7 @@ export function withNamespace<T>(fd: number, run: () => T): T {
     return value;
   } finally {
     inside = false;
-    restore();
+    if (away) restore();
   }
 }
 

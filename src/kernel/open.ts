@@ -19,9 +19,13 @@ import { realSysctls } from './real/sysctls.ts';
 import type { Kernel, KernelError, OpenKernelOptions, Subscription } from './types.ts';
 
 /** The kernel of `options.netns`, or of the caller's own namespace. The sockets stay bound to it. */
-export async function openKernel(
-  options: OpenKernelOptions = {},
-  events: EventOptions = {},
+export const openKernel = (options: OpenKernelOptions = {}): Promise<Result<Kernel, KernelError>> =>
+  openKernelWith(options, {});
+
+/** As `openKernel`, for tests that want events to be lost. */
+export async function openKernelWith(
+  options: OpenKernelOptions,
+  events: EventOptions,
 ): Promise<Result<Kernel, KernelError>> {
   const namespace = await openNamespace(options.netns);
   if (!namespace.ok) return namespace;

@@ -44,6 +44,11 @@ export class MessageWriter {
     return this.u32(0).u16(type).u16(flags).u32(sequence).u32(0);
   }
 
+  /** Adds flags to the message that begins at `start`. */
+  addFlags(start: number, flags: number): void {
+    this.#view.setUint16(start + 6, this.#view.getUint16(start + 6, true) | flags, true);
+  }
+
   end(): this {
     this.#view.setUint32(this.#start, this.#length - this.#start, true);
     return this;

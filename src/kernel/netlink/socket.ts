@@ -105,7 +105,10 @@ export class NetlinkSocket {
     }
   }
 
-  /** Sends the messages from `first` on, as many as fit; gives the index of the first one not sent. */
+  /**
+   * Sends the messages from `first` on, as many as fit; gives the index of the first one not sent. The kernel answers every
+   * failure; success is told by the last message alone, whose acknowledgement shows that all were seen.
+   */
   #chunk(
     first: number,
     count: number,
@@ -116,20 +119,28 @@ export class NetlinkSocket {
     writer.reset();
     const pending = new Map<number, number>();
     let at = first;
+    let last = { start: 0, sequence: 0 };
     while (at < count && pending.size < batchMessages && writer.length < batchBytes - 4096) {
       const sequence = this.nextSequence();
-      if (write(at, writer, sequence)) pending.set(sequence, at);
+      const start = writer.length;
+      if (write(at, writer, sequence)) {
+        pending.set(sequence, at);
+        last = { start, sequence };
+      }
       at++;
     }
     if (pending.size === 0) return at;
+    writer.addFlags(last.start, c.NLM_F_ACK);
+    let complete = false;
     const failed = this.#exchange((view, message) => {
       const index = pending.get(message.sequence);
       if (message.type !== c.NLMSG_ERROR || index === undefined) return;
+      if (message.sequence === last.sequence) complete = true;
       pending.delete(message.sequence);
       done(index, readAnswer(view, message));
     });
-    const lost = failed ?? { errno: errno.ENOBUFS, text: 'the answer was lost' };
-    for (const index of pending.values()) done(index, lost);
+    const rest = failed ?? (complete ? success : { errno: errno.ENOBUFS, text: 'the answer was lost' });
+    for (const index of pending.values()) done(index, rest);
     return at;
   }
 

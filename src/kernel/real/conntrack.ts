@@ -5,7 +5,7 @@
 import { familyOf, type Address, type Family } from '../../lib/ip/mod.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { errno, kernelError, rootNamespaceRefused } from '../errors.ts';
-import { addressFamily, NETLINK_NETFILTER, NLM_F_ACK, NLM_F_REQUEST } from '../netlink/constants.ts';
+import { addressFamily, NETLINK_NETFILTER, NLM_F_REQUEST } from '../netlink/constants.ts';
 import { addressAt, attributes, bytesAt, type MessageHeader } from '../netlink/message.ts';
 import type { Conntrack, KernelError } from '../types.ts';
 import type { KernelSession } from './session.ts';
@@ -64,10 +64,7 @@ async function deleteOfFamily(
   await session.socket(NETLINK_NETFILTER).batch(
     listed.value.length,
     (index, w, sequence) => {
-      w.message(CT_DELETE, NLM_F_REQUEST | NLM_F_ACK, sequence)
-        .u8(family)
-        .u8(0)
-        .u16be(0);
+      w.message(CT_DELETE, NLM_F_REQUEST, sequence).u8(family).u8(0).u16be(0);
       for (const { type, payload } of listed.value[index]?.key ?? []) {
         w.u16(4 + payload.length)
           .u16(type)

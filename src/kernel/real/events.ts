@@ -17,8 +17,10 @@ import type { EventGroup, KernelEvent, Subscription } from '../types.ts';
 import type { KernelSession } from './session.ts';
 
 const eventBufferBytes = 32 * 1024 * 1024;
-/** A stream that fails again at once is not reopened in a tight loop. */
-const reopenDelayMs = 5;
+/** Each loss means a full read by the subscriber: streams that fail again and again are reopened ever later. */
+const firstReopenDelayMs = 5;
+const lastReopenDelayMs = 320;
+const calmMs = 2000;
 
 export type EventOptions = {
   /** Smaller than the default only to provoke loss in tests. */
@@ -68,6 +70,8 @@ class EventStream {
   readonly #decode: Decode;
   #socket: Socket;
   #closed = false;
+  #openedAt = performance.now();
+  #reopenDelayMs = firstReopenDelayMs;
 
   constructor(
     session: KernelSession,
@@ -99,11 +103,14 @@ class EventStream {
 
   #reopen(): void {
     if (this.#closed) return;
+    const calm = performance.now() - this.#openedAt > calmMs;
+    this.#reopenDelayMs = calm ? firstReopenDelayMs : Math.min(lastReopenDelayMs, this.#reopenDelayMs * 2);
     setTimeout(() => {
       if (this.#closed) return;
       this.#socket = this.#open();
+      this.#openedAt = performance.now();
       this.#onEvent({ type: 'lost' });
-    }, reopenDelayMs);
+    }, this.#reopenDelayMs);
   }
 
   #deliver(chunk: Uint8Array): void {

@@ -4,7 +4,7 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import { kernelError, rootNamespaceRefused } from '../errors.ts';
 import type { Namespace } from '../namespace.ts';
 import { isRootNamespace, openNamespaceFile } from '../namespace.ts';
-import { NETLINK_ROUTE } from '../netlink/constants.ts';
+import { NETLINK_ROUTE, NLM_F_REQUEST } from '../netlink/constants.ts';
 import type { MessageHeader, MessageWriter } from '../netlink/message.ts';
 import { NetlinkSocket, type Answer, type Visit } from '../netlink/socket.ts';
 import type { KernelError, Outcome } from '../types.ts';
@@ -79,7 +79,7 @@ export class KernelSession {
         const item = items[index] as T;
         const { type, flags } = form(item);
         const start = w.length;
-        w.message(type, flags | 0x5, sequence);
+        w.message(type, flags | NLM_F_REQUEST, sequence);
         const refused = encode(item, w);
         if (!refused) {
           w.end();

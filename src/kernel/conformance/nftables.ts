@@ -1,9 +1,9 @@
 // nftables as every Kernel has it; part of the conformance suite.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { expect } from '../lib/result.ts';
-import type { ConformanceHost } from './conformance.ts';
-import type { Kernel, NftCommand, NftElement, NftSet } from './types.ts';
+import { expect } from '../../lib/result.ts';
+import type { Kernel, NftCommand, NftElement, NftSet } from '../types.ts';
+import type { ConformanceHost } from './support.ts';
 
 const table = { family: 'ip', name: 'calico' } as const;
 
