@@ -17,7 +17,7 @@ const read = (path: string): string => readFileSync(new URL(`../../${path}`, imp
 const list = (path: string): string[] => readdirSync(new URL(`../../${path}`, import.meta.url)).toSorted();
 const advice = 'is not what the model says; run npm run generate';
 
-test('SR-041, RS-003: the CustomResourceDefinitions of both groups are current', () => {
+test('the CustomResourceDefinitions of both groups are current', () => {
   for (const group of ['projectcalico.org', 'crd.projectcalico.org'] as const) {
     const kinds = allKinds.filter((kind) => isStoredIn(kind, group));
     for (const kind of kinds) {
@@ -31,7 +31,7 @@ test('SR-041, RS-003: the CustomResourceDefinitions of both groups are current',
   }
 });
 
-test('SR-041: the old group has the resources that Calico’s users know', () => {
+test('the old group has the resources that Calico’s users know', () => {
   const known =
     'bgpconfigurations bgpfilters bgppeers blockaffinities caliconodestatuses clusterinformations felixconfigurations ' +
     'globalnetworkpolicies globalnetworksets hostendpoints ipamblocks ipamconfigs ipamhandles ippools ipreservations ' +

@@ -112,7 +112,7 @@ test('RS-095: services stand alone, on one side, and name their namespace in glo
   ]);
 });
 
-test('RS-096: global() stands alone in namespaceSelector, and nowhere else', () => {
+test('global() stands alone in namespaceSelector, and nowhere else', () => {
   table('NetworkPolicy', [
     [ingress({ source: { namespaceSelector: ' global( ) ' } })],
     [ingress({ source: { selector: "a == 'global()'" } })],
@@ -139,7 +139,7 @@ test('RS-098: HTTP matches are for what ingress over TCP allows', () => {
   ]);
 });
 
-test('RS-099: annotations of rules are checked as those of objects', () => {
+test('annotations of rules are checked as those of objects', () => {
   const annotated = (annotations: object) => ingress({ metadata: { annotations } });
   assert.deepEqual(refused('NetworkPolicy', annotated({ name: 'x' })), []);
   assert.deepEqual(refused('NetworkPolicy', annotated({ 'a b': 'x' })), [
@@ -253,7 +253,7 @@ test('RS-080: profiles have rules and labels', () => {
   ]);
 });
 
-test('RS-180: parameters of the agent', () => {
+test('parameters of the agent', () => {
   const range = (min: number, max: number) => ({ min, max });
   table('FelixConfiguration', [
     [{ logSeverityScreen: 'warning', bpfLogLevel: '', failsafeInboundHostPorts: [{ port: 22 }] }],

@@ -397,7 +397,7 @@ test('RS-176: operations of BGP filters change accepted routes, one thing each',
   ]);
 });
 
-test('RS-181: information on the cluster', () => {
+test('information on the cluster', () => {
   table('ClusterInformation', [
     [{ clusterGUID: 'x', clusterType: 'k8s,bgp', datastoreReady: true }],
     [{ datastoreReady: 'yes' }, 'spec.datastoreReady'],
