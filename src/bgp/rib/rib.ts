@@ -33,6 +33,8 @@ import { Views } from './views.ts';
 export const createRib = (options: RibOptions): Rib => new RoutingTable(options);
 
 const families = [4, 6] as const;
+/** Keys of remembered results hold the number of a peer in 14 bits. */
+const maxPeers = 16000;
 /** Prefixes between two looks at the clock: adapted so that a batch takes about as long as `batchGoalMs`. */
 const firstBatchSize = 1024;
 const batchSizes = { least: 256, most: 8192 };
@@ -69,6 +71,7 @@ class RoutingTable implements Rib {
   addPeer(config: RibPeerConfig): PeerId {
     const { peers } = this.#context;
     const id = this.#freePeers.pop() ?? peers.length;
+    if (id >= maxPeers) throw new Error(`a routing table has at most ${maxPeers} sources of routes`);
     const peer = newPeer(id, config);
     peers[id] = peer;
     this.#configureFamilies(peer);
