@@ -12,7 +12,7 @@ import { interfaceNameFor } from '../../src/model/mod.ts';
 import { type KernelEvent } from '../../src/kernel/mod.ts';
 import { TestNode, unable } from './support/felix-node.ts';
 
-const skip = unable() ?? false;
+const skip = unable('curl') ?? false;
 const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const server = 'http://10.0.0.254:6443';
 const pods = { a: '10.244.1.2', b: '10.244.1.3' } as const;

@@ -96,11 +96,7 @@ class RunningAgent implements Agent {
         if (this.#phase === 'ready') this.#flush();
       },
     });
-    this.ready = this.#start().then((result) => {
-      if (!result.ok && result.error.code !== 'Stopped')
-        logger.error('Start failed', { error: result.error });
-      return result;
-    });
+    this.ready = this.#start();
   }
 
   status(): AgentStatus {

@@ -1,6 +1,6 @@
 // Types of Felix's parameters: how the text of an environment variable, a config file or a resource field becomes a
 // value. A parser gives undefined for text that is not of its type. Durations are milliseconds.
-import { isAddress, parseAddress, parsePrefix, familyOf, type Address } from '../../lib/ip/mod.ts';
+import { isAddress, parseAddress, parsePrefix, familyOf } from '../../lib/ip/mod.ts';
 
 export type ProtocolPort = { readonly protocol: string; readonly port: number; readonly net?: string };
 export type PortRange = { readonly first: number; readonly last: number };
@@ -285,5 +285,3 @@ export const routeTableRanges = define('route-table-ranges', (text) => {
   }
   return ranges;
 });
-
-export type { Address };

@@ -1,6 +1,6 @@
 // What goes into the calculation of a node's desired state, and what comes out of it.
 import type { Address, Family, Prefix } from '../../lib/ip/mod.ts';
-import type { ResourceOf, WorkloadEndpoint } from '../../model/mod.ts';
+import type { ResourceOf } from '../../model/mod.ts';
 import type { FelixConfig } from './configuration.ts';
 
 /** Kinds the calculation reads. `startSyncer` of the datastore delivers them; see `CalcUpdate`. */
@@ -137,5 +137,3 @@ export type CalcStats = {
   readonly updates: number;
   readonly datastoreReady: boolean;
 };
-
-export type { WorkloadEndpoint };

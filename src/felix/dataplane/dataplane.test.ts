@@ -1,6 +1,7 @@
 // The dataplane on the fake kernel: from resources to what the kernel holds.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Clock, systemClock, VirtualClock } from '../../lib/clock.ts';
 import { until } from '../../lib/wait.ts';
 import { expect } from '../../lib/result.ts';
 import type { Address, Prefix } from '../../lib/ip/mod.ts';
@@ -42,10 +43,10 @@ class Bench {
   readonly dataplane: Dataplane;
   readonly events: KernelEvent[] = [];
 
-  constructor(host = new FakeHost()) {
+  constructor(host = new FakeHost(), clock: Clock = systemClock) {
     this.host = host;
     this.kernel = host.kernel();
-    this.dataplane = new Dataplane({ kernel: this.kernel });
+    this.dataplane = new Dataplane({ kernel: this.kernel, clock });
     this.kernel.subscribe(['links', 'routes', 'nftables'], (event) => this.events.push(event));
   }
 
@@ -315,5 +316,32 @@ test('the metric may change without a gap: the new route comes before the old on
   );
   const flows = expect(await bench.kernel.conntrack.deleteByAddress('10.244.1.2' as Address), 'count');
   assert.equal(flows, 1, 'the endpoint is the same: its flows live on');
+  await bench.dataplane.stop();
+});
+
+test('a foreign route on an endpoint’s interface has ten seconds to be explained', async () => {
+  const clock = new VirtualClock();
+  const bench = new Bench(new FakeHost(), clock);
+  const index = await bench.link('calia');
+  bench.update(pool(true));
+  expect(await bench.dataplane.start(), 'start');
+  await bench.settled();
+  await bench.kernel.routes.apply([cali(index, '10.244.1.2/32'), cali(index, '10.244.1.7/32')]);
+  await bench.settled();
+  clock.advance(5_000);
+  await bench.settled();
+  assert.equal((await bench.routes()).length, 2);
+  // The news of the first one's endpoint arrives.
+  bench.update(pod('a', '10.244.1.2'));
+  await bench.settled();
+  clock.advance(6_000);
+  await bench.settled();
+  assert.deepEqual(await bench.routes(), [`unicast 10.244.1.2/32 proto 3 metric 1024 dev ${index}`]);
+  bench.update(set('FelixConfiguration', { name: 'default' }, { removeExternalRoutes: false }));
+  await bench.kernel.routes.apply([cali(index, '10.244.1.7/32', 4)]);
+  await bench.settled();
+  clock.advance(60_000);
+  await bench.settled();
+  assert.equal((await bench.routes()).length, 2, 'RemoveExternalRoutes=false lets it be');
   await bench.dataplane.stop();
 });

@@ -10,15 +10,17 @@ import {
 } from '../../../src/kernel/mod.ts';
 
 /** Why these tests cannot run here, or undefined. */
-export function unable(): string | undefined {
+export function unable(...tools: readonly string[]): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root';
-  try {
-    execFileSync('ip', ['-V']);
-    execFileSync('ping', ['-V']);
-  } catch {
-    return 'needs iproute2 and ping';
-  }
-  return undefined;
+  const missing = ['ip', 'ping', ...tools].filter((tool) => {
+    try {
+      execFileSync('sh', ['-c', `command -v ${tool}`]);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  return missing.length === 0 ? undefined : `needs ${missing.join(', ')}`;
 }
 
 let serial = 0;
