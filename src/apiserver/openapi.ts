@@ -78,7 +78,7 @@ export function openApi(
         code: 200,
         body: undefined,
         bytes: emptyVersion2,
-        contentType: 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
+        contentType: 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
       };
     }
     return { code: 200, body: { swagger: '2.0', info: { title: 'Kubernetes', version: 'v1' }, paths: {} } };
