@@ -6,7 +6,7 @@ import { containsAddress, prefixLength, type Address, type Prefix } from '../../
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel } from '../../kernel/mod.ts';
-import { subcode } from '../packet/mod.ts';
+import { encodeNotification, notification, notificationCode, subcode } from '../packet/mod.ts';
 import {
   createRib,
   type NextHopState,
@@ -351,7 +351,7 @@ export class Speaker {
       this.#options.logger.debug('connection from an address that is no neighbour', {
         address: remoteAddress,
       });
-      return wire.close();
+      return reject(wire);
     }
     const members = [...this.#neighbours.values()].filter(
       (n) => n.config.kind === 'dynamic' && containsAddress(range.prefix, n.config.address),
@@ -361,7 +361,7 @@ export class Speaker {
         range: range.prefix,
         limit: range.limit,
       });
-      return wire.close();
+      return reject(wire);
     }
     const neighbour = this.#addNeighbour(dynamic);
     neighbour.start();
@@ -432,6 +432,12 @@ export class Speaker {
   async settled(): Promise<void> {
     await this.#sync?.settled();
   }
+}
+
+/** A word before closing: the other side then shows "connection rejected" and not just a lost connection. */
+function reject(wire: Wire): void {
+  wire.write([encodeNotification(notification(notificationCode.cease, subcode.cease.connectionRejected))]);
+  wire.close();
 }
 
 /** What cannot change while a session lives. */
