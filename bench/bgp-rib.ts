@@ -1,5 +1,6 @@
 // Routing table without network: messages in, messages out. `load`: one peer announces, another receives, as a reflector
-// would do it. `reflect`: every client announces and every other one must hear of it. One process per case, so that memory
+// would do it. `reflect`: every client announces and every other one must hear of it. Every session runs the import and
+// export policies of a Calico node with twenty blocks. One process per case, so that memory
 // is that of the case alone. CPU seconds are the number to look at; the anchors are of docs/bgp-rib.md.
 //   npm run bench -- bgp-rib [--quick]
 import { spawnSync } from 'node:child_process';
@@ -13,6 +14,7 @@ import {
   UpdateBuilder,
   type Attributes,
 } from '../src/bgp/packet/mod.ts';
+import { computePlan } from '../src/bgp/plan/mod.ts';
 import { createRib, type PeerId, type Rib } from '../src/bgp/rib/mod.ts';
 
 type Profile = 'dense' | 'sparse' | 'single';
@@ -91,6 +93,27 @@ function attributesOf(profile: Profile, set: number, nextHop: Address, as: numbe
   };
 }
 
+const node = (
+  name: string,
+  ipv4Address: string,
+): { metadata: { name: string }; spec: { bgp: { ipv4Address: string } } } => ({
+  metadata: { name },
+  spec: { bgp: { ipv4Address } },
+});
+const plan = computePlan({
+  nodeName: 'a',
+  nodes: [node('a', '10.255.0.1/24'), node('b', '10.255.0.2/24')],
+  ipPools: ['16.0.0.0/4', '192.168.0.0/16'].map((cidr, i) => ({
+    metadata: { name: `pool${i}` },
+    spec: { cidr },
+  })),
+  blockAffinities: Array.from({ length: 20 }, (_, i) => ({ node: 'a', cidr: `192.168.${i}.0/26` })),
+});
+const policies = {
+  importPolicy: plan.policies[plan.peers[0]?.importPolicy ?? '']!,
+  exportPolicy: plan.policies[plan.peers[0]?.exportPolicy ?? '']!,
+};
+
 const clientAddress = (i: number): Address => address(`10.0.${i >> 8}.${i & 255}`);
 
 function newClient(rib: Rib, i: number): PeerId {
@@ -103,7 +126,7 @@ function newClient(rib: Rib, i: number): PeerId {
     rrClient: true,
     address: clientAddress(i),
     routerId: clientAddress(i),
-    families: [{ family: 4 as const, localAddress: address('10.255.0.1') }],
+    families: [{ family: 4 as const, localAddress: address('10.255.0.1'), ...policies }],
   };
   const id = rib.addPeer(config);
   rib.peerUp(id, config);

@@ -92,7 +92,7 @@ export function exportProgram(
 ): PolicyProgram {
   const { family, pools, ownBlocks, services, serviceRanges, local } = facts;
   const ipipByBgp = programs(facts.programClusterRoutes, 'ipip');
-  const tunnels = ['vxlan*.calico', 'wireguard.cali', 'wg*.cali', ...(ipipByBgp ? [] : ['tunl0'])];
+  const tunnels = ['*.cali', '*.calico', ...(ipipByBgp ? [] : ['tunl0'])];
   const learnedRanges =
     local.clusterId === undefined ? [] : [...serviceRanges.loadBalancer, ...serviceRanges.external];
   const exported = pools.filter((p) => p.exported && !p.disabled);
