@@ -48,3 +48,11 @@ export {
 } from './update.ts';
 export { attributeBytes, decodeAttributes, encodeAttributes, splitAttributes } from './attributes.ts';
 export { encodeEndOfRib, encodeUpdates, UpdateBuilder, type UpdateContent } from './update-builder.ts';
+export {
+  describeAttributes,
+  describeMessage,
+  familyName,
+  type AttributesDescription,
+  type MessageDescription,
+  type RouteDescription,
+} from './describe.ts';

@@ -11,6 +11,7 @@ import {
   decodeNotification,
   decodeOpen,
   decodeRouteRefresh,
+  describeMessage,
   describeNotification,
   encodeAttributes,
   encodeEndOfRib,
@@ -340,6 +341,25 @@ describe('UPDATE', () => {
       { numRuns: 2000 },
     );
   });
+});
+
+test('messages in words', () => {
+  const words = (bytes: Uint8Array, context = ibgp) => describeMessage(bytes, 0, bytes.length, context);
+  assert.deepEqual(words(encodeKeepalive()), { kind: 'keepalive' });
+  assert.deepEqual(words(encodeEndOfRib(6)), { kind: 'eor', family: 'ipv6 unicast' });
+  assert.deepEqual(words(update('', '800f03 001946', '')), { kind: 'eor', family: 'l2vpn evpn' });
+  assert.deepEqual(words(update('08 0a', `${base} c00804fde80007 80040400000009`, nlri24)), {
+    kind: 'update',
+    announce: [{ family: 'ipv4 unicast', prefix: '10.60.1.0/24', nextHop: '10.0.0.1' }],
+    withdraw: [{ family: 'ipv4 unicast', prefix: '10.0.0.0/8' }],
+    attributes: {
+      origin: 'igp',
+      asPath: [{ type: 'as-sequence', asns: [65000] }],
+      med: 9,
+      communities: ['65000:7'],
+    },
+  });
+  assert.equal(words(update('', '800f0100', '')).kind, 'error');
 });
 
 describe('two-octet AS numbers (RFC 6793)', () => {
