@@ -64,7 +64,8 @@ function mapIssues(
     : [{ field, value, reason: 'must be a map of texts' }];
 }
 
-const labelIssues = (field: string, labels: Readonly<Record<string, string>>): readonly Issue[] =>
+/** Labels of objects, and labels that objects will get. */
+export const labelIssues = (field: string, labels: Readonly<Record<string, string>>): readonly Issue[] =>
   Object.entries(labels).flatMap(([key, value]) => [
     ...keyIssues(`${field}[${key}]`, key),
     ...(isLabelValue(value)
@@ -96,7 +97,7 @@ export function annotationIssues(
 const utf8Length = (text: string): number => new TextEncoder().encode(text).length;
 
 /** Keys are `[prefix/]name`: a DNS subdomain, and at most 63 characters. */
-export function keyIssues(field: string, key: string): readonly Issue[] {
+function keyIssues(field: string, key: string): readonly Issue[] {
   const parts = key.split('/');
   const name = parts.at(-1) ?? '';
   const prefix = parts.length === 2 ? parts[0] : undefined;
@@ -108,5 +109,5 @@ export function keyIssues(field: string, key: string): readonly Issue[] {
     : [{ field, value: key, reason: 'must be a key like name or example.org/name' }];
 }
 
-export const isLabelValue = (value: string): boolean =>
+const isLabelValue = (value: string): boolean =>
   value === '' || (value.length <= 63 && /^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$/.test(value));

@@ -71,10 +71,11 @@ export function parseWorkloadEndpointName(name: string): Result<WorkloadEndpoint
   });
 }
 
-/** Whether the name is that of an endpoint with these identifiers; missing ones match anything. */
+/** Whether the name is that of an endpoint with these identifiers; missing ones but the node match anything. */
 export function workloadEndpointNameMatches(ids: WorkloadEndpointIdentifiers, name: string): boolean {
   const parts = splitName(name);
   return (
+    Boolean(ids.node) &&
     parts.length === 4 &&
     parts.every((part) => part !== '') &&
     segmentsOf(ids).every(({ value }, i) => value === undefined || value === '' || value === parts[i])

@@ -203,6 +203,7 @@ test('RS-120: a staged deletion says nothing else', () => {
   table('StagedKubernetesNetworkPolicy', [
     [{ podSelector: { matchLabels: { a: 'b' } }, policyTypes: ['Ingress'] }],
     [{ stagedAction: 'Delete', podSelector: { matchLabels: { a: 'b' } } }, 'spec.podSelector'],
+    [{ podSelector: {}, ingress: [{ ports: [{ port: '5:1' }] }] }, 'spec'],
   ]);
   const staged = applyDefaults(
     'StagedNetworkPolicy',
@@ -284,5 +285,9 @@ test('RS-182, RS-185: node status and controllers', () => {
     [{ controllers: { node: { hostEndpoint: { autoCreate: 'Enabled', templates: [{}] } } } }],
     [{}, 'spec.controllers'],
     [{ controllers: { loadBalancer: { assignIPs: 'Some' } } }, 'spec.controllers.loadBalancer.assignIPs'],
+    [
+      { controllers: { node: { hostEndpoint: { templates: [{ labels: { 'a!': 'b' } }] } } } },
+      'spec.controllers.node.hostEndpoint.templates[0].labels[a!]',
+    ],
   ]);
 });

@@ -163,7 +163,7 @@ test('RS-021, RS-022, RS-026, RS-027, RS-028: defaults of a pool', () => {
 
 test('RS-035: reserved addresses are CIDRs', () => {
   table('IPReservation', [
-    [{ reservedCIDRs: ['10.0.0.1/32', 'fd00::/64'] }],
+    [{ reservedCIDRs: ['10.0.0.1/32', '10.0.0.2', 'fd00::/64'] }],
     [{ reservedCIDRs: ['10.0.0.0/33'] }, 'spec.reservedCIDRs[0]'],
     [{ reservedCIDRs: ['10.0.0.1/32', '10.0.0.1/32'] }, 'spec.reservedCIDRs'],
   ]);
@@ -224,22 +224,22 @@ test('RS-064: the cluster id of a route reflector has the form of an IPv4 addres
 
 test('RS-071: workload endpoints', () => {
   const port = { name: 'http', protocol: 'TCP', port: 80 };
-  table('WorkloadEndpoint', [
-    [{ interfaceName: 'cali0', ipNetworks: ['10.0.0.1/32', 'fd00::1'], ports: [port] }],
+  const nat = (internalIP: string, externalIP: string) => ({ ipNATs: [{ internalIP, externalIP }] });
+  const rows: readonly (readonly [object, ...string[]])[] = [
+    [{ ipNetworks: ['10.0.0.1/32', 'fd00::1'], ports: [port] }],
     [{ ipNetworks: ['10.0.0.0/31'] }, 'spec.ipNetworks[0]'],
     [{ ports: [{ ...port, protocol: 'ICMP' }] }, 'spec.ports[0].protocol'],
     [{ ports: [{ protocol: 'TCP', port: 80 }] }, 'spec.ports[0].name'],
     [{ ports: [{ ...port, port: 0 }] }, 'spec.ports[0].port'],
     [{ interfaceName: 'much-too-long-a-name' }, 'spec.interfaceName'],
-    [
-      { ipNetworks: ['10.0.0.1/32'], ipNATs: [{ internalIP: '10.0.0.2', externalIP: '1.1.1.1' }] },
-      'spec.ipNATs[0].internalIP',
-    ],
-    [
-      { ipNetworks: ['10.0.0.1/32'], ipNATs: [{ internalIP: '10.0.0.1', externalIP: 'fd00::1' }] },
-      'spec.ipNATs[0].externalIP',
-    ],
-  ]);
+    [{ interfaceName: '' }, 'spec.interfaceName'],
+    [{ ipNetworks: ['10.0.0.1/32'], ...nat('10.0.0.2', '1.1.1.1') }, 'spec.ipNATs[0].internalIP'],
+    [{ ipNetworks: ['10.0.0.1/32'], ...nat('10.0.0.1', 'fd00::1') }, 'spec.ipNATs[0].externalIP'],
+  ];
+  table(
+    'WorkloadEndpoint',
+    rows.map(([spec, ...fields]) => [{ interfaceName: 'cali0', ...spec }, ...fields] as const),
+  );
 });
 
 test('RS-160: what concerns the cluster is refused on the configuration of one node', () => {

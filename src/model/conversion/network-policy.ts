@@ -2,14 +2,14 @@
 // reported: as its rules only allow, leaving one out denies.
 import { parseInterfaceAddress, prefixOf } from '../../lib/ip/mod.ts';
 import type { KubernetesNetworkPolicy, NetworkPolicy } from '../kinds/mod.ts';
+import type { KubernetesPolicySpec } from '../kinds/kubernetes-policy.ts';
 import type { PolicyRule } from '../kinds/policy-rule.ts';
 import { formatPort, parsePort, simplifyPorts, type ParsedPort, type Port } from '../values/port.ts';
 import { normaliseProtocol } from '../values/protocol.ts';
 import { derivedMetadata } from './profile.ts';
 import { namespaceSelectorText, podSelectorText } from './selector.ts';
 
-type Spec = KubernetesNetworkPolicy['spec'];
-type IngressRule = NonNullable<Spec['ingress']>[number];
+type IngressRule = NonNullable<KubernetesPolicySpec['ingress']>[number];
 type Peer = NonNullable<IngressRule['from']>[number];
 type PolicyPort = NonNullable<IngressRule['ports']>[number];
 export type Entity = NonNullable<PolicyRule['source']>;
@@ -17,10 +17,11 @@ export type Entity = NonNullable<PolicyRule['source']>;
 /** Where Kubernetes' policies stand among others of their tier. */
 const order = 1000;
 
-/** The policy, and why rules were left out of it. */
+/** The policy, why rules were left out of it, and what is odd about it without changing what it does. */
 export function networkPolicyToCalico(policy: KubernetesNetworkPolicy): {
   readonly policy: NetworkPolicy;
   readonly problems: readonly string[];
+  readonly warnings: readonly string[];
 } {
   const { spec, metadata } = policy;
   const problems: string[] = [];
@@ -31,8 +32,7 @@ export function networkPolicyToCalico(policy: KubernetesNetworkPolicy): {
     convertRule(rule.to, rule.ports, 'egress', `spec.egress[${i}]`, problems),
   );
   const types = (['Ingress', 'Egress'] as const).filter((type) => spec.policyTypes?.includes(type));
-  if (egress.length > 0 && !types.includes('Egress'))
-    problems.push('spec.egress has no effect: spec.policyTypes does not name Egress.');
+  const isIdle = egress.length > 0 && !types.includes('Egress');
   return {
     policy: {
       apiVersion: 'projectcalico.org/v3',
@@ -51,6 +51,7 @@ export function networkPolicyToCalico(policy: KubernetesNetworkPolicy): {
       },
     },
     problems,
+    warnings: isIdle ? ['spec.egress has no effect: spec.policyTypes does not name Egress.'] : [],
   };
 }
 

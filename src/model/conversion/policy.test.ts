@@ -85,7 +85,7 @@ test('RS-133: no types mean ingress, no peers mean everybody, no rules mean nobo
     convert({ podSelector: {}, policyTypes: ['Egress'], egress: [] }).policy.spec.egress,
     undefined,
   );
-  assert.equal(convert({ podSelector: {}, egress: [{}] }).problems.length, 1);
+  assert.equal(convert({ podSelector: {}, egress: [{}] }).warnings.length, 1);
 });
 
 test('RS-134: a rule that cannot be converted is left out and reported', () => {

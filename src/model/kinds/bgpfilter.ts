@@ -3,10 +3,12 @@ import { defineKind } from '../kind-definition.ts';
 import { array, integer, object, oneOf, optional, string } from '../schema.ts';
 import type { Issue } from '../types.ts';
 
+/** Filters compare communities as text, so each has one spelling only: no leading zeros. */
+const communityText = (description: string) =>
+  string({ format: 'community', pattern: '^(0|[1-9][0-9]*)(:(0|[1-9][0-9]*)){1,2}$', description });
+
 const operation = object({
-  addCommunity: optional(
-    object({ value: string({ format: 'community', description: 'Community to add.' }) }),
-  ),
+  addCommunity: optional(object({ value: communityText('Community to add.') })),
   prependASPath: optional(
     object({
       prefix: array(integer({ format: 'as-number' }), {
@@ -43,7 +45,7 @@ const rule = (family: 4 | 6) => {
     peerType: optional(oneOf(['eBGP', 'iBGP'], { description: 'Only sessions of this type.' })),
     communities: optional(
       object({
-        values: array(string({ format: 'community' }), {
+        values: array(communityText('The community.'), {
           minItems: 1,
           maxItems: 1,
           description: 'Only routes with this community.',

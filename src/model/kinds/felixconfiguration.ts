@@ -12,7 +12,7 @@ export const felixconfiguration = defineKind({
   description:
     'Parameters of the node agent for all nodes (`default`), for one (`node.<name>`) or for selected ones.',
   fields: { spec: object(felixParameters) },
-  rules: [scopeIssues, tableIssues],
+  rules: [scopeIssues, tableIssues, logFilterIssues],
 });
 
 type Range = { readonly min: number; readonly max: number };
@@ -20,6 +20,7 @@ type Configuration = {
   readonly metadata: { readonly name: string };
   readonly spec: {
     readonly nodeSelector?: string;
+    readonly bpfLogFilters?: Readonly<Record<string, string>>;
     readonly routeTableRange?: Range;
     readonly routeTableRanges?: readonly Range[];
   };
@@ -65,4 +66,12 @@ function tableIssues({ spec }: Configuration): readonly Issue[] {
       ? [{ field: 'spec.routeTableRanges', value: ranges, reason: `must hold at most ${maxTables} tables` }]
       : []),
   ];
+}
+
+function logFilterIssues({ spec }: Configuration): readonly Issue[] {
+  return Object.entries(spec.bpfLogFilters ?? {}).flatMap(([name, value]) =>
+    /^[a-zA-Z0-9_.-]{1,15}$/.test(name)
+      ? []
+      : [{ field: `spec.bpfLogFilters[${name}]`, value, reason: 'must be under the name of an interface' }],
+  );
 }

@@ -9,7 +9,10 @@ export const ipreservation = defineKind({
   fields: {
     spec: object({
       reservedCIDRs: optional(
-        array(string({ format: 'cidr' }), { description: 'The reserved ranges.', uniqueItems: true }),
+        array(string({ format: 'any-network' }), {
+          description: 'The reserved ranges and single addresses.',
+          uniqueItems: true,
+        }),
       ),
     }),
   },

@@ -1,6 +1,8 @@
 // KubeControllersConfiguration: what the cluster's controllers do. The object is named `default`.
 import { defineKind } from '../kind-definition.ts';
 import { array, duration, integer, map, object, oneOf, optional, string, unknown } from '../schema.ts';
+import { annotationIssues, labelIssues } from '../metadata.ts';
+import type { Issue } from '../types.ts';
 
 const onOff = (description: string) => optional(oneOf(['Enabled', 'Disabled'], { description }));
 const reconcilerPeriod = optional(
@@ -88,4 +90,30 @@ export const kubecontrollersconfiguration = defineKind({
       }),
     ),
   },
+  rules: [templateIssues],
 });
+
+type Template = {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+};
+type Configuration = {
+  readonly spec: {
+    readonly controllers: {
+      readonly node?: { readonly hostEndpoint?: { readonly templates?: readonly Template[] } };
+    };
+  };
+};
+
+/** Labels and annotations of templates become those of objects. */
+function templateIssues({ spec }: Configuration): readonly Issue[] {
+  return (spec.controllers.node?.hostEndpoint?.templates ?? []).flatMap(
+    ({ labels = {}, annotations = {} }, i) => {
+      const path = `spec.controllers.node.hostEndpoint.templates[${i}]`;
+      return [
+        ...labelIssues(`${path}.labels`, labels),
+        ...annotationIssues(`${path}.annotations`, annotations),
+      ];
+    },
+  );
+}

@@ -1,5 +1,14 @@
 // The fields of Kubernetes' NetworkPolicy, which the staged form repeats.
-import { array, integer, map, numberOrString, openObject, optional, string } from '../schema.ts';
+import {
+  array,
+  integer,
+  map,
+  numberOrString,
+  openObject,
+  optional,
+  string,
+  type ValueOf,
+} from '../schema.ts';
 
 const text = () => optional(string());
 const texts = () => optional(array(string()));
@@ -28,6 +37,9 @@ export const kubernetesPolicyFields = {
   ingress: optional(array(openObject({ ports, from: peers }))),
   egress: optional(array(openObject({ ports, to: peers }))),
 };
+
+const policySpec = openObject(kubernetesPolicyFields);
+export type KubernetesPolicySpec = ValueOf<typeof policySpec>;
 
 const subject = openObject({
   namespaces: optional(labelSelector),

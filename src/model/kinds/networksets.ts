@@ -5,7 +5,10 @@ import type { Issue, ObjectMeta } from '../types.ts';
 
 const spec = object({
   nets: optional(
-    array(string({ format: 'network' }), { uniqueItems: true, description: 'CIDRs and single addresses.' }),
+    array(string({ format: 'any-network' }), {
+      uniqueItems: true,
+      description: 'CIDRs and single addresses.',
+    }),
   ),
 });
 const namespaceLabel = 'projectcalico.org/namespace';

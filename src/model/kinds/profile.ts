@@ -1,7 +1,7 @@
 // Profile: labels and rules that endpoints share. Rules count only when no policy decided.
 import { defineKind } from '../kind-definition.ts';
 import { map, object, optional, string } from '../schema.ts';
-import { isLabelValue, keyIssues } from '../metadata.ts';
+import { labelIssues } from '../metadata.ts';
 import type { Issue } from '../types.ts';
 import { policyRules, rulesIssues, type PolicyRule } from './policy-rule.ts';
 
@@ -29,18 +29,7 @@ type Profile = {
 
 function profileIssues({ spec }: Profile): readonly Issue[] {
   return [
-    ...Object.entries(spec.labelsToApply ?? {}).flatMap(([key, value]) => [
-      ...keyIssues(`spec.labelsToApply[${key}]`, key),
-      ...(isLabelValue(value)
-        ? []
-        : [
-            {
-              field: `spec.labelsToApply[${key}]`,
-              value,
-              reason: 'must be at most 63 letters, digits and characters of -_. inside',
-            },
-          ]),
-    ]),
+    ...labelIssues('spec.labelsToApply', spec.labelsToApply ?? {}),
     ...rulesIssues(spec.ingress, 'ingress', false),
     ...rulesIssues(spec.egress, 'egress', false),
   ];

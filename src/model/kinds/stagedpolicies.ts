@@ -1,9 +1,10 @@
 // Staged policies: policies that change no traffic, and whose effect shows in flow logs.
 import { defineKind } from '../kind-definition.ts';
+import { networkPolicyToCalico } from '../conversion/network-policy.ts';
 import { object } from '../schema.ts';
-import type { Issue } from '../types.ts';
+import type { Issue, ObjectMeta } from '../types.ts';
 import { globalPolicyFields } from './globalnetworkpolicy.ts';
-import { kubernetesPolicyFields } from './kubernetes-policy.ts';
+import { kubernetesPolicyFields, type KubernetesPolicySpec } from './kubernetes-policy.ts';
 import { policyColumns } from './networkpolicy.ts';
 import {
   completePolicy,
@@ -47,10 +48,19 @@ export const stagedkubernetesnetworkpolicy = defineKind({
   rules: [stagedKubernetesIssues],
 });
 
-function stagedKubernetesIssues({
-  spec,
-}: {
-  readonly spec: { readonly stagedAction?: string };
-}): readonly Issue[] {
-  return spec.stagedAction === 'Delete' ? deletionIssues(spec) : [];
+type Staged = {
+  readonly metadata: ObjectMeta;
+  readonly spec: KubernetesPolicySpec & { readonly stagedAction?: string };
+};
+
+/** The policy must convert as a whole: on trial, a rule that silently has no effect would be worthless. */
+function stagedKubernetesIssues({ metadata, spec }: Staged): readonly Issue[] {
+  if (spec.stagedAction === 'Delete') return deletionIssues(spec);
+  const { problems } = networkPolicyToCalico({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata,
+    spec,
+  });
+  return problems.map((reason) => ({ field: 'spec', reason }));
 }

@@ -46,7 +46,7 @@ export const workloadendpoint = defineKind({
       endpoint: optional(
         string({ format: 'name', description: 'Name of the interface inside, `eth0` for pods.' }),
       ),
-      serviceAccountName: optional(string({ description: 'The pod’s service account.' })),
+      serviceAccountName: optional(string({ format: 'name', description: 'The pod’s service account.' })),
       ipNetworks: optional(
         array(string({ format: 'network' }), { description: 'Its addresses as /32 and /128.' }),
       ),
@@ -55,6 +55,7 @@ export const workloadendpoint = defineKind({
           object({
             internalIP: string({ format: 'ip', description: 'The endpoint’s own address.' }),
             externalIP: string({ format: 'ip', description: 'The address seen from outside.' }),
+            source: optional(string({ description: 'Who asked for it, e.g. `openstack`.' })),
           }),
           { description: 'Floating addresses.' },
         ),
@@ -73,18 +74,22 @@ export const workloadendpoint = defineKind({
             hostPort: optional(
               integer({ minimum: 0, maximum: 65535, description: 'Port of the host that leads to it.' }),
             ),
-            hostIP: optional(string({ description: 'Address of the host that leads to it.' })),
+            hostIP: optional(
+              string({ format: 'network', description: 'Address of the host that leads to it.' }),
+            ),
           }),
           { description: 'Its named ports and host ports.' },
         ),
       ),
       allowSpoofedSourcePrefixes: optional(
-        array(string({ format: 'cidr' }), { description: 'Foreign source addresses it may send from.' }),
+        array(string({ format: 'any-network' }), {
+          description: 'Foreign source addresses it may send from.',
+        }),
       ),
       qosControls: optional(qosControls),
     }),
   },
-  rules: [networkIssues, natIssues, portIssues],
+  rules: [interfaceIssues, networkIssues, natIssues, portIssues],
   columns: [
     { name: 'Workload', type: 'string', path: '.spec.pod' },
     { name: 'Node', type: 'string', path: '.spec.node' },
@@ -101,11 +106,16 @@ type Port = {
 };
 type Endpoint = {
   readonly spec: {
+    readonly interfaceName?: string;
     readonly ipNetworks?: readonly string[];
     readonly ipNATs?: readonly { readonly internalIP: string; readonly externalIP: string }[];
     readonly ports?: readonly Port[];
   };
 };
+
+function interfaceIssues({ spec }: Endpoint): readonly Issue[] {
+  return spec.interfaceName ? [] : [{ field: 'spec.interfaceName', reason: 'must be given' }];
+}
 
 function networkIssues({ spec }: Endpoint): readonly Issue[] {
   return (spec.ipNetworks ?? []).flatMap((value, i) => {
