@@ -1,10 +1,12 @@
-// Bundles what ships into dist/: one program with its chunks. koffi stays outside: it brings prebuilt machine code.
+// Bundles what ships into dist/: one program with its chunks. koffi stays outside, as it brings prebuilt machine code, and so
+// does the Kubernetes client, which only unusual kubeconfigs need. Chunks are named by content and older ones stay, so that
+// processes that run from an earlier build can still load theirs; `--clean` starts from nothing.
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-rmSync(`${root}dist`, { recursive: true, force: true });
+if (process.argv.includes('--clean')) rmSync(`${root}dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   entryPoints: { margay: 'src/main.ts' },
@@ -14,7 +16,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node24',
-  external: ['koffi'],
+  external: ['koffi', '@kubernetes/client-node'],
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as createRequireForBundle } from 'node:module';\nconst require = createRequireForBundle(import.meta.url);",
   },
