@@ -89,6 +89,25 @@ describe('next hops', () => {
   });
 });
 
+test('rows that come while writing is held are written when it is released', async () => {
+  const { kernel, clock, sync } = await machine();
+  sync.hold(true);
+  sync.setDesired(prefix('10.244.9.0/26'), {
+    prefix: prefix('10.244.9.0/26'),
+    metric: 1024,
+    nextHops: [{ address: address('10.0.0.21') }],
+  });
+  // The timer fires while there is nothing to be done.
+  clock.advance(1000);
+  await sync.settled();
+  sync.hold(false);
+  clock.advance(1000);
+  await sync.settled();
+  const list = expect(await kernel.routes.list({ table: mainTable, protocol: 12 }), 'list');
+  assert.ok(list.some((r) => r.dst === '10.244.9.0/26'));
+  await sync.stop();
+});
+
 test('rows are written with next hops resolved, through a tunnel when asked, and taken away', async () => {
   const { kernel, clock, sync, eth } = await machine();
   const settle = async (): Promise<string[]> => {

@@ -156,7 +156,7 @@ export class KernelSync {
       if (this.#settle !== undefined) {
         this.#settle.cancel();
         this.#settle = undefined;
-        this.#working ??= this.#work();
+        this.#run();
       }
       await this.#working;
     }
@@ -270,7 +270,15 @@ export class KernelSync {
     if (this.#stopped || this.#settle !== undefined || this.#working !== undefined) return;
     this.#settle = this.#options.clock.after(settleMs, () => {
       this.#settle = undefined;
-      this.#working = this.#work();
+      this.#run();
+    });
+  }
+
+  /** Work that has nothing to await ends before `#work` returns, hence `#working` is cleared in a later turn. */
+  #run(): void {
+    this.#working ??= this.#work().then(() => {
+      this.#working = undefined;
+      if (this.#reload || (!this.#held && this.#dirty.size > 0)) this.#schedule();
     });
   }
 
@@ -284,8 +292,6 @@ export class KernelSync {
       for (const prefix of batch) this.#dirty.delete(prefix);
       await this.#write(batch);
     }
-    this.#working = undefined;
-    if (this.#reload) this.#schedule();
   }
 
   async #reloadAll(): Promise<void> {
