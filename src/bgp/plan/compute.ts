@@ -209,14 +209,26 @@ function withPolicies(
     ...peer,
     importFilters: using('import'),
     exportFilters: using('export'),
-    importPolicy: policies.add('import', family, importProgram(facts, filters, peerType)),
-    exportPolicy: policies.add('export', family, exportProgram(facts, filters, peerType, reserved)),
+    importPolicy: policies.shared(`import ${family} ${peerType} ${names.join()}`, 'import', family, () =>
+      importProgram(facts, filters, peerType),
+    ),
+    exportPolicy: policies.shared(`export ${family} ${peerType} ${names.join()}`, 'export', family, () =>
+      exportProgram(facts, filters, peerType, reserved),
+    ),
   };
 }
 
 /** Programs by a key that is made of their content. */
 class PolicyStore {
   readonly #programs = new Map<string, PolicyProgram>();
+  readonly #shared = new Map<string, string>();
+
+  /** For what depends on `by` alone: a thousand mesh sessions make one program, once. */
+  shared(by: string, direction: string, family: Family, make: () => PolicyProgram): string {
+    let key = this.#shared.get(by);
+    if (key === undefined) this.#shared.set(by, (key = this.add(direction, family, make())));
+    return key;
+  }
 
   add(direction: string, family: Family, program: PolicyProgram): string {
     const key = `${direction}.v${family}.${hashProgram(program)}`;

@@ -1,14 +1,14 @@
 // The routing table: sources of routes come and go, say and withdraw prefixes; best paths are selected and announced in
 // slices by `flush`. This file ties the parts together; see docs/bgp-rib.md for the picture.
 import { compareAddresses, prefixFamily, type Family, type Prefix } from '../../lib/ip/mod.ts';
-import { encodeAttributes, encodeEndOfRib, walkNlri, type Attributes } from '../packet/mod.ts';
-import { localPrefOf, parseCommunity } from '../policy/mod.ts';
+import { encodeEndOfRib, walkNlri } from '../packet/mod.ts';
 import type { ByteSets } from './byte-sets.ts';
 import { RibContext } from './context.ts';
 import { Decision } from './decision.ts';
 import { Distributor } from './distributor.ts';
 import { destFlags, type FamilyTable } from './family-table.ts';
 import { Importer } from './import.ts';
+import { encodeLocal, PathKeeper } from './path-keeper.ts';
 import { noPath, pathFlags } from './path-table.ts';
 import { configurePeer, familyConfig, newPeer, type Peer } from './peers.ts';
 import { Sessions } from './sessions.ts';
@@ -39,12 +39,11 @@ const maxPeers = 16000;
 const firstBatchSize = 1024;
 const batchSizes = { least: 256, most: 8192 };
 const batchGoalMs = 6;
-/** A local route without metric: Calico's normal priority. */
-const defaultMetric = 1024;
 
 class RoutingTable implements Rib {
   readonly #context: RibContext;
   readonly #importer: Importer;
+  readonly #keeper: PathKeeper;
   readonly #sessions: Sessions;
   readonly #distributor: Distributor;
   readonly #views: Views;
@@ -59,6 +58,7 @@ class RoutingTable implements Rib {
     this.#context = new RibContext(options);
     const decision = new Decision(this.#context);
     this.#importer = new Importer(this.#context);
+    this.#keeper = new PathKeeper(this.#context, this.#importer);
     this.#sessions = new Sessions(this.#context);
     this.#distributor = new Distributor(this.#context, decision);
     this.#views = new Views(this.#context, decision);
@@ -100,7 +100,7 @@ class RoutingTable implements Rib {
     for (const family of families) {
       this.#sessions.leave(peer, family);
       if (options.stale?.includes(family)) this.markStale(id, family);
-      else this.#removeAll(peer, family);
+      else this.#keeper.removeAll(peer, family);
     }
   }
 
@@ -122,7 +122,7 @@ class RoutingTable implements Rib {
     walkNlri(nlri, 0, nlri.length, family, addPath, (_family, w0, w1, w2, w3, length, pathId) => {
       const dest = table.prefixes.add(w0, w1, w2, w3, length);
       table.ensure(dest);
-      this.#announce(table, peer, dest, pathId | 0, set);
+      this.#keeper.announce(table, peer, dest, pathId | 0, set);
     });
     sets.release(set);
   }
@@ -135,7 +135,7 @@ class RoutingTable implements Rib {
       const dest = table.prefixes.find(w0, w1, w2, w3, length);
       if (dest < 0) return;
       const path = table.findPath(dest, id, pathId | 0);
-      if (path !== noPath) this.#remove(table, peer, path);
+      if (path !== noPath) this.#keeper.remove(table, peer, path);
     });
   }
 
@@ -152,14 +152,14 @@ class RoutingTable implements Rib {
     table.paths.local.set(path, route);
     if (old === noPath) table.linkToPeer(path, peer[family]);
     const moved = before?.interfaceName !== route.interfaceName || before?.gateway !== route.gateway;
-    this.#setAttributes(table, peer, path, set, moved);
+    this.#keeper.setAttributes(table, peer, path, set, moved);
   }
 
   withdrawLocal(id: PeerId, prefix: Prefix): void {
     const table = this.#context.tables[prefixFamily(prefix)];
     const dest = table.prefixes.findPrefix(prefix);
     const path = dest < 0 ? noPath : table.findPath(dest, id, 0);
-    if (path !== noPath) this.#remove(table, this.#peer(id), path);
+    if (path !== noPath) this.#keeper.remove(table, this.#peer(id), path);
   }
 
   markStale(id: PeerId, family: Family): void {
@@ -174,7 +174,7 @@ class RoutingTable implements Rib {
     const peer = this.#peer(id);
     for (let path = peer[family].firstPath; path !== noPath; ) {
       const next = table.paths.nextInPeer[path]!;
-      if ((table.paths.flags[path]! & pathFlags.stale) !== 0) this.#remove(table, peer, path);
+      if ((table.paths.flags[path]! & pathFlags.stale) !== 0) this.#keeper.remove(table, peer, path);
       path = next;
     }
   }
@@ -348,53 +348,6 @@ class RoutingTable implements Rib {
     return this.#views.peerCounts(this.#peer(id));
   }
 
-  // ── paths ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-  #announce(table: FamilyTable, peer: Peer, dest: number, pathId: number, set: number): void {
-    let path = table.findPath(dest, peer.id, pathId);
-    if (path === noPath) {
-      path = table.newPath(dest, peer.id, pathId);
-      table.linkToPeer(path, peer[table.family]);
-    }
-    this.#setAttributes(table, peer, path, set, false);
-  }
-
-  /** Gives a path the attributes that were received. `moved`: something beside them changed. */
-  #setAttributes(table: FamilyTable, peer: Peer, path: number, set: number, moved: boolean): void {
-    const { paths } = table;
-    const flags = paths.flags[path]!;
-    const wasRemoved = (flags & pathFlags.removed) !== 0;
-    paths.flags[path] = flags & ~(pathFlags.stale | pathFlags.removed);
-    if (wasRemoved) table.linkToPeer(path, peer[table.family]);
-    const old = paths.attributesIn[path]!;
-    if (old === set && !wasRemoved && !moved) return;
-    if (old !== set) {
-      const { sets } = this.#context.attributes;
-      sets.acquire(set);
-      if (old !== 0) sets.release(old);
-      paths.attributesIn[path] = set;
-    }
-    const changed = this.#importer.evaluate(table, path, peer);
-    if (moved || wasRemoved) paths.flags[path]! |= pathFlags.changed;
-    if (changed || moved || wasRemoved) table.markDirty(paths.dest[path]!);
-  }
-
-  #remove(table: FamilyTable, peer: Peer, path: number): void {
-    const { paths } = table;
-    if ((paths.flags[path]! & pathFlags.removed) !== 0) return;
-    paths.flags[path]! |= pathFlags.removed;
-    table.unlinkFromPeer(path, peer[table.family]);
-    table.markDirty(paths.dest[path]!);
-  }
-
-  #removeAll(peer: Peer, family: Family): void {
-    const table = this.#context.tables[family];
-    for (let path = peer[family].firstPath; path !== noPath; ) {
-      const next = table.paths.nextInPeer[path]!;
-      this.#remove(table, peer, path);
-      path = next;
-    }
-  }
-
   // ── configuration ──────────────────────────────────────────────────────────────────────────────────────────────────
   #peer(id: PeerId): Peer {
     const peer = this.#context.peers[id];
@@ -440,18 +393,4 @@ class RoutingTable implements Rib {
       }
     }
   }
-}
-
-function encodeLocal({ metric, communities = [] }: LocalRoute): Uint8Array {
-  const parsed = communities.map(parseCommunity);
-  const attributes: Attributes = {
-    origin: 0,
-    asPath: [],
-    localPref: Math.max(0, localPrefOf(metric ?? defaultMetric)),
-    communities: parsed.flatMap((c) => (c?.kind === 'standard' ? [c.value] : [])),
-    largeCommunities: parsed.flatMap((c) =>
-      c?.kind === 'large' ? [c.value.split(':').map(Number) as [number, number, number]] : [],
-    ),
-  };
-  return encodeAttributes(attributes, { as4: true, nextHop: 'omit' });
 }
