@@ -16,6 +16,8 @@ import type { HostReservation, IpamError } from './types.ts';
 
 /** Nobody takes an empty block from its owner before it is this old: two nodes would take it from each other for ever. */
 const emptyBlockAgeMs = 60_000;
+/** Before a new block is claimed, own blocks that were full this long ago are looked at again: others release as well. */
+const fullBlockAgeMs = 5_000;
 
 export type Source = {
   readonly family: Family;
@@ -172,7 +174,9 @@ export class Finder {
   /** New blocks, one after the other, until the request is served. The caller holds the owner's lock. */
   async #fromNew(source: Source, missing: () => number, tickets: Ticket[]): Promise<Result<void, IpamError>> {
     // Who waited for the lock may find that the one before made room.
-    const again = await this.#fromOwn(source, missing(), tickets, 'seen');
+    let again = await this.#fromOwn(source, missing(), tickets, 'seen');
+    if (again.ok && missing() > 0 && (await this.#forgetOld(source)))
+      again = await this.#fromOwn(source, missing(), tickets, 'seen');
     if (!again.ok) return again;
     let owned = again.value;
     const tried = new Set<Prefix>();
@@ -200,6 +204,17 @@ export class Finder {
       if (block.value !== undefined) take(source, session, block.value, pool, missing(), false, tickets);
     }
     return ok(undefined);
+  }
+
+  /** True when some own block has to be read again. */
+  async #forgetOld(source: Source): Promise<boolean> {
+    const own = await this.#ownBlocks(source, 'seen');
+    if (!own.ok) return false;
+    const old = own.value
+      .map(({ cidr }) => this.#context.sessions.of(cidr))
+      .filter((session) => !session.isFresh(fullBlockAgeMs));
+    for (const session of old) session.forget();
+    return old.length > 0;
   }
 
   /** A block nobody has, else one that was empty for a while and was taken from its owner just now. */

@@ -344,6 +344,18 @@ test('with a warm view an assignment is one handle write and one block write', a
   await syncer.stop();
 });
 
+test('what another client released in a full block is found before a new block is claimed', async () => {
+  const clock = new VirtualClock(Date.parse('2026-01-01T00:00:00Z'));
+  const stage = new Stage({ pools: [pool('v4', '10.0.0.0/29', { blockSize: 30 })], nodes: ['a'], clock });
+  const ipam = stage.ipam();
+  const got = value(await ipam.autoAssign(workload('a', 'h', 4))).v4;
+  value(await stage.ipam().releaseAddresses([{ address: got[0]?.address as never }]));
+  clock.advance(10_000);
+  const next = value(await ipam.autoAssign(workload('a', 'next'))).v4[0];
+  assert.equal(next?.address, got[0]?.address);
+  assert.equal(stage.store.all('IPAMBlock').length, 1);
+});
+
 test('requests that come together share the writes of a block', async () => {
   const stage = new Stage();
   let writes = 0;

@@ -20,7 +20,7 @@ type Job = {
   readonly resolve: (result: Result<unknown, IpamError>) => void;
   readonly reject: (bug: unknown) => void;
 };
-type Loaded = { readonly object: IPAMBlock; readonly block: Block };
+type Loaded = { readonly object: IPAMBlock; readonly block: Block; readonly atMs: number };
 
 export type SessionContext = {
   readonly store: IpamStore;
@@ -55,6 +55,15 @@ export class BlockSession {
     return this.#known?.block;
   }
 
+  /** True when what is known was read or written here within the time. */
+  isFresh(maxAgeMs: number): boolean {
+    return this.#known !== undefined && this.#nowMs() - this.#known.atMs <= maxAgeMs;
+  }
+
+  #nowMs(): number {
+    return this.#context.clock.monotonic();
+  }
+
   /** Takes over a state seen elsewhere, when it is newer than the own. */
   offer(object: IPAMBlock): void {
     if (this.#known !== undefined && this.#known.object.metadata.uid === object.metadata.uid) {
@@ -62,7 +71,7 @@ export class BlockSession {
     }
     if (this.#running) return;
     const parsed = blockOf(object);
-    if (parsed.ok) this.#known = { object, block: parsed.value };
+    if (parsed.ok) this.#known = { object, block: parsed.value, atMs: this.#nowMs() };
   }
 
   /** Forgets what is known: the next use reads. */
@@ -141,7 +150,7 @@ export class BlockSession {
         return storeFailed(`Deleting block ${this.cidr}`, finished.error);
       return ok(undefined);
     }
-    this.#known = { object: read.value, block: block.value };
+    this.#known = { object: read.value, block: block.value, atMs: this.#nowMs() };
     return ok(this.#known);
   }
 
@@ -166,7 +175,7 @@ export class BlockSession {
       return isLostRace(updated.error.code)
         ? 'conflict'
         : storeFailed(`Writing block ${this.cidr}`, updated.error);
-    this.#known = { object: updated.value, block };
+    this.#known = { object: updated.value, block, atMs: this.#nowMs() };
     return ok(undefined);
   }
 
