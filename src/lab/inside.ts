@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { SandboxRecord } from './runner/types.ts';
 import type { LabRecord, MachineStatus } from './types.ts';
 
-/** A path of a machine as seen from outside of the lab. */
+/** A path of a machine as seen from outside of the lab. It must hold no absolute symbolic link (/var/run is one). */
 export const pathInside = (record: LabRecord, machine: MachineStatus, path: string): string =>
   `/proc/${record.init.pid}/root/proc/${machine.holderPid}/root${path}`;
 

@@ -6,6 +6,7 @@ import { type Clock, systemClock, type Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Result } from '../../lib/result.ts';
 import type { KubernetesNode, Pod } from '../../model/mod.ts';
+import type { BindPod } from './binding.ts';
 import { ClusterCache, type WatchedKind, watchedKinds } from './cache.ts';
 import { planDaemonSet } from './daemons.ts';
 import { canonicalJson, controllerOf, isNodeReady } from './pods.ts';
@@ -16,6 +17,7 @@ import { place } from './schedule.ts';
 export type ControlOptions = {
   readonly datastore: Datastore;
   readonly logger: Logger;
+  readonly bind: BindPod;
   readonly clock?: Clock;
   /** A node that has not reported for this long is not ready; 40 s by default, as in Kubernetes. */
   readonly nodeGraceMs?: number;
@@ -93,11 +95,13 @@ class ControlRun {
   readonly #cache: ClusterCache;
   readonly #clock: Clock;
   readonly #nodeGraceMs: number;
+  readonly #bind: BindPod;
   #complete = true;
 
   constructor(options: ControlOptions, cache: ClusterCache, clock: Clock) {
     this.#store = options.datastore;
     this.#logger = options.logger;
+    this.#bind = options.bind;
     this.#cache = cache;
     this.#clock = clock;
     this.#nodeGraceMs = options.nodeGraceMs ?? 40_000;
@@ -220,17 +224,7 @@ class ControlRun {
         await this.#explainPending(pod, choice.reason);
         continue;
       }
-      const bound = await this.#check(
-        'bind pod',
-        this.#store.patch('Pod', nameOf(pod), {
-          type: 'merge',
-          body: {
-            metadata: { resourceVersion: pod.metadata.resourceVersion },
-            spec: { nodeName: choice.node },
-          },
-        }),
-        'NotFound',
-      );
+      const bound = await this.#check('bind pod', this.#bind(pod, choice.node), 'NotFound');
       if (bound.ok) {
         placed.splice(placed.indexOf(pod), 1, { ...pod, spec: { ...pod.spec, nodeName: choice.node } });
       }

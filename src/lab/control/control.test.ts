@@ -4,7 +4,7 @@ import { MemoryStore } from '../../datastore/mod.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { until } from '../../lib/wait.ts';
 import type { DaemonSet, Deployment, KubernetesNode, Pod } from '../../model/mod.ts';
-import { startControlLoop } from './mod.ts';
+import { bindByPatch, startControlLoop } from './mod.ts';
 import { isActive } from './pods.ts';
 import { leastUseful } from './replicas.ts';
 import { place } from './schedule.ts';
@@ -39,7 +39,11 @@ async function withCluster(
 ): Promise<void> {
   const store = new MemoryStore();
   for (const name of ['master1', 'worker1', 'worker2', 'worker3']) store.put('KubernetesNode', node(name));
-  const loop = startControlLoop({ datastore: store.open(), logger: silentLogger });
+  const loop = startControlLoop({
+    datastore: store.open(),
+    logger: silentLogger,
+    bind: bindByPatch(store.open()),
+  });
   const kubelet = store.open();
   const step = async (): Promise<void> => {
     for (const one of store.all('Pod')) {
@@ -168,7 +172,11 @@ test('a node whose heartbeats stop is marked, and gets no more pods', async () =
     ...silent,
     status: { conditions: [{ type: 'Ready', status: 'True', lastHeartbeatTime: '2020-01-01T00:00:00Z' }] },
   });
-  const loop = startControlLoop({ datastore: store.open(), logger: silentLogger });
+  const loop = startControlLoop({
+    datastore: store.open(),
+    logger: silentLogger,
+    bind: bindByPatch(store.open()),
+  });
   try {
     const marked = await until(
       () =>

@@ -14,7 +14,7 @@ export type SessionRow = {
   readonly routes: string;
 };
 
-const speakerSocket = '/var/run/calico/bgp.sock';
+const speakerSocket = '/run/calico/bgp.sock';
 
 /** What the speaker answers to {"op":"peers"}, as far as it is shown here. */
 type Peer = {
@@ -27,7 +27,7 @@ type Peer = {
   readonly reasonText?: string;
   readonly routes?: { readonly received?: number; readonly accepted?: number; readonly best?: number };
 };
-type PeersAnswer = { readonly peers?: readonly Peer[]; readonly value?: readonly Peer[] } | readonly Peer[];
+type PeersAnswer = { readonly ok: boolean; readonly result?: readonly Peer[] };
 
 /** One row per session and side, and one per machine that speaks but does not answer. */
 export async function bgpSessions(
@@ -40,7 +40,7 @@ export async function bgpSessions(
     const plan = topology.machines.find((m) => m.name === machine.name);
     if (plan === undefined || (plan.role !== 'node' && plan.bgp === undefined)) continue;
     const answer = await askInside<PeersAnswer>(record, machine, speakerSocket, { op: 'peers' });
-    const peers = peersOf(answer);
+    const peers = answer?.result;
     const expected = expectedPeers(topology, machine);
     if (peers === undefined || peers.length < expected)
       rows.push({
@@ -67,13 +67,6 @@ export async function bgpSessions(
       });
   }
   return rows;
-}
-
-function peersOf(answer: PeersAnswer | undefined): readonly Peer[] | undefined {
-  if (answer === undefined) return undefined;
-  if (Array.isArray(answer)) return answer as readonly Peer[];
-  const object = answer as { readonly peers?: readonly Peer[]; readonly value?: readonly Peer[] };
-  return object.peers ?? object.value;
 }
 
 function expectedPeers(topology: Topology, machine: MachineStatus): number {

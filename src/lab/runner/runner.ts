@@ -102,25 +102,33 @@ function watchContainers(options: RunnerOptions, workers: ReadonlyMap<string, Po
   return () => watcher.close();
 }
 
-/** Registers the node, then reports its state until aborted. An unreachable API server only delays it. */
+/** Registers the node, then reports its state, at once when it changes, until aborted. An unreachable API server only
+ *  delays it. */
 async function report(options: RunnerOptions, signal: AbortSignal): Promise<void> {
   const { datastore, facts, logger } = options;
+  const heartbeatMs = options.heartbeatMs ?? 10_000;
   let attempt = 0;
   let registered = false;
+  let reported: { readonly ready: boolean; readonly atMs: number } | undefined;
   while (!signal.aborted) {
-    if (!registered) registered = await register(options);
-    const failed = registered ? await reportOnce(options) : 'not registered';
-    const wasReady = options.networkReady().ready;
-    if (failed !== undefined) {
-      logger.warn('node status could not be written', { error: failed });
-      const found = await datastore.get('KubernetesNode', { name: facts.name });
-      if (!found.ok && found.error.code === 'NotFound') registered = false;
-      await sleep(backoff(attempt++, 200, 10_000), signal);
-    } else {
-      attempt = 0;
+    registered ||= await register(options);
+    const readiness = options.networkReady();
+    const now = options.clock.monotonic();
+    if (reported?.ready === readiness.ready && now < reported.atMs + heartbeatMs) {
       // Until the network is ready everybody waits for this node: look often.
-      await sleep(wasReady ? (options.heartbeatMs ?? 10_000) : 50, signal);
+      await sleep(readiness.ready ? reported.atMs + heartbeatMs - now : 25, signal);
+      continue;
     }
+    const failed = registered ? await reportOnce(options, readiness) : 'not registered';
+    if (failed === undefined) {
+      attempt = 0;
+      reported = { ready: readiness.ready, atMs: now };
+      continue;
+    }
+    logger.warn('node status could not be written', { error: failed });
+    const found = await datastore.get('KubernetesNode', { name: facts.name });
+    if (!found.ok && found.error.code === 'NotFound') registered = false;
+    await sleep(backoff(attempt++, 100, 10_000), signal);
   }
 }
 
@@ -144,19 +152,20 @@ async function register(options: RunnerOptions): Promise<boolean> {
   return patched.ok;
 }
 
-async function reportOnce(options: RunnerOptions): Promise<string | undefined> {
+async function reportOnce(options: RunnerOptions, readiness: NodeReadiness): Promise<string | undefined> {
   const { datastore, facts } = options;
   const current = await datastore.get('KubernetesNode', { name: facts.name });
   if (!current.ok) return current.error.message;
-  const status = nodeStatus(facts, options.networkReady(), current.value.status, new Date().toISOString());
+  const status = nodeStatus(facts, readiness, current.value.status, new Date().toISOString());
   const { resourceVersion } = current.value.metadata;
   const written = await datastore.patch(
     'KubernetesNode',
     { name: facts.name },
     { type: 'merge', status: true, body: { metadata: { resourceVersion }, status } },
   );
-  // Somebody else reported at the same moment: the next look takes theirs along.
-  return written.ok || written.error.code === 'Conflict' ? undefined : written.error.message;
+  // Somebody else reported at the same moment: look again, and take theirs along.
+  if (!written.ok && written.error.code === 'Conflict') return reportOnce(options, readiness);
+  return written.ok ? undefined : written.error.message;
 }
 
 /** Ready when a container runtime would find a network configuration. */

@@ -1,6 +1,7 @@
 // The Calico resources of a fresh lab: what calico-node and the manifest set up at a first start. Pure.
 import type {
   BGPConfiguration,
+  BGPFilter,
   BGPPeer,
   ClusterInformation,
   FelixConfiguration,
@@ -13,8 +14,13 @@ export type ClusterObjects = {
   readonly bgpConfiguration: BGPConfiguration;
   readonly felixConfiguration: FelixConfiguration;
   readonly clusterInformation: ClusterInformation;
+  readonly filters: readonly BGPFilter[];
   readonly peers: readonly BGPPeer[];
 };
+
+/** A node tells its leaf of its own blocks only. What it learned from the mesh it must keep to itself: the leaf would
+ *  hear of every block from every node of the rack, with the same AS path, and send packets in circles. */
+const ownBlocksOnly = 'own-blocks-only';
 
 const apiVersion = 'projectcalico.org/v3';
 
@@ -51,6 +57,20 @@ export function clusterObjects(topology: Topology): ClusterObjects {
       metadata: { name: 'default' },
       spec: { datastoreReady: true, clusterType: 'k8s,bgp,margay' },
     },
+    filters:
+      topology.peers.length === 0
+        ? []
+        : [
+            {
+              apiVersion,
+              kind: 'BGPFilter',
+              metadata: { name: ownBlocksOnly },
+              spec: {
+                exportV4: [{ action: 'Reject', source: 'RemotePeers' }],
+                exportV6: [{ action: 'Reject', source: 'RemotePeers' }],
+              },
+            },
+          ],
     peers: topology.peers.map((peer) => ({
       apiVersion,
       kind: 'BGPPeer',
@@ -59,6 +79,7 @@ export function clusterObjects(topology: Topology): ClusterObjects {
         peerIP: peer.peerIP,
         asNumber: peer.asNumber,
         nodeSelector: `rack == '${peer.rack}'`,
+        filters: [ownBlocksOnly],
       },
     })),
   };

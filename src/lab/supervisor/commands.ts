@@ -49,7 +49,14 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       ...context.program,
       ...argv,
     ],
-    env: { NODENAME: machine, KUBECONFIG: context.kubeconfig },
+    env: {
+      NODENAME: machine,
+      KUBECONFIG: context.kubeconfig,
+      // As in Calico's manifest; the control plane makes the pools.
+      NO_DEFAULT_POOLS: 'true',
+      IP: 'autodetect',
+      ...(topology.dualStack ? { IP6: 'autodetect' } : { FELIX_IPV6SUPPORT: 'false' }),
+    },
     logFile: join(context.logs, `${machine}-${name}.log`),
     ...more,
   });

@@ -4,10 +4,11 @@ import type { Logger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
-import { startControlLoop } from '../control/mod.ts';
+import { bindThroughApi, startControlLoop } from '../control/mod.ts';
 import { planTopology } from '../topology/mod.ts';
 import type { LabOptions } from '../types.ts';
 import { clusterObjects } from './cluster-objects.ts';
+import { apiAddress, apiPort } from './commands.ts';
 
 export async function runControl(
   datastore: Datastore,
@@ -30,10 +31,15 @@ export async function runControl(
   await ensure('BGPConfiguration', objects.bgpConfiguration);
   await ensure('FelixConfiguration', objects.felixConfiguration);
   for (const pool of objects.pools) await ensure('IPPool', pool);
+  for (const filter of objects.filters) await ensure('BGPFilter', filter);
   for (const peer of objects.peers) await ensure('BGPPeer', peer);
   // Last: it says that the rest is there (CN-004).
   await ensure('ClusterInformation', objects.clusterInformation);
-  const loop = startControlLoop({ datastore, logger });
+  const loop = startControlLoop({
+    datastore,
+    logger,
+    bind: bindThroughApi(`http://${apiAddress(topology)}:${apiPort}`),
+  });
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
