@@ -222,7 +222,7 @@ function buildEndpoint(
   const name = workloadEndpointName({
     node: context.nodeName,
     orchestrator: 'cni',
-    workload: container.containerId,
+    containerID: container.containerId,
     endpoint: container.ifName,
   });
   if (!name.ok) return err(wrapFailure(cniCodes.datastore, 'Naming the endpoint', name.error));
