@@ -3,15 +3,16 @@
 import type { KindName, ResourceOf } from './kinds/mod.ts';
 import { kindDefinition } from './registry.ts';
 import type { SchemaNode } from './schema.ts';
+import { isStructurallySound } from './validate.ts';
 
-/** The object with its defaults; members that are null are left out. The argument is not changed. */
+/** The object with its defaults; members that are null are left out. The argument is not changed. Safe for objects that
+ *  were not validated: what depends on other fields is filled in only when those are sound. */
 export function applyDefaults<K extends KindName>(kind: K, object: ResourceOf<K>): ResourceOf<K> {
   const definition = kindDefinition(kind);
   if (definition.family === 'kubernetes') return object;
   const filled = { ...object, ...(fill(definition.schema, fieldsOf(object)) as object) };
-  return definition.complete === undefined
-    ? filled
-    : (definition.complete(filled) as unknown as ResourceOf<K>);
+  if (definition.complete === undefined || !isStructurallySound(kind, filled)) return filled;
+  return definition.complete(filled) as unknown as ResourceOf<K>;
 }
 
 function fieldsOf(object: object): object {

@@ -426,8 +426,8 @@ function words(node: SchemaNode): string[] {
   ]);
 }
 
-test('any value is judged without an exception', () => {
-  for (const kind of ['IPPool', 'BGPFilter', 'WorkloadEndpoint', 'BGPConfiguration'] as const) {
+test('any value is judged and completed without an exception, and completing twice is completing once', () => {
+  for (const kind of ['IPPool', 'BGPFilter', 'WorkloadEndpoint', 'NetworkPolicy', 'Tier'] as const) {
     const names = [...new Set(words(kindDefinition(kind).schema))];
     const leaf = fc.oneof(fc.string({ maxLength: 5 }), fc.integer(), fc.boolean(), fc.constant(null));
     const { value } = fc.letrec((tie) => ({
@@ -441,6 +441,9 @@ test('any value is judged without an exception', () => {
     fc.assert(
       fc.property(value, (spec) => {
         const object = objectOf(kind, spec as object);
+        const complete = applyDefaults(kind, object as ResourceOf<typeof kind>);
+        assert.deepEqual(applyDefaults(kind, complete), complete);
+        if (validate(kind, object).length === 0) assert.deepEqual(validate(kind, complete), []);
         for (const issue of validate(kind, object)) assert.ok(issue.reason.length > 0);
       }),
       { numRuns: 200 },

@@ -28,6 +28,14 @@ export function validate(kind: KindName, object: unknown): readonly Issue[] {
   return issues.slice(0, maxIssues);
 }
 
+/** Whether every field is of its type and form; rules between fields are not looked at. */
+export function isStructurallySound(kind: KindName, object: object): boolean {
+  const { apiVersion: _a, kind: _k, metadata, ...fields } = object as Record<string, unknown>;
+  const issues: Issue[] = [];
+  checkNode(kindDefinition(kind).schema, fields, '', issues, 'light');
+  return issues.length === 0 && metadataIssues(kindDefinition(kind), metadata).length === 0;
+}
+
 /** What a write would break that is sound in itself: fields that must not change, names that are reserved. `before` is the
  *  stored object, undefined at creation. Call it for objects without issues. */
 export const validateChange = (kind: KindName, object: unknown, before: unknown): readonly Issue[] =>
