@@ -53,6 +53,11 @@ function listenFailure(where: string, cause: NodeJS.ErrnoException): ServerError
   }
 }
 
+const clientErrors: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
 export async function listen(
   where: Where,
   limits: Limits,
@@ -68,10 +73,12 @@ export async function listen(
   });
   server.maxConnections = limits.connections;
   server.on('request', handler);
-  server.on('clientError', (_cause, socket) => {
-    if (socket.writable)
-      socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
-    else socket.destroy();
+  server.on('clientError', (cause: NodeJS.ErrnoException, socket) => {
+    if (!socket.writable) socket.destroy();
+    else
+      socket.end(
+        `HTTP/1.1 ${clientErrors[cause.code ?? ''] ?? '400 Bad Request'}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
+      );
   });
   const name = 'fd' in where ? `file descriptor ${where.fd}` : `${where.host}:${where.port}`;
   try {

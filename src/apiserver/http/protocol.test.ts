@@ -102,7 +102,7 @@ test('headers that are too long, half requests and noise do no harm', async (t) 
     });
   assert.match(
     await raw(`GET /api HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(64 * 1024)}\r\n\r\n`),
-    /^HTTP\/1\.1 4|^$/,
+    /^HTTP\/1\.1 431/,
   );
   assert.match(await raw('\x16\x03\x01\x02\x00\x01'), /^HTTP\/1\.1 400/);
   // A body that never comes: the server gives up on it.
@@ -110,7 +110,7 @@ test('headers that are too long, half requests and noise do no harm', async (t) 
     await raw(
       `POST ${maps} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{`,
     ),
-    /^(HTTP\/1\.1 4.*)?/,
+    /^HTTP\/1\.1 4\d\d/,
   );
   assert.equal((await send('GET', '/healthz')).code, 200);
 });

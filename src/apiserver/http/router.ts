@@ -147,7 +147,11 @@ function dispatch(api: Api, target: Target, call: Call): Outcome | Promise<Outco
     case 'PATCH':
       return name === undefined ? notAllowed() : patch(api, target, 'object', call);
     case 'DELETE':
-      return name === undefined ? removeCollection(api, target, call) : remove(api, target, call);
+      if (name !== undefined) return remove(api, target, call);
+      // A collection is deleted within one namespace.
+      return target.kind.namespaced && target.namespace === undefined
+        ? notAllowed()
+        : removeCollection(api, target, call);
     default:
       return notAllowed();
   }

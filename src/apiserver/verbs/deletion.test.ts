@@ -84,6 +84,7 @@ test('deletecollection takes what is selected', async (t) => {
   assert.equal(itemsOf(deleted.body['items']).length, 2);
   assert.equal((await send('GET', `${maps}/b`)).code, 200);
   assert.equal((await send('GET', `${maps}/a`)).code, 404);
+  assert.equal((await send('DELETE', '/api/v1/configmaps')).code, 405, 'not over all namespaces');
 });
 
 const owned = (name: string, owner: Json, extra: Record<string, unknown> = {}): unknown => ({
