@@ -6,6 +6,7 @@ type Flags = {
   readonly nodename?: string;
   readonly plan?: string;
   readonly socket: string;
+  readonly allowRootNamespace?: boolean;
 };
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -16,6 +17,10 @@ async function run(argv: readonly string[]): Promise<number> {
     .option('--nodename <name>', 'which node this is', process.env['NODENAME'])
     .option('--plan <file>', 'a plan instead of Calico resources; read again on SIGHUP (docs/bgp.md)')
     .option('--socket <path>', 'where status can be asked', '/var/run/calico/bgp.sock')
+    .option(
+      '--allow-root-namespace',
+      "write routes even in the machine's root network namespace (a real node)",
+    )
     .exitOverride();
   try {
     parser.parse([...argv], { from: 'user' });
@@ -29,12 +34,12 @@ async function run(argv: readonly string[]): Promise<number> {
   const { openKernel } = await import('../kernel/mod.ts');
   const logger = createLogger('speaker');
 
-  if (flags.plan === undefined && (flags.kubeconfig === undefined || flags.nodename === undefined))
+  if (flags.plan === undefined && flags.nodename === undefined)
     return fail(
-      'The speaker needs --kubeconfig and --nodename (or KUBECONFIG and NODENAME), or --plan.',
+      'The speaker needs --nodename (or NODENAME), or --plan.',
       'A plan file is described in docs/bgp.md.',
     );
-  const kernel = await openKernel();
+  const kernel = await openKernel({ allowRootNamespace: flags.allowRootNamespace === true });
   if (!kernel.ok) return fail(kernel.error.message, kernel.error.hint);
   const source = flags.plan === undefined ? await calicoSource(flags) : { plan: flags.plan };
   if (typeof source === 'number') return source;
@@ -51,8 +56,11 @@ async function run(argv: readonly string[]): Promise<number> {
 
 /** The datastore and the name of the node; an exit code when it cannot be opened. */
 async function calicoSource(flags: Flags) {
-  const { openDatastore } = await import('./open-datastore.ts');
-  const opened = await openDatastore(flags.kubeconfig ?? '');
+  const { openDatastore } = await import('../datastore/mod.ts');
+  const opened = await openDatastore({
+    ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
+    userAgent: 'margay-speaker',
+  });
   if (!opened.ok) return fail(opened.error.message, opened.error.hint);
   const clusterIPs = process.env['CALICO_ADVERTISE_CLUSTER_IPS']?.split(',').filter((c) => c !== '');
   const routerId = process.env['CALICO_ROUTER_ID'];

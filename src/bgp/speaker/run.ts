@@ -40,8 +40,13 @@ export async function runSpeaker(options: RunOptions): Promise<Result<void, Fail
   });
   // Configurations are applied one after the other.
   let queue: Promise<void> = Promise.resolve();
-  const apply = (config: SpeakerConfig): void => {
+  const apply = (config: SpeakerConfig | undefined): void => {
     queue = queue.then(async () => {
+      if (config === undefined) {
+        await speaker?.stop('end');
+        speaker = undefined;
+        return undefined;
+      }
       if (speaker !== undefined) return speaker.apply(config);
       const next = new Speaker(config, { transport: tcpTransport, clock: systemClock, logger, kernel });
       speaker = next;
@@ -79,7 +84,7 @@ type Source = { reload(): void; stop(): Promise<void> };
 
 async function startSource(
   { source, logger }: RunOptions,
-  apply: (config: SpeakerConfig) => void,
+  apply: (config: SpeakerConfig | undefined) => void,
 ): Promise<Result<Source, Failure>> {
   if ('plan' in source) {
     const first = await readPlanFile(source.plan);
@@ -105,7 +110,7 @@ async function startSource(
         logger.warn('the node has no address for BGP and no router id: no session can run', {
           node: source.nodeName,
         });
-      else apply(config);
+      apply(config);
     },
   });
   plans.start();

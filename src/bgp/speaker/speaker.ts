@@ -137,7 +137,10 @@ export class Speaker {
       this.#changeOrigins(before.origins, next.origins);
       this.#learner?.configure(next.learn);
       this.#learnSoon();
-      if (!same(before.kernel, next.kernel)) this.#rewriteKernel();
+      if (!same(before.kernel, next.kernel)) {
+        this.#sync?.setStatics(next.kernel.staticRoutes);
+        this.#rewriteKernel();
+      }
     }
     this.#changed();
     await this.#listeners.set(next.listen.addresses, next.listen.port);
@@ -168,6 +171,7 @@ export class Speaker {
     if (this.#sync !== undefined) {
       this.#learner = new KernelLearner(this.#rib, this.#config.learn);
       this.#learner.update(this.#sync.view);
+      this.#sync.setStatics(this.#config.kernel.staticRoutes);
     }
     this.#changeOrigins([], this.#config.origins);
     for (const config of this.#config.neighbours) this.#addNeighbour(config);

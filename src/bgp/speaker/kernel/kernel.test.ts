@@ -165,6 +165,28 @@ test('rows are written with next hops resolved, through a tunnel when asked, and
   await sync.stop();
 });
 
+test('a host route to a peer behind a gateway is written, and the next hops of that peer go by it', async () => {
+  const { kernel, clock, sync } = await machine();
+  const settle = async (): Promise<string[]> => {
+    for (let i = 0; i < 4; i++) {
+      clock.advance(20);
+      await sync.settled();
+    }
+    const list = expect(await kernel.routes.list({ table: mainTable, protocol: 12 }), 'list');
+    return list.flatMap((r) => (r.type === 'unicast' ? [`${r.dst} ${r.nextHops[0]?.gateway}`] : [])).sort();
+  };
+  sync.setStatics([{ prefix: prefix('172.20.0.5/32'), gateway: address('10.0.0.7') }]);
+  sync.setDesired(prefix('10.244.6.0/26'), {
+    prefix: prefix('10.244.6.0/26'),
+    metric: 1024,
+    nextHops: [{ address: address('172.20.0.5') }],
+  });
+  assert.deepEqual(await settle(), ['10.244.6.0/26 10.0.0.7', '172.20.0.5/32 10.0.0.7']);
+  sync.setStatics([]);
+  assert.deepEqual(await settle(), ['10.244.6.0/26 10.0.0.254']);
+  await sync.stop();
+});
+
 test('the learner tells differences: routes of others and networks, not the kernel’s own', async () => {
   const { kernel, clock, sync, cali } = await machine();
   const rib = createRib({ routerId: address('10.0.0.11') });

@@ -6,7 +6,7 @@
 //
 // After a restart the routes found are `stale`: they stay as they are until `removeStale`, except that a row that differs
 // is corrected. So a killed speaker that comes back with the same table causes no route event at all.
-import { comparePrefixes, type Address, type Prefix } from '../../../lib/ip/mod.ts';
+import { comparePrefixes, hostPrefix, type Address, type Prefix } from '../../../lib/ip/mod.ts';
 import type { Clock, Timer } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { ok, type Result } from '../../../lib/result.ts';
@@ -47,6 +47,8 @@ export type KernelSyncOptions = {
 };
 
 const protocol = routeProtocols.bird;
+/** As BIRD writes static routes in Calico. */
+const staticMetric = 1024;
 const settleMs = 10;
 const retryFirstMs = 250;
 const retryMaxMs = 30_000;
@@ -57,6 +59,7 @@ export class KernelSync {
   readonly #options: KernelSyncOptions;
   readonly view = new KernelView();
   readonly #desired = new Map<Prefix, DesiredRoute>();
+  #statics: ReadonlyMap<Prefix, Address> = new Map();
   /** Our routes as the kernel has them, by destination; one per metric. */
   readonly #own = new Map<Prefix, Route[]>();
   /** Found at start and not claimed by any row yet. */
@@ -113,6 +116,14 @@ export class KernelSync {
     if (!held) this.#schedule();
   }
 
+  /** Host routes to peers behind a gateway: written like rows, and used to resolve the peers' addresses. */
+  setStatics(routes: readonly { readonly prefix: Prefix; readonly gateway: Address }[]): void {
+    const before = this.#statics;
+    this.#statics = new Map(routes.map((r) => [r.prefix, r.gateway]));
+    for (const prefix of [...before.keys(), ...this.#statics.keys()]) this.#touch(prefix);
+    this.#foreignChanged();
+  }
+
   setDesired(prefix: Prefix, route: DesiredRoute | undefined): void {
     if (route === undefined) this.#desired.delete(prefix);
     else this.#desired.set(prefix, route);
@@ -136,9 +147,20 @@ export class KernelSync {
   }
 
   resolve(address: Address): Resolution {
-    const resolution = this.view.resolve(address);
+    const resolution = this.#look(address);
     this.#resolutions.set(address, resolution);
     return resolution;
+  }
+
+  #look(address: Address): Resolution {
+    return this.view.resolve(this.#statics.get(hostPrefix(address)) ?? address);
+  }
+
+  /** A static route comes before what was learned for the same prefix. */
+  #row(prefix: Prefix): DesiredRoute | undefined {
+    const gateway = this.#statics.get(prefix);
+    if (gateway === undefined) return this.#desired.get(prefix);
+    return { prefix, metric: staticMetric, nextHops: [{ address: gateway }] };
   }
 
   status(): KernelStatus {
@@ -234,7 +256,7 @@ export class KernelSync {
     const changed: Address[] = [];
     for (const [address, old] of this.#resolutions) {
       if (dst !== undefined && !affects(dst, address)) continue;
-      const resolution = this.view.resolve(address);
+      const resolution = this.#look(address);
       if (JSON.stringify(resolution) === JSON.stringify(old)) continue;
       this.#resolutions.set(address, resolution);
       changed.push(address);
@@ -309,7 +331,7 @@ export class KernelSync {
     const changes: { readonly prefix: Prefix; readonly change: RouteChange }[] = [];
     for (const prefix of prefixes) {
       // What was found at the start and has no row stays until `removeStale`.
-      if (this.#stale.has(prefix) && !this.#desired.has(prefix)) continue;
+      if (this.#stale.has(prefix) && this.#row(prefix) === undefined) continue;
       this.#problems.delete(prefix);
       for (const change of this.#changesFor(prefix)) changes.push({ prefix, change });
     }
@@ -344,7 +366,7 @@ export class KernelSync {
 
   #changesFor(prefix: Prefix): RouteChange[] {
     const own = this.#own.get(prefix) ?? [];
-    const row = this.#desired.get(prefix);
+    const row = this.#row(prefix);
     const wanted = row === undefined ? undefined : this.#routeOf(row);
     if (row !== undefined) this.#stale.delete(prefix);
     const changes: RouteChange[] = [];
