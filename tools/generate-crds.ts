@@ -9,6 +9,7 @@ import {
   documentedKinds,
   isStoredIn,
   kindDefinition,
+  pluralIn,
   referenceIndex,
   referencePage,
 } from '../src/model/mod.ts';
@@ -20,7 +21,7 @@ for (const group of ['projectcalico.org', 'crd.projectcalico.org'] as const) {
   for (const kind of allKinds.filter((name) => isStoredIn(name, group))) {
     const crd = customResourceDefinition(kind, group);
     const text = stringify(crd, { lineWidth: 110, aliasDuplicateObjects: false });
-    writeFileSync(join(folder, `${kindDefinition(kind).plural}.yaml`), text);
+    writeFileSync(join(folder, `${pluralIn(kind, group)}.yaml`), text);
   }
 }
 

@@ -16,6 +16,10 @@ export function isStoredIn(kind: KindName, group: CrdGroup): boolean {
   return group === 'projectcalico.org' || definition.classic !== undefined;
 }
 
+/** Plural of the kind in the group, which names its CRD. */
+export const pluralIn = (kind: KindName, group: CrdGroup): string =>
+  namesIn(kindDefinition(kind), group).plural;
+
 /** The definition as an object of apiextensions.k8s.io/v1. */
 export function customResourceDefinition(kind: KindName, group: CrdGroup): Props {
   const definition = kindDefinition(kind);

@@ -9,6 +9,7 @@ import {
   isStoredIn,
   kindByResource,
   kindDefinition,
+  pluralIn,
   referenceIndex,
   referencePage,
 } from './mod.ts';
@@ -21,12 +22,12 @@ test('the CustomResourceDefinitions of both groups are current', () => {
   for (const group of ['projectcalico.org', 'crd.projectcalico.org'] as const) {
     const kinds = allKinds.filter((kind) => isStoredIn(kind, group));
     for (const kind of kinds) {
-      const path = `deploy/crds/${group}/${kindDefinition(kind).plural}.yaml`;
+      const path = `deploy/crds/${group}/${pluralIn(kind, group)}.yaml`;
       assert.deepEqual(parse(read(path)), customResourceDefinition(kind, group), `${path} ${advice}`);
     }
     assert.deepEqual(
       list(`deploy/crds/${group}`),
-      kinds.map((kind) => `${kindDefinition(kind).plural}.yaml`).toSorted(),
+      kinds.map((kind) => `${pluralIn(kind, group)}.yaml`).toSorted(),
     );
   }
 });

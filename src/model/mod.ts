@@ -109,5 +109,5 @@ export {
   podSelectorText,
   type KubernetesSelector,
 } from './conversion/selector.ts';
-export { customResourceDefinition, isStoredIn, type CrdGroup } from './crd.ts';
+export { customResourceDefinition, isStoredIn, pluralIn, type CrdGroup } from './crd.ts';
 export { documentedKinds, referenceIndex, referencePage } from './reference-page.ts';

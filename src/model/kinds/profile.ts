@@ -8,6 +8,8 @@ import { policyRules, rulesIssues, type PolicyRule } from './policy-rule.ts';
 export const profile = defineKind({
   kind: 'Profile',
   plural: 'profiles',
+  // Where Calico kept its resources in the old group, profiles were only ever derived.
+  classic: false,
   description: 'Labels and rules that endpoints share; its rules count when no policy decided.',
   fields: {
     spec: object({
