@@ -1,18 +1,13 @@
-// The kubeconfig of a lab's API server: plain HTTP, no user.
+// The kubeconfig of a lab's API server: plain HTTP, no user. JSON is YAML too, and is read without a library.
 export function kubeconfigText(name: string, server: string): string {
-  return [
-    'apiVersion: v1',
-    'kind: Config',
-    'clusters:',
-    `- name: margay-${name}`,
-    `  cluster: {server: "${server}"}`,
-    'users:',
-    '- name: admin',
-    '  user: {}',
-    'contexts:',
-    `- name: margay-${name}`,
-    `  context: {cluster: margay-${name}, user: admin}`,
-    `current-context: margay-${name}`,
-    '',
-  ].join('\n');
+  const entry = `margay-${name}`;
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: entry, cluster: { server } }],
+    users: [{ name: 'admin', user: {} }],
+    contexts: [{ name: entry, context: { cluster: entry, user: 'admin' } }],
+    'current-context': entry,
+  };
+  return `${JSON.stringify(config, undefined, 2)}\n`;
 }

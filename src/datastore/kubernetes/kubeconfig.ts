@@ -118,7 +118,7 @@ export async function readInCluster(env: NodeJS.ProcessEnv): Promise<Result<Conn
 async function parse(text: string): Promise<Kubeconfig | undefined> {
   try {
     if (text.trimStart().startsWith('{')) return JSON.parse(text) as Kubeconfig;
-    const yaml = await import('yaml');
+    const yaml = await import('./yaml.ts');
     const value: unknown = yaml.parse(text);
     return typeof value === 'object' && value !== null ? (value as Kubeconfig) : undefined;
   } catch {
