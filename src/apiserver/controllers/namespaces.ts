@@ -26,7 +26,7 @@ export class NamespaceController {
     api.store.onChanges((changes) => this.#notice(changes));
   }
 
-  /** Creates what is missing and takes up deletions that a stop interrupted. */
+  /** Creates what is missing and takes up what a stop interrupted. */
   async start(): Promise<void> {
     const { store, registry } = this.#api;
     const kind = registry.byKey('namespaces');
@@ -38,9 +38,7 @@ export class NamespaceController {
         return ok(undefined);
       });
     }
-    for (const { object } of store.list('namespaces')) {
-      if (object.metadata.deletionTimestamp !== undefined) this.#pending.add(object.metadata.name);
-    }
+    for (const { name } of store.list('namespaces')) this.#pending.add(name);
     this.#run();
   }
 

@@ -26,6 +26,8 @@ const version = {
   platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
 };
 
+const largeAnswerBytes = 64 * 1024;
+
 const text = (code: number, body: string): Answer => ({
   code,
   body: undefined,
@@ -37,7 +39,7 @@ export async function handle(api: Api, request: IncomingMessage, response: Serve
   try {
     const outcome = await answerTo(api, request, response);
     if (outcome === 'streaming') return;
-    send(request, response, outcome);
+    send(api, request, response, outcome);
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     api.logger.error('A request failed', {
@@ -46,7 +48,7 @@ export async function handle(api: Api, request: IncomingMessage, response: Serve
       stack: cause instanceof Error ? cause.stack : undefined,
     });
     if (response.headersSent) response.destroy();
-    else send(request, response, refuse('InternalError', `Internal error occurred: ${message}`));
+    else send(api, request, response, refuse('InternalError', `Internal error occurred: ${message}`));
   }
 }
 
@@ -180,7 +182,7 @@ function dispatchSubresource(api: Api, target: Target, call: Call): Outcome | Pr
   return method === 'PATCH' ? patch(api, target, part, call) : notAllowed();
 }
 
-function send(request: IncomingMessage, response: ServerResponse, outcome: Outcome): void {
+function send(api: Api, request: IncomingMessage, response: ServerResponse, outcome: Outcome): void {
   if (response.destroyed) return;
   const answer: Answer = outcome.ok
     ? outcome.value
@@ -198,5 +200,8 @@ function send(request: IncomingMessage, response: ServerResponse, outcome: Outco
   if (retry !== undefined) response.setHeader('retry-after', retry);
   // A body that was not read to its end would be taken for the next request.
   if (!request.complete) response.setHeader('connection', 'close');
+  // A client that asks for much and reads nothing would keep the answer in memory.
+  if (body.length > largeAnswerBytes)
+    response.setTimeout(api.limits.stalledWatchMs, () => response.destroy());
   response.end(request.method === 'HEAD' ? undefined : body);
 }

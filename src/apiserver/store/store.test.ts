@@ -10,7 +10,8 @@ import { err, ok } from '../../lib/result.ts';
 import { refuse } from '../status.ts';
 import type { ApiObject } from '../types.ts';
 import { Store } from './store.ts';
-import type { Key } from './types.ts';
+import type { ChangeLog } from './log.ts';
+import type { Change, Key } from './types.ts';
 
 function open(data: string, limits: { historyEvents?: number; historyBytes?: number } = {}): Store {
   const store = Store.open({
@@ -222,4 +223,70 @@ test('a closed store refuses', async () => {
   assert.ok(!late.ok && late.error.reason === 'ServiceUnavailable');
   await closing;
   assert.deepEqual(await last, ok(1));
+});
+
+/** A log in memory whose next append or flush can be made to fail. */
+class FailingLog implements ChangeLog {
+  compacted = 0;
+  failNext: 'append' | 'flush' | undefined;
+  appended = 0;
+  rows(): [] {
+    return [];
+  }
+  append(changes: readonly Change[]): void {
+    if (this.failNext === 'append') {
+      this.failNext = undefined;
+      throw new Error('disk full');
+    }
+    this.appended += changes.length;
+  }
+  flush(): Promise<void> {
+    const fails = this.failNext === 'flush';
+    this.failNext = undefined;
+    return fails ? Promise.reject(new Error('input/output error')) : Promise.resolve();
+  }
+  close(): void {
+    this.failNext = undefined;
+  }
+}
+
+function openOver(log: ChangeLog): Store {
+  const limits = { historyEvents: 10, historyBytes: 1e6 };
+  const store = Store.open({
+    data: '',
+    durability: 'power',
+    ...limits,
+    clock: systemClock,
+    logger: silentLogger,
+    log,
+  });
+  assert.ok(store.ok);
+  return store.value;
+}
+
+test('a disk that takes nothing: the writer is told, nothing has happened, the next write works', async () => {
+  const log = new FailingLog();
+  const store = openOver(log);
+  await put(store, 'a', 1);
+  log.failNext = 'append';
+  const refused = await store.write((tx) => ok(tx.put(key('a'), thing('a', 2))));
+  assert.ok(!refused.ok && refused.error.code === 500 && /disk full/.test(refused.error.message));
+  assert.deepEqual(stateOf(store), [['a', 1, 1, '1']]);
+  await put(store, 'a', 3);
+  assert.deepEqual(stateOf(store), [['a', 2, 3, '2']]);
+  await store.close();
+});
+
+test('a disk that fails to sync: nobody knows what it holds, so no later write is taken', async () => {
+  const log = new FailingLog();
+  const store = openOver(log);
+  await put(store, 'a', 1);
+  log.failNext = 'flush';
+  for (let i = 0; i < 2; i++) {
+    const refused = await store.write((tx) => ok(tx.put(key('a'), thing('a', 2))));
+    assert.ok(!refused.ok && refused.error.code === 503, JSON.stringify(refused));
+  }
+  assert.equal(log.appended, 2);
+  assert.deepEqual(stateOf(store), [['a', 1, 1, '1']]);
+  await store.close();
 });

@@ -24,6 +24,8 @@ export type StoreOptions = {
   readonly historyBytes: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Another log than the one of `data`: for tests. */
+  readonly log?: ChangeLog;
 };
 
 export class Store {
@@ -44,7 +46,7 @@ export class Store {
   #closed = false;
 
   static open(options: StoreOptions): Result<Store, ServerError> {
-    const log = openLog(options.data, options.durability);
+    const log = options.log === undefined ? openLog(options.data, options.durability) : ok(options.log);
     return log.ok ? ok(new Store(log.value, options)) : log;
   }
 
