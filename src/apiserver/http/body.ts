@@ -78,7 +78,7 @@ function parse(text: string, limits: Limits): Result<unknown, StatusError> {
 }
 
 async function parseYaml(text: string, limits: Limits): Promise<Result<unknown, StatusError>> {
-  const yaml = await import('yaml');
+  const yaml = await import('./yaml.ts');
   try {
     const value: unknown = yaml.parse(text, { maxAliasCount: 50, schema: 'core' });
     return parse(JSON.stringify(value ?? null), limits);

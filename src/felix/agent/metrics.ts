@@ -65,7 +65,7 @@ export function samples(status: AgentStatus): Sample[] {
 
 /** The text for a scrape. prom-client is loaded at the first one only. */
 export async function renderMetrics(status: AgentStatus): Promise<string> {
-  const { Counter, Gauge, Registry } = await import('prom-client');
+  const { Counter, Gauge, Registry } = await import('./prometheus.ts');
   const registry = new Registry();
   const byName = Map.groupBy(samples(status), (sample) => sample.name);
   for (const [name, [first, ...rest]] of byName) {
