@@ -1,6 +1,6 @@
 // Bundles what ships into dist/: one program with its chunks. koffi stays outside, as it brings prebuilt machine code, and so
-// does the Kubernetes client, which only unusual kubeconfigs need. Chunks are named by content and older ones stay, so that
-// processes that run from an earlier build can still load theirs; `--clean` starts from nothing.
+// do packages that are loaded on demand and seldom. Chunks are named by content and older ones stay, so that processes that
+// run from an earlier build can still load theirs; `--clean` starts from nothing.
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -16,7 +16,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node24',
-  external: ['koffi', '@kubernetes/client-node'],
+  external: ['koffi', '@kubernetes/client-node', 'yaml'],
   banner: {
     js: "#!/usr/bin/env node\nimport { createRequire as createRequireForBundle } from 'node:module';\nconst require = createRequireForBundle(import.meta.url);",
   },
