@@ -108,7 +108,7 @@ export function datastoreConformance(title: string, driver: () => Promise<Driver
     assert.equal(code(await store.delete('IPPool', { name: 'crud' })), 'NotFound');
   });
 
-  check('an update is compare-and-swap', async (store) => {
+  check('RS-004: an update is compare-and-swap', async (store) => {
     const first = value(await store.create('IPPool', pool('cas', '10.20.0.0/16')));
     const second = value(
       await store.update('IPPool', { ...first, spec: { ...first.spec, natOutgoing: true } }),
@@ -320,7 +320,7 @@ export function datastoreConformance(title: string, driver: () => Promise<Driver
     value(await store.delete('IPPool', { name: one.metadata.name }));
   });
 
-  check('a watch gives every change after its revision, in order, once', async (store) => {
+  check('RS-004: a watch gives every change after its revision, in order, once', async (store) => {
     value(await store.create('IPPool', pool('w-before', '10.70.0.0/16', { watched: 'yes' })));
     const { revision } = value(await store.list('IPPool'));
     const made = value(await store.create('IPPool', pool('w-1', '10.71.0.0/16', { watched: 'yes' })));

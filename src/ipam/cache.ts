@@ -26,6 +26,8 @@ export type CacheUpdate =
 /** What the syncer behind a cache must follow; Node, Namespace and IPAMBlock may be added. */
 export const viewKinds = ['IPPool', 'IPReservation', 'IPAMConfiguration', 'BlockAffinity'] as const;
 
+const kept: ReadonlySet<KindName> = new Set<KindName>([...viewKinds, 'Node', 'Namespace', 'IPAMBlock']);
+
 export class IpamCache implements IpamView {
   readonly #tables = new Map<KindName, Map<string, unknown>>();
   readonly #lists = new Map<KindName, readonly unknown[]>();
@@ -42,6 +44,7 @@ export class IpamCache implements IpamView {
         this.#ready ||= update.status === 'in-sync';
         continue;
       }
+      if (!kept.has(update.kind)) continue;
       const table = this.#tables.get(update.kind) ?? new Map<string, unknown>();
       this.#tables.set(update.kind, table);
       this.#lists.delete(update.kind);

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { FaultPlan } from '../datastore/mod.ts';
 import { storeError } from '../datastore/mod.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
 import { sleep } from '../lib/wait.ts';
 import type { Ipam } from './mod.ts';
 import { pool, Stage, workload } from './stage.test.ts';
@@ -41,7 +42,7 @@ const action = fc.record({
   count: fc.integer({ min: 1, max: 3 }),
 });
 
-test('two allocators on one block', async () => {
+test('RS-050: two allocators on one block', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(action, { minLength: 2, maxLength: 30 }),
@@ -61,11 +62,11 @@ test('two allocators on one block', async () => {
         await stage.audit(new Set(ledger.held.keys()));
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
-test('several nodes with few blocks: claiming, borrowing, reclaiming', async () => {
+test('RS-050: several nodes with few blocks: claiming, borrowing, reclaiming', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(action, { minLength: 2, maxLength: 40 }),
@@ -85,7 +86,7 @@ test('several nodes with few blocks: claiming, borrowing, reclaiming', async () 
         await stage.audit(new Set(ledger.held.keys()));
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
@@ -123,7 +124,7 @@ test('a store that fails now and then loses nothing', async () => {
         assert.equal(stage.store.all('IPAMHandle').length, 0);
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
@@ -152,7 +153,32 @@ async function run(
   else assert.equal(assigned.error.code, 'NoAddresses', assigned.error.message);
 }
 
-test('many nodes at once fill a pool to the last address', async () => {
+test('RS-050: who loses every time gives up after a hundred attempts', async () => {
+  const impatient: Clock = {
+    ...systemClock,
+    after: (_delayMs, run) => {
+      queueMicrotask(run);
+      return { cancel: () => {} };
+    },
+  };
+  const stage = new Stage({ clock: impatient });
+  const held = await stage.ipam().autoAssign(workload('a', 'old'));
+  assert.ok(held.ok);
+  let attempts = 0;
+  const ipam = stage.ipam({
+    faults: ({ verb, kind }) => {
+      if (verb !== 'update' || kind !== 'IPAMBlock') return undefined;
+      attempts++;
+      return { do: 'fail', when: 'before', error: storeError('Conflict', 'another was faster') };
+    },
+  });
+  const result = await ipam.autoAssign(workload('a', 'h'));
+  assert.equal(result.ok ? 'ok' : result.error.code, 'TooMuchContention');
+  assert.equal(attempts, 100);
+  await stage.audit(new Set(['old']));
+});
+
+test('RS-050: many nodes at once fill a pool to the last address', async () => {
   const nodes = Array.from({ length: 16 }, (_, i) => `n${i}`);
   const stage = new Stage({ pools: [pool('v4', '10.0.0.0/23', { blockSize: 28 })], nodes });
   const results = await Promise.all(

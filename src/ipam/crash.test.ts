@@ -154,7 +154,7 @@ async function runOnce(scenario: Scenario, n: number, fault: Fault): Promise<boo
 }
 
 for (const scenario of scenarios) {
-  test(`all crash points: ${scenario.name}`, async () => {
+  test(`RS-047: all crash points: ${scenario.name}`, async () => {
     for (const how of ['crash', 'fail'] as const) {
       for (const when of ['before', 'after'] as const) {
         let points = 0;
@@ -168,7 +168,7 @@ for (const scenario of scenarios) {
   });
 }
 
-test('a crash in the middle of many requests at once', async () => {
+test('RS-047: a crash in the middle of many requests at once', async () => {
   for (let n = 0; n < 60; n += 3) {
     const clock = new VirtualClock(Date.parse('2026-01-01T00:00:00Z'));
     const stage = new Stage({ pools: [pool('v4', '10.0.0.0/28', { blockSize: 30 })], clock });

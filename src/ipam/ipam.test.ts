@@ -15,7 +15,7 @@ const value = <T>(result: Result<T, IpamError>): T => {
   return result.value;
 };
 
-test('RS-041, RS-044…RS-046: the objects of one assignment, as Calico writes them', async () => {
+test('RS-041, RS-043, RS-044, RS-045, RS-046: the objects of one assignment, as Calico writes them', async () => {
   const stage = new Stage({ pools: [pool('v4', '10.0.0.0/24', { blockSize: 29 })] });
   const before = BigInt(Date.now()) * 1_000_000n;
   const [assignment] = value(await stage.ipam().autoAssign(workload('a', 'k8s-pod-network.ABC'))).v4;
@@ -442,7 +442,7 @@ test('objects whose deletion another client began count as gone', async () => {
   await stage.audit(new Set(['h']));
 });
 
-test('claims: a whole prefix, except what others have', async () => {
+test('RS-047, RS-030: claims on a whole prefix, except what others have', async () => {
   const stage = new Stage({ pools: [pool('v4', '10.0.0.0/24')] });
   const ipam = stage.ipam();
   value(
@@ -461,7 +461,7 @@ test('claims: a whole prefix, except what others have', async () => {
   await stage.audit(new Set(['h']));
 });
 
-test('different nodes start in different blocks, always the same', async () => {
+test('RS-049: different nodes start in different blocks, always the same', async () => {
   const names = Array.from({ length: 20 }, (_, i) => `worker${i}`);
   const stage = new Stage({ nodes: names });
   const firsts = new Set<string>();

@@ -76,7 +76,7 @@ const kubernetesNode = (name: string): KubernetesNode => ({
   metadata: { name, labels: { rack: '1' } },
 });
 
-test("Calico's Node is a view of the Kubernetes Node (RS-061, RS-062)", async () => {
+test("RS-061, RS-062: Calico's Node is a view of the Kubernetes Node", async () => {
   const store = await open();
   value(await store.create('KubernetesNode', kubernetesNode('viewed')));
   const node = value(await store.get('Node', { name: 'viewed' }));
@@ -104,7 +104,7 @@ test("Calico's Node is a view of the Kubernetes Node (RS-061, RS-062)", async ()
   await store.close();
 });
 
-test('a WorkloadEndpoint is a pod while it has an address (RS-072, RS-073)', async () => {
+test('RS-072, RS-073: a WorkloadEndpoint is a pod while it has an address', async () => {
   const store = await open();
   const { revision } = value(await store.list('WorkloadEndpoint'));
   const abort = new AbortController();
