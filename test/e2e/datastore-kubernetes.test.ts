@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { startApiServer } from '../../src/apiserver/mod.ts';
 import { datastoreConformance } from '../../src/datastore/conformance.ts';
-import { type Datastore, openDatastore, type StoreError } from '../../src/datastore/mod.ts';
+import { type Datastore, openDatastore, startSyncer, type StoreError } from '../../src/datastore/mod.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import type { Result } from '../../src/lib/result.ts';
 import { until } from '../../src/lib/wait.ts';
@@ -159,6 +159,69 @@ test('RS-072, RS-073: a WorkloadEndpoint is a pod while it has an address', asyn
   assert.equal(code(await store.create('WorkloadEndpoint', endpoint)), 'NotSupported');
   value(await store.delete('Pod', { name: 'web', namespace: 'default' }, { gracePeriodSeconds: 0 }));
   await store.close();
+});
+
+test('a syncer lives through the end and the loss of the API server', async () => {
+  const data = join(directory, 'restarted');
+  const first = await startApiServer({ listen: ['127.0.0.1:0'], data, logger: silentLogger });
+  assert.ok(first.ok);
+  const address = first.value.addresses[0] ?? '';
+  const listen = [address.replace('http://', '')];
+  const path = join(directory, 'restarted-kubeconfig');
+  const cluster = { name: 'c', cluster: { server: address } };
+  const context = { name: 'c', context: { cluster: 'c' } };
+  await writeFile(path, JSON.stringify({ 'current-context': 'c', contexts: [context], clusters: [cluster] }));
+  const opened = await openDatastore({ kubeconfig: path }, {});
+  assert.ok(opened.ok);
+  const store = opened.value;
+  const make = (name: string, cidr: string) =>
+    store.create('IPPool', {
+      apiVersion: 'projectcalico.org/v3',
+      kind: 'IPPool',
+      metadata: { name },
+      spec: { cidr },
+    });
+  value(await make('kept', '10.1.0.0/16'));
+  const heard: string[] = [];
+  const syncer = startSyncer(store, {
+    kinds: ['IPPool'],
+    onUpdates: (updates) => {
+      for (const u of updates)
+        heard.push(
+          u.type === 'set'
+            ? `set ${u.object.metadata.name}`
+            : u.type === 'delete'
+              ? `delete ${u.name.name}`
+              : u.status,
+        );
+    },
+    logger: silentLogger,
+    backoffMs: { first: 10, max: 50 },
+  });
+  await syncer.inSync();
+  const heardAfter = (n: number, what: string) =>
+    until(() => (heard.lastIndexOf(what) >= n ? true : undefined), { timeoutMs: 10_000 });
+
+  // It comes back with its data: what was known is not told again.
+  await first.value.stop();
+  assert.ok(await heardAfter(1, 'waiting'));
+  const second = await startApiServer({ listen, data, logger: silentLogger });
+  assert.ok(second.ok);
+  let mark = heard.length;
+  value(await make('new', '10.2.0.0/16'));
+  assert.ok(await heardAfter(mark - 1, 'set new'));
+  assert.ok(!heard.slice(2).includes('set kept'), heard.join(', '));
+
+  // It comes back empty: what is gone is told.
+  await second.value.stop();
+  const third = await startApiServer({ listen, data: ':memory:', logger: silentLogger });
+  assert.ok(third.ok);
+  mark = heard.length;
+  assert.ok(await heardAfter(mark - 1, 'delete kept'), heard.join(', '));
+  assert.ok(heard.includes('delete new'));
+  await syncer.stop();
+  await store.close();
+  await third.value.stop();
 });
 
 test('failures say what to do', async () => {
