@@ -227,6 +227,65 @@ test("BIRD 2: the neighbour's kill -9 and restart keep its routes; what it no lo
   }
 });
 
+test('BIRD 2: a session over IPv6 beside the one over IPv4, as nodes of a dual-stack cluster have them', {
+  skip,
+}, async () => {
+  const network = new Network();
+  try {
+    network.host('us');
+    network.host('them');
+    network.cable('us', 'them', ['10.9.0.1/24', 'fd09::1/64'], ['10.9.0.2/24', 'fd09::2/64']);
+    const four = birdConfig({
+      routerId: '10.9.0.2',
+      as: 64512,
+      peer: '10.9.0.1',
+      peerAs: 64512,
+      routes: staticRoutes,
+    });
+    const config = `${four.replace(/ {2}ipv6 \{ import all; export where source = RTS_STATIC.*\n/, '')}
+protocol bgp six {
+  local as 64512;
+  neighbor fd09::1 as 64512;
+  graceful restart;
+  connect delay time 1; connect retry time 1; error wait time 1, 2;
+  ipv6 { import all; export where source = RTS_STATIC; next hop self; };
+}
+`;
+    bird(network, 'them', config);
+    const plan = ourPlan(64512, 64512);
+    network.speaker('us', {
+      ...plan,
+      peers: [
+        { name: 'four', address: '10.9.0.2', as: 64512 },
+        { name: 'six', address: 'fd09::2', as: 64512 },
+      ],
+    });
+    assert.deepEqual((await established(network, 'us', 'six')).families, [6]);
+    assert.deepEqual((await established(network, 'us', 'four')).families, [4]);
+    const learned = await eventually(
+      'IPv6 routes',
+      () => network.routes('us', 'proto bird', '-6'),
+      (r) => r.length === 2,
+    );
+    assert.deepEqual(learned.map((r) => `${r.dst} ${r.gateway}`).sort(), [
+      'fd60:1::/64 fd09::2',
+      'fd60:2::1 fd09::2',
+    ]);
+    await eventually(
+      'IPv6 route at BIRD',
+      () => network.routes('them', 'proto bird', '-6'),
+      (r) => prefixes(r).join() === 'fd24:1::/122',
+    );
+    await eventually(
+      'IPv4 routes',
+      () => network.routes('us'),
+      (r) => r.length === 3,
+    );
+  } finally {
+    await network.close();
+  }
+});
+
 /** Route events of the main table, as `ip monitor` prints them. */
 function watch(network: Network, host: string): { lines(): string[] } {
   const child = spawn('ip', ['-n', host, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'inherit'] });
