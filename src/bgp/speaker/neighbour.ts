@@ -133,8 +133,9 @@ export class Neighbour implements SessionOwner {
     rib.peerUp(this.ribPeer, this.#ribConfig(session, localAddress));
     this.#awaited.clear();
     for (const family of session.families) this.#awaited.add(family);
-    const sendsEndOfRib = session.gracefulRestart !== undefined;
-    if (!sendsEndOfRib)
+    // Two restarted speakers would wait for each other (RFC 4724 section 4.1).
+    if (session.gracefulRestart?.restarting === true) this.#host.complete(this.#config.name);
+    if (session.gracefulRestart === undefined)
       this.#completeTimer = clock.after(assumedCompleteMs, () => {
         for (const family of session.families) this.#endOfRib(family);
       });

@@ -114,7 +114,11 @@ async function startSource(
     },
   });
   plans.start();
-  return ok({ reload: () => {}, stop: () => plans.stop() });
+  const stop = async (): Promise<void> => {
+    await plans.stop();
+    await source.store.close();
+  };
+  return ok({ reload: () => {}, stop });
 }
 
 async function readPlanFile(path: string): Promise<Result<SpeakerConfig, Failure>> {

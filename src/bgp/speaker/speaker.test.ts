@@ -289,6 +289,24 @@ describe('restart', () => {
       assert.equal(world.speakers.get(2)?.peers()[0]?.keepingStale, false);
     }));
 
+  test('two that restart at once do not wait for each other', () =>
+    inWorld(async (world) => {
+      for (const [n, peer] of [
+        [1, 2],
+        [2, 1],
+      ] as const)
+        await world.start(n, config(n, [peer]));
+      await world.run(3_000);
+      const before = [await world.routes(1), await world.routes(2)];
+      for (const n of [1, 2]) await world.kill(n);
+      const one = await world.start(1, config(1, [2]));
+      const two = await world.start(2, config(2, [1]));
+      await world.run(2_000);
+      assert.deepEqual([one.status().recovery, two.status().recovery], ['done', 'done']);
+      await world.run(1_000);
+      assert.deepEqual([await world.routes(1), await world.routes(2)], before);
+    }));
+
   test('a peer that does not come back loses its routes when the restart time is over', () =>
     inWorld(async (world) => {
       await world.start(1, config(1, [2]));

@@ -93,6 +93,7 @@ export class Speaker {
         clock,
         logger,
         onForeignChange: ({ nextHops }) => this.#foreignChanged(nextHops),
+        nextHopsInUse: () => this.#rib.nextHops().map((n) => n.address),
         ...(auditMs === undefined ? {} : { auditMs }),
       });
       const started = await this.#sync.start();

@@ -43,6 +43,8 @@ export type KernelSyncOptions = {
   /** Something about links, addresses or other programs' routes has changed; next hops among `changed` may resolve
    *  differently. */
   readonly onForeignChange: (changed: { readonly nextHops: readonly Address[] }) => void;
+  /** Next hops the table still knows; others are forgotten now and then. */
+  readonly nextHopsInUse?: () => Iterable<Address>;
   readonly auditMs?: number;
 };
 
@@ -228,8 +230,17 @@ export class KernelSync {
       if (route.table === mainTable) this.#takeRoute(route, event.type === 'route-deleted');
       return;
     }
-    if (this.view.takeEvent(event)) this.#reloadSoon();
-    else if (event.type === 'address' || event.type === 'address-deleted') this.#foreignChanged();
+    const follows = this.view.takeEvent(event);
+    const isGone = event.type === 'link-deleted' || (event.type === 'link' && !event.link.up);
+    // Pods come and go without a route of ours on their link: nothing to read then.
+    if (follows === 'routes' || (isGone && this.#usesLink(event.link.index))) this.#reloadSoon();
+    else if (follows === 'next-hops') this.#foreignChanged();
+  }
+
+  #usesLink(linkIndex: number): boolean {
+    for (const routes of this.#own.values())
+      for (const route of routes) if (route.nextHops.some((h) => h.linkIndex === linkIndex)) return true;
+    return false;
   }
 
   #takeRoute(route: Route, deleted: boolean): void {
@@ -324,7 +335,15 @@ export class KernelSync {
     }
     for (const prefix of this.#desired.keys()) this.#dirty.add(prefix);
     for (const prefix of this.#own.keys()) if (!this.#stale.has(prefix)) this.#dirty.add(prefix);
+    this.#forgetResolutions();
     this.#foreignChanged();
+  }
+
+  #forgetResolutions(): void {
+    const { nextHopsInUse } = this.#options;
+    if (nextHopsInUse === undefined) return;
+    const used = new Set(nextHopsInUse());
+    for (const address of this.#resolutions.keys()) if (!used.has(address)) this.#resolutions.delete(address);
   }
 
   async #write(prefixes: readonly Prefix[]): Promise<void> {

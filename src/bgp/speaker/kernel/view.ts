@@ -29,9 +29,12 @@ export type Resolution =
       readonly interfaceName?: string;
     };
 
-/** A route's identity in the kernel's table, for maps. */
-export const routeId = (r: Pick<Route, 'dst' | 'priority' | 'protocol' | 'type'>): string =>
-  `${r.dst} ${r.priority} ${r.protocol} ${r.type}`;
+/** A route's identity among those of its destination. The kernel's own may occur once per device (fe80::/64); others are
+ *  one per metric, and their device may change. */
+const routeId = (r: Route): string =>
+  r.protocol === routeProtocols.kernel
+    ? `${r.priority} ${r.protocol} ${r.type} ${r.nextHops[0]?.linkIndex ?? ''}`
+    : `${r.priority} ${r.protocol} ${r.type}`;
 
 export class KernelView {
   readonly links = new Map<number, Link>();
@@ -102,32 +105,44 @@ export class KernelView {
     else this.#routes.delete(route.dst);
   }
 
-  /** Takes a link or address event; true when forwarding may have changed beyond what route events tell (the kernel drops
-   *  IPv4 routes of a link that goes down without a word). */
-  takeEvent(event: KernelEvent): boolean {
+  /** Takes a link or address event. What follows from it, beyond what route events tell: `routes` = the kernel may have
+   *  dropped routes without a word and must be read again, `next-hops` = next hops may resolve differently. */
+  takeEvent(event: KernelEvent): 'routes' | 'next-hops' | 'nothing' {
     switch (event.type) {
       case 'link': {
         const old = this.links.get(event.link.index);
         this.#setLink(event.link);
-        return old !== undefined && (old.up !== event.link.up || old.running !== event.link.running);
+        if (old?.up === true && !event.link.up) this.#dropRoutesOf(event.link.index);
+        const same = old?.up === event.link.up && old.running === event.link.running;
+        return same || old === undefined ? 'nothing' : 'next-hops';
       }
       case 'link-deleted':
         this.links.delete(event.link.index);
         this.#linksByName.delete(event.link.name);
-        return true;
+        this.#dropRoutesOf(event.link.index);
+        return 'next-hops';
       case 'address':
         this.#setAddress(event.address);
-        return false;
+        return 'next-hops';
       case 'address-deleted': {
         this.#addresses.delete(addressId(event.address));
         const { address } = event.address;
         if (![...this.#addresses.values()].some((a) => a.address === address)) this.#local.delete(address);
-        // Routes with this source address vanish silently too.
-        return true;
+        // Routes with this source address vanish silently.
+        return 'routes';
       }
       default:
-        return false;
+        return 'nothing';
     }
+  }
+
+  /** IPv4 routes of a link that goes down or away vanish without an event. */
+  #dropRoutesOf(linkIndex: number): void {
+    const gone: Route[] = [];
+    for (const route of this.routes())
+      if (route.nextHops.length > 0 && route.nextHops.every((h) => h.linkIndex === linkIndex))
+        gone.push(route);
+    for (const route of gone) this.removeRoute(route);
   }
 
   /** How a next hop is reached. */
