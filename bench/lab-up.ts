@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { labDown, labStatus, labUp } from '../src/lab/mod.ts';
 
 const sizes = process.argv.slice(2).map(Number).filter(Number.isInteger);
-process.env['MARGAY_MAIN'] = new URL('../src/main.ts', import.meta.url).pathname;
+process.env['MARGAY_MAIN'] = new URL('../dist/margay.js', import.meta.url).pathname;
 const name = 'bench';
 
 for (const nodes of sizes.length > 0 ? sizes : [4, 16, 50]) {
