@@ -18,6 +18,7 @@ export const errno = {
   EROFS: 30,
   ERANGE: 34,
   ENOTEMPTY: 39,
+  EMSGSIZE: 90,
   EOPNOTSUPP: 95,
   EAFNOSUPPORT: 97,
   EADDRINUSE: 98,
@@ -51,6 +52,8 @@ const codes: Readonly<Record<number, KernelErrorCode>> = {
   [errno.EAFNOSUPPORT]: 'NotSupported',
   [errno.ENOBUFS]: 'NoBufferSpace',
   [errno.ENOMEM]: 'NoBufferSpace',
+  // More than the send buffer holds.
+  [errno.EMSGSIZE]: 'NoBufferSpace',
 };
 
 const phrases: Readonly<Record<KernelErrorCode, string>> = {

@@ -17,7 +17,8 @@ export interface Ffi {
   getOption(fd: number, level: number, option: number, size: 4 | 8): bigint | undefined;
   setns(fd: number, type: number): number;
   unshare(flags: number): number;
-  dup2(from: number, to: number): number;
+  /** `dup3` that closes on exec, as Node's own descriptors do. */
+  replaceDescriptor(from: number, to: number): number;
   /** Two connected Unix stream sockets. */
   socketPair(): readonly [number, number] | undefined;
   mount(source: string, target: string, type: string | null, flags: number): number;
@@ -27,6 +28,8 @@ export interface Ffi {
 }
 
 export type SystemCallResult = { readonly value: number; readonly errno: number };
+
+const closeOnExec = 0o2000000;
 
 let loaded: Ffi | undefined;
 let loading: Promise<Ffi> | undefined;
@@ -71,7 +74,7 @@ function build(koffi: Koffi): Ffi {
   >;
   const setns = libc.func('int setns(int, int)') as (fd: number, type: number) => number;
   const unshare = libc.func('int unshare(int)') as (flags: number) => number;
-  const dup2 = libc.func('int dup2(int, int)') as (from: number, to: number) => number;
+  const dup3 = libc.func('int dup3(int, int, int)') as (from: number, to: number, flags: number) => number;
   const socketpair = libc.func('int socketpair(int, int, int, void *)') as (
     domain: number,
     type: number,
@@ -112,10 +115,10 @@ function build(koffi: Koffi): Ffi {
     },
     setns,
     unshare,
-    dup2,
+    replaceDescriptor: (from, to) => dup3(from, to, closeOnExec),
     socketPair: () => {
       const pair = new Int32Array(2);
-      return socketpair(1, 1 | 0o2000000, 0, pair) === 0 ? [pair[0] ?? -1, pair[1] ?? -1] : undefined;
+      return socketpair(1, 1 | closeOnExec, 0, pair) === 0 ? [pair[0] ?? -1, pair[1] ?? -1] : undefined;
     },
     mount: (source, target, type, flags) => mount(source, target, type, flags, null),
     unmount: umount2,

@@ -158,6 +158,19 @@ describe('the real kernel', () => {
     );
   });
 
+  test('programs inherit no socket of the kernel', async () => {
+    const subscription = kernel.subscribe(['links', 'nftables'], () => {});
+    const listed = spawnSync('ls', ['-l', '/proc/self/fd'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const open = listed.stdout
+      .split('\n')
+      .filter((line) => /-> (socket|net):/.test(line) && !/ [012] -> /.test(line));
+    assert.deepEqual(open, []);
+    subscription.close();
+  });
+
   test('connections are deleted by address', async () => {
     const table = { family: 'ip', name: 'track' } as const;
     const base = { type: 'filter', hook: 'output', priority: 0 } as const;
@@ -194,22 +207,22 @@ describe('the real kernel', () => {
     assert.equal(spawnSync('nft', ['delete', 'table', 'ip', 'foreign']).status, 0);
   });
 
-  test('20,000 elements in one transaction, and a large one refused as a whole', async () => {
+  test('8,000 elements in one transaction, and one refused as a whole', async () => {
     const table = { family: 'ip', name: 'big' } as const;
-    const elements = Array.from({ length: 20_000 }, (_, n) => ({ key: v4FromNumber(0x0a000000 + n) }));
+    const elements = Array.from({ length: 8000 }, (_, n) => ({ key: v4FromNumber(0x0a000000 + n) }));
     const made = await kernel.nftables.apply([
       { op: 'add-table', table },
       { op: 'add-set', table, set: { name: 's', key: ['ipv4_addr'] } },
       { op: 'add-elements', table, set: 's', elements },
     ]);
     assert.ok(made.ok);
-    assert.equal(expect(await kernel.nftables.elements(table, 's'), 'elements').length, 20_000);
+    assert.equal(expect(await kernel.nftables.elements(table, 's'), 'elements').length, 8000);
     const refused = await kernel.nftables.apply([
       { op: 'flush-set', table, set: 's' },
       { op: 'delete-elements', table, set: 's', elements: [{ key: '1.2.3.4' }] },
     ]);
     assert.equal(refused.ok ? -1 : refused.error.commandIndex, 1);
-    assert.equal(expect(await kernel.nftables.elements(table, 's'), 'elements').length, 20_000);
+    assert.equal(expect(await kernel.nftables.elements(table, 's'), 'elements').length, 8000);
     assert.ok((await kernel.nftables.apply([{ op: 'delete-table', table }])).ok);
   });
 

@@ -85,7 +85,7 @@ export function linkTests(host: Host, machine: () => ConformanceMachine): void {
       assert.equal(value(await a.links.get('nothing')), undefined);
     });
 
-    test('bridge, vxlan and tun', async () => {
+    test('bridge and vxlan', async () => {
       const { a } = host();
       const bridge = value(await a.links.create({ kind: 'bridge', name: 'br0', up: true }));
       assert.equal(bridge.kind, 'bridge');
@@ -101,13 +101,21 @@ export function linkTests(host: Host, machine: () => ConformanceMachine): void {
       );
       assert.deepEqual(made.vxlan, vxlan);
       assert.deepEqual([made.kind, made.mac, made.mtu, made.up], ['vxlan', '66:00:00:00:00:01', 1450, false]);
-      const tun = value(await a.links.create({ kind: 'tun', name: 'tun0', mtu: 1400, up: true }));
+    });
+
+    test('tun', async (t) => {
+      const { a } = host();
+      const made = await a.links.create({ kind: 'tun', name: 'tun0', mtu: 1400, up: true });
+      if (!made.ok && made.error.code === 'NotPermitted')
+        return t.skip('/dev/net/tun may not be opened here');
+      const tun = value(made);
       assert.deepEqual(
         [tun.kind, tun.mac, tun.mtu, tun.up, tun.running],
         ['tun', undefined, 1400, true, false],
       );
       const again = await a.links.create({ kind: 'tun', name: 'tun0' });
       assert.equal(again.ok ? '' : again.error.code, 'AlreadyExists');
+      return undefined;
     });
 
     test('changes of name, MAC, MTU, group, alias, bridge', async () => {

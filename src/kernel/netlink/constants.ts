@@ -14,6 +14,7 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 
 export const SOL_SOCKET = 1;
+export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;

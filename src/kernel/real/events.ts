@@ -1,5 +1,5 @@
 // Kernel events. The netlink socket is put under libuv by public means: a `net.Socket` is made of a fresh socket pair, and
-// `dup2` then replaces its descriptor by the netlink socket before the first read. Every chunk of data is one datagram.
+// `dup3` then replaces its descriptor by the netlink socket before the first read. Every chunk of data is one datagram.
 // When the kernel runs out of buffer it says so once (ENOBUFS) and libuv closes the stream: a new socket is opened and the
 // subscriber hears `lost` after it is listening, so that reading everything again misses nothing.
 import { Socket } from 'node:net';
@@ -143,7 +143,7 @@ function openEventSocket(
   // `manualStart` keeps libuv from polling before the descriptor is exchanged.
   const options = { fd: shell, readable: true, writable: false, manualStart: true };
   const socket = new Socket(options);
-  if (system.dup2(fd, shell) < 0)
+  if (system.replaceDescriptor(fd, shell) < 0)
     throw new Error(`cannot exchange the event socket: errno ${system.errno()}`);
   system.close(fd);
   system.close(other);

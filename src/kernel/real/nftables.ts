@@ -2,7 +2,13 @@
 import { err, ok, type Result } from '../../lib/result.ts';
 import { errno, kernelError, rootNamespaceRefused } from '../errors.ts';
 import { ffi } from '../ffi.ts';
-import { NETLINK_NETFILTER, NLMSG_ERROR, SO_SNDBUFFORCE, SOL_SOCKET } from '../netlink/constants.ts';
+import {
+  NETLINK_NETFILTER,
+  NLMSG_ERROR,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  SOL_SOCKET,
+} from '../netlink/constants.ts';
 import {
   decodeChain,
   decodeElementList,
@@ -29,14 +35,15 @@ import type {
 import type { KernelSession } from './session.ts';
 
 const protocol = { protocol: NETLINK_NETFILTER };
-/** A transaction is one message to the socket, so its buffer must hold it. */
+/** A transaction is one message to the socket, so its buffer must hold it; in a user namespace the machine's limit rules. */
 const sendBufferBytes = 64 * 1024 * 1024;
 
 export function realNftables(session: KernelSession): Nftables {
   let prepared = false;
   const socket = () => {
     const kept = session.socket(NETLINK_NETFILTER);
-    if (!prepared) ffi().setOption(kept.fd, SOL_SOCKET, SO_SNDBUFFORCE, sendBufferBytes);
+    if (!prepared && ffi().setOption(kept.fd, SOL_SOCKET, SO_SNDBUFFORCE, sendBufferBytes) < 0)
+      ffi().setOption(kept.fd, SOL_SOCKET, SO_SNDBUF, sendBufferBytes);
     prepared = true;
     return kept;
   };
