@@ -15,7 +15,7 @@ export function eventTests(host: Host): void {
       subscription = kernel.subscribe(groups, (event) => events.push(event));
     };
     const seen = (wanted: (event: KernelEvent) => boolean): Promise<true | undefined> =>
-      until(() => events.some(wanted) || undefined, { timeoutMs: 5000, everyMs: 5 });
+      until(() => events.some(wanted) || undefined, { timeoutMs: 20_000, everyMs: 5 });
     before(() => {
       events = [];
     });
@@ -92,7 +92,7 @@ export function eventTests(host: Host): void {
       const other: KernelEvent[] = [];
       const second = a.subscribe(['routes'], (event) => other.push(event));
       await a.routes.apply([add(route('10.3.0.0/26', [], { type: 'blackhole' }))]);
-      assert.ok(await until(() => other.length > 0 || undefined, { timeoutMs: 5000 }));
+      assert.ok(await until(() => other.length > 0 || undefined, { timeoutMs: 20_000 }));
       second.close();
       assert.deepEqual(events, []);
     });

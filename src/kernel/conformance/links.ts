@@ -187,7 +187,7 @@ export function linkTests(host: Host, machine: () => ConformanceMachine): void {
       const disappeared = await until(
         async () => value(await a.links.get('cali7')) === undefined || undefined,
         {
-          timeoutMs: 5000,
+          timeoutMs: 20_000,
         },
       );
       assert.ok(disappeared);
