@@ -1,10 +1,16 @@
 // A real lab for the end-to-end tests: the command line as a user types it, kubectl from outside, commands on nodes and
 // in pods.
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import type { LabStatus } from '../../src/lab/mod.ts';
 import { until } from '../../src/lib/wait.ts';
+
+/** Labs of a test file keep their state apart from those of the user, and of other tests. */
+const stateDirectory = mkdtempSync(join(tmpdir(), 'margay-e2e-'));
+process.env['XDG_RUNTIME_DIR'] = stateDirectory;
+process.on('exit', () => rmSync(stateDirectory, { recursive: true, force: true }));
 
 export type Output = { readonly code: number; readonly out: string; readonly err: string };
 
@@ -180,7 +186,8 @@ export function footprint(): Record<string, readonly string[]> {
   return {
     links: output('ip', '-o', 'link'),
     routes: output('ip', 'route', 'show', 'table', 'all'),
-    namespaces: output('sh', '-c', 'ls /run/netns 2>/dev/null; ls -d /tmp/margay-lab-* 2>/dev/null'),
+    namespaces: output('sh', '-c', 'ls /run/netns 2>/dev/null'),
+    state: readdirSync(stateDirectory),
     mounts: readFileSync('/proc/self/mounts', 'utf8').split('\n'),
     processes: output('sh', '-c', "ps -eo args= | grep -E 'main.ts|margay' | grep -v grep"),
     files: output(

@@ -39,6 +39,7 @@ export function startControlLoop(options: ControlOptions): ControlLoop {
   let running: Promise<void> | undefined;
   let again = false;
   let stopped = false;
+  let complete = false;
 
   const schedule = (delayMs: number): void => {
     if (stopped || timer !== undefined) return;
@@ -56,15 +57,18 @@ export function startControlLoop(options: ControlOptions): ControlLoop {
     });
   };
   const once = async (): Promise<void> => {
-    if (stopped || syncer.status === 'waiting') return;
-    const complete = await run.everything();
-    if (!complete) clock.after(retryMs, () => schedule(gatherMs));
+    // Before everything was listed once, pods would seem to be missing. Later a lost connection does no harm: what is
+    // written on old knowledge meets a conflict.
+    if (stopped || !complete) return;
+    const written = await run.everything();
+    if (!written) clock.after(retryMs, () => schedule(gatherMs));
   };
   const syncer: Syncer = startSyncer<WatchedKind>(options.datastore, {
     kinds: [...watchedKinds],
     logger: options.logger,
     onUpdates: (updates) => {
       cache.apply(updates);
+      complete ||= updates.some((u) => u.type === 'status' && u.status === 'in-sync');
       schedule(gatherMs);
     },
   });
