@@ -2,6 +2,7 @@
 // in one state, so that collisions are an ordinary transition. `step` is total: every event is legal in every state.
 // docs/bgp.md has the table.
 import { notification, notificationCode, subcode, type Notification } from '../packet/mod.ts';
+import { ceaseWith, isError, isGraceful, keepTelling } from './endings.ts';
 import { negotiate } from './open.ts';
 import {
   otherSide,
@@ -20,7 +21,7 @@ import {
 
 export const defaultTiming: FsmTiming = {
   connectRetryMs: 300,
-  connectRetryMaxMs: 5_000,
+  connectRetryMaxMs: 2_000,
   connectTimeoutMs: 10_000,
   idleHoldMs: 1_000,
   idleHoldMaxMs: 30_000,
@@ -411,40 +412,4 @@ class Transition {
       this.#act({ do: 'down', reason, graceful: isGraceful(reason, connection) });
     }
   }
-}
-
-/** The reason of the last failure stays visible while the next attempt runs. */
-const keepTelling = (reason: DownReason): DownReason =>
-  reason.kind === 'not-started' || reason.kind === 'waiting-for-peer' ? { kind: 'connecting' } : reason;
-
-/** Errors wait longer than lost connections. A Cease that may end any moment is not one. */
-function isError(reason: DownReason): boolean {
-  if (reason.kind === 'notification-sent' || reason.kind === 'notification-received')
-    return reason.notification.code !== notificationCode.cease;
-  return (
-    reason.kind === 'as-mismatch' ||
-    reason.kind === 'no-common-family' ||
-    reason.kind === 'hold-timer-expired'
-  );
-}
-
-/** RFC 4724: a lost connection is a restart of the peer; with the N bit (RFC 8538) NOTIFICATIONs other than a hard reset
- *  and the hold timer are too. */
-function isGraceful(reason: DownReason, connection: Connection): boolean {
-  const restart = connection.session?.gracefulRestart;
-  if (restart === undefined) return false;
-  if (reason.kind === 'closed-by-peer' || reason.kind === 'replaced') return true;
-  if (!restart.notification) return false;
-  if (reason.kind === 'hold-timer-expired') return true;
-  if (reason.kind !== 'notification-received' && reason.kind !== 'notification-sent') return false;
-  const { code, subcode: sub } = reason.notification;
-  return code !== notificationCode.cease || sub !== subcode.cease.hardReset;
-}
-
-/** A Cease, with the text of RFC 9003 where the subcode takes one. */
-function ceaseWith(sub: number, text?: string): Notification {
-  const takesText = sub === subcode.cease.administrativeShutdown || sub === subcode.cease.administrativeReset;
-  if (!takesText || text === undefined) return notification(notificationCode.cease, sub);
-  const words = new TextEncoder().encode(text).subarray(0, 255);
-  return notification(notificationCode.cease, sub, Uint8Array.of(words.length, ...words));
 }

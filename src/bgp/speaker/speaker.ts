@@ -2,11 +2,11 @@
 // order of things: the kernel is read first, then sessions start; the table is flushed in slices; best paths go to the
 // kernel. `apply` takes a new configuration and touches only what differs.
 import type { Clock, Timer } from '../../lib/clock.ts';
-import { containsAddress, prefixLength, type Address, type Prefix } from '../../lib/ip/mod.ts';
+import type { Address, Prefix } from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel } from '../../kernel/mod.ts';
-import { encodeNotification, notification, notificationCode, subcode } from '../packet/mod.ts';
+import { subcode } from '../packet/mod.ts';
 import {
   createRib,
   type NextHopState,
@@ -19,17 +19,10 @@ import { KernelLearner } from './kernel/learn.ts';
 import { KernelProgram } from './kernel/program.ts';
 import { KernelSync } from './kernel/sync.ts';
 import { Listeners } from './listeners.ts';
-import { Neighbour } from './neighbour.ts';
+import { Neighbours } from './neighbours.ts';
 import { Recovery } from './recovery.ts';
-import type { Transport, Wire } from './transport.ts';
-import type {
-  NeighbourConfig,
-  NeighbourRange,
-  PeerStatus,
-  SpeakerConfig,
-  SpeakerError,
-  SpeakerStatus,
-} from './types.ts';
+import type { Transport } from './transport.ts';
+import type { PeerStatus, SpeakerConfig, SpeakerError, SpeakerStatus } from './types.ts';
 
 export type SpeakerOptions = {
   readonly transport: Transport;
@@ -55,8 +48,7 @@ export class Speaker {
   #config: SpeakerConfig;
   #rib: Rib;
   #origins: PeerId;
-  readonly #neighbours = new Map<string, Neighbour>();
-  readonly #byRibPeer = new Map<PeerId, Neighbour>();
+  #neighbours: Neighbours;
   readonly #listeners: Listeners;
   #sync: KernelSync | undefined;
   #learner: KernelLearner | undefined;
@@ -73,13 +65,14 @@ export class Speaker {
     this.#program = new KernelProgram(config.kernel.policies);
     this.#rib = this.#newRib();
     this.#origins = this.#rib.addPeer({ name: 'static', source: 'static' });
+    this.#neighbours = this.#newNeighbours();
     this.#recovery = new Recovery({ ...this.#recoveryOptions, onPhase: () => {} }, false, []);
     const { transport, clock, logger } = options;
     this.#listeners = new Listeners({
       transport,
       clock,
       logger,
-      onWire: (wire) => this.#accept(wire),
+      onWire: (wire) => this.#neighbours.accept(wire),
     });
   }
 
@@ -103,7 +96,7 @@ export class Speaker {
     this.#beginRecovery();
     this.#populate();
     await this.#listeners.set(this.#config.listen.addresses, this.#config.listen.port);
-    for (const neighbour of this.#neighbours.values()) neighbour.start();
+    this.#neighbours.start();
     return ok(undefined);
   }
 
@@ -114,10 +107,8 @@ export class Speaker {
     this.#recovery.stop();
     this.#flushTimer?.cancel();
     this.#learnTimer?.cancel();
-    for (const neighbour of this.#neighbours.values()) {
-      if (mode === 'persist') neighbour.abandon();
-      else neighbour.remove(subcode.cease.administrativeShutdown);
-    }
+    if (mode === 'persist') this.#neighbours.abandon();
+    else this.#neighbours.end(subcode.cease.administrativeShutdown);
     await this.#listeners.close();
     await this.#sync?.stop();
   }
@@ -134,7 +125,7 @@ export class Speaker {
       });
       this.#restartTable();
     } else {
-      this.#changeNeighbours(before, next);
+      this.#neighbours.change(before, next);
       this.#changeOrigins(before.origins, next.origins);
       this.#learner?.configure(next.learn);
       this.#learnSoon();
@@ -158,6 +149,21 @@ export class Speaker {
     });
   }
 
+  #newNeighbours(): Neighbours {
+    const { transport, clock, logger, random = Math.random } = this.#options;
+    return new Neighbours({
+      rib: this.#rib,
+      transport,
+      clock,
+      logger,
+      random,
+      local: () => this.#config,
+      restarting: () => this.#recovery.phase === 'deferring',
+      changed: () => this.#changed(),
+      complete: (name) => this.#recovery.heard(name),
+    });
+  }
+
   #nextHopState(address: Address): NextHopState {
     const resolution = this.#sync?.resolve(address);
     if (resolution === undefined) return { reachable: true };
@@ -175,21 +181,19 @@ export class Speaker {
       this.#sync.setStatics(this.#config.kernel.staticRoutes);
     }
     this.#changeOrigins([], this.#config.origins);
-    for (const config of this.#config.neighbours) this.#addNeighbour(config);
+    this.#neighbours.load(this.#config);
     this.#changed();
   }
 
   #restartTable(): void {
-    for (const neighbour of this.#neighbours.values())
-      neighbour.remove(subcode.cease.otherConfigurationChange);
-    this.#neighbours.clear();
-    this.#byRibPeer.clear();
+    this.#neighbours.end(subcode.cease.otherConfigurationChange);
     this.#sync?.restartTable();
     this.#rib = this.#newRib();
     this.#origins = this.#rib.addPeer({ name: 'static', source: 'static' });
+    this.#neighbours = this.#newNeighbours();
     this.#beginRecovery();
     this.#populate();
-    for (const neighbour of this.#neighbours.values()) neighbour.start();
+    this.#neighbours.start();
   }
 
   #changeOrigins(before: readonly Prefix[], next: readonly Prefix[]): void {
@@ -209,7 +213,7 @@ export class Speaker {
   #flush(): void {
     const report = this.#rib.flush(
       flushBudgetMs,
-      (peer, messages) => this.#byRibPeer.get(peer)?.send(messages) ?? true,
+      (peer, messages) => this.#neighbours.ofRibPeer(peer)?.send(messages) ?? true,
     );
     this.#writeBest();
     if (!report.done) this.#changed();
@@ -297,92 +301,6 @@ export class Speaker {
     this.#changed();
   }
 
-  // ── neighbours ─────────────────────────────────────────────────────────────────────────────────────────────────────
-  #addNeighbour(config: NeighbourConfig): Neighbour {
-    const { transport, clock, logger, random = Math.random } = this.#options;
-    const neighbour = new Neighbour(config, {
-      rib: this.#rib,
-      transport,
-      clock,
-      logger,
-      random,
-      local: () => this.#config,
-      restarting: () => this.#recovery.phase === 'deferring',
-      changed: () => this.#changed(),
-      complete: (name) => this.#recovery.heard(name),
-      gone: (name) => this.#forgetDynamic(name),
-    });
-    this.#neighbours.set(config.name, neighbour);
-    this.#byRibPeer.set(neighbour.ribPeer, neighbour);
-    return neighbour;
-  }
-
-  #removeNeighbour(neighbour: Neighbour, cease: number): void {
-    this.#neighbours.delete(neighbour.config.name);
-    neighbour.remove(cease);
-    this.#byRibPeer.delete(neighbour.ribPeer);
-    this.#recovery.heard(neighbour.config.name);
-  }
-
-  #changeNeighbours(before: SpeakerConfig, next: SpeakerConfig): void {
-    const wanted = new Map(next.neighbours.map((n) => [n.name, n]));
-    for (const neighbour of this.#neighbours.values()) {
-      const config =
-        neighbour.config.kind === 'dynamic'
-          ? dynamicConfig(next.ranges, neighbour.config.address)
-          : wanted.get(neighbour.config.name);
-      if (config === undefined) this.#removeNeighbour(neighbour, subcode.cease.peerDeconfigured);
-      else if (
-        same(sessionPart(config), sessionPart(neighbour.config)) &&
-        same(before.addresses, next.addresses)
-      ) {
-        if (!same(config, neighbour.config)) neighbour.reconfigure(config);
-      } else {
-        this.#removeNeighbour(neighbour, subcode.cease.otherConfigurationChange);
-        if (config.kind !== 'dynamic') this.#addNeighbour(config).start();
-      }
-    }
-    for (const config of wanted.values())
-      if (!this.#neighbours.has(config.name)) this.#addNeighbour(config).start();
-  }
-
-  #accept(wire: Wire): void {
-    const { remoteAddress } = wire;
-    for (const neighbour of this.#neighbours.values())
-      if (neighbour.config.address === remoteAddress) return neighbour.accept(wire);
-    const dynamic = dynamicConfig(this.#config.ranges, remoteAddress);
-    const range = rangeOf(this.#config.ranges, remoteAddress);
-    if (dynamic === undefined || range === undefined || this.#stopped) {
-      this.#options.logger.debug('connection from an address that is no neighbour', {
-        address: remoteAddress,
-      });
-      return reject(wire);
-    }
-    const members = [...this.#neighbours.values()].filter(
-      (n) => n.config.kind === 'dynamic' && containsAddress(range.prefix, n.config.address),
-    );
-    if (members.length >= range.limit) {
-      this.#options.logger.warn('too many neighbours in a range', {
-        range: range.prefix,
-        limit: range.limit,
-      });
-      return reject(wire);
-    }
-    const neighbour = this.#addNeighbour(dynamic);
-    neighbour.start();
-    neighbour.accept(wire);
-  }
-
-  /** A neighbour of a range exists as long as it has a session or routes are kept for it. */
-  #forgetDynamic(name: string): void {
-    const neighbour = this.#neighbours.get(name);
-    if (neighbour?.config.kind !== 'dynamic') return;
-    this.#options.clock.after(0, () => {
-      if (neighbour.isEstablished || neighbour.keepsStale || this.#neighbours.get(name) !== neighbour) return;
-      this.#removeNeighbour(neighbour, subcode.cease.peerDeconfigured);
-    });
-  }
-
   // ── what it says about itself ──────────────────────────────────────────────────────────────────────────────────────
   get config(): SpeakerConfig {
     return this.#config;
@@ -390,7 +308,7 @@ export class Speaker {
 
   status(): SpeakerStatus {
     const { name, as, routerId } = this.#config;
-    const peers = [...this.#neighbours.values()];
+    const peers = [...this.#neighbours];
     return {
       name,
       as,
@@ -406,7 +324,7 @@ export class Speaker {
   }
 
   peers(): PeerStatus[] {
-    return [...this.#neighbours.values()].map((n) => n.status()).sort((a, b) => (a.name < b.name ? -1 : 1));
+    return [...this.#neighbours].map((n) => n.status()).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Paths of the table; all of them without a filter. */
@@ -437,30 +355,6 @@ export class Speaker {
   async settled(): Promise<void> {
     await this.#sync?.settled();
   }
-}
-
-/** A word before closing: the other side then shows "connection rejected" and not just a lost connection. */
-function reject(wire: Wire): void {
-  wire.write([encodeNotification(notification(notificationCode.cease, subcode.cease.connectionRejected))]);
-  wire.close();
-}
-
-/** What cannot change while a session lives. */
-function sessionPart(c: NeighbourConfig): unknown {
-  return { ...c, importPolicy: 0, exportPolicy: 0, rrClient: 0, nextHopMode: 0, kind: 0 };
-}
-
-function rangeOf(ranges: readonly NeighbourRange[], address: Address): NeighbourRange | undefined {
-  return ranges
-    .filter((r) => containsAddress(r.prefix, address))
-    .sort((a, b) => prefixLength(b.prefix) - prefixLength(a.prefix))[0];
-}
-
-function dynamicConfig(ranges: readonly NeighbourRange[], address: Address): NeighbourConfig | undefined {
-  const range = rangeOf(ranges, address);
-  if (range === undefined) return undefined;
-  const { name, prefix: _prefix, limit: _limit, ...session } = range;
-  return { ...session, name: `${name}_${address}`, kind: 'dynamic', address, port: 179, passive: true };
 }
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -12,7 +12,7 @@ import {
   type PolicyProgram,
 } from '../../policy/mod.ts';
 import type { BestChange, PathView } from '../../rib/mod.ts';
-import type { DesiredNextHop, DesiredRoute } from './sync.ts';
+import type { DesiredNextHop, DesiredRoute } from './rows.ts';
 
 /** Metric of a route that brings no priority of its own. */
 const normalMetric = 1024;

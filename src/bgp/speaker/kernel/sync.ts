@@ -12,29 +12,16 @@ import type { Logger } from '../../../lib/log.ts';
 import { ok, type Result } from '../../../lib/result.ts';
 import {
   mainTable,
-  routeProtocols,
   type Kernel,
   type KernelError,
   type KernelEvent,
-  type NextHop,
   type Route,
   type RouteChange,
   type Subscription,
 } from '../../../kernel/mod.ts';
 import type { KernelStatus } from '../types.ts';
+import { isOwn, ownProtocol, routeOf, sameRoute, throughDevice, type DesiredRoute } from './rows.ts';
 import { affects, KernelView, type Resolution } from './view.ts';
-
-/** A destination and the BGP next hops it may use. */
-export type DesiredRoute = {
-  readonly prefix: Prefix;
-  readonly metric: number;
-  readonly nextHops: readonly DesiredNextHop[];
-};
-export type DesiredNextHop = {
-  readonly address: Address;
-  /** Through this device, on-link: a tunnel. */
-  readonly tunnel?: string;
-};
 
 export type KernelSyncOptions = {
   readonly kernel: Kernel;
@@ -48,7 +35,6 @@ export type KernelSyncOptions = {
   readonly auditMs?: number;
 };
 
-const protocol = routeProtocols.bird;
 /** As BIRD writes static routes in Calico. */
 const staticMetric = 1024;
 const settleMs = 10;
@@ -403,62 +389,24 @@ export class KernelSync {
         changes.push({
           op: 'delete',
           key: { dst: prefix, table: mainTable, priority: old.priority },
-          protocol,
+          protocol: ownProtocol,
           type: 'unicast',
         });
     return changes;
   }
 
-  /** The kernel's form of a row; undefined when no next hop is usable. */
+  /** The kernel's form of a row; undefined, with the problem noted, when no next hop is usable. */
   #routeOf(row: DesiredRoute): Route | undefined {
-    const hops = new Map<string, NextHop>();
-    let why = '';
-    for (const { address, tunnel } of row.nextHops) {
-      const resolution = tunnel === undefined ? this.resolve(address) : this.#tunnelled(address, tunnel);
-      if (!resolution.reachable) why = `next hop ${address}: ${resolution.why}`;
-      else for (const hop of resolution.nextHops) hops.set(`${hop.gateway} ${hop.linkIndex}`, hop);
-    }
-    if (hops.size === 0) {
-      this.#problems.set(row.prefix, why);
-      return undefined;
-    }
-    return {
-      dst: row.prefix,
-      type: 'unicast',
-      table: mainTable,
-      protocol,
-      scope: 'global',
-      priority: row.metric,
-      nextHops: [...hops.keys()].sort().map((key) => hops.get(key) as NextHop),
-    };
-  }
-
-  #tunnelled(address: Address, device: string): Resolution {
-    const link = this.view.link(device);
-    if (link === undefined) return { reachable: false, why: `there is no device ${device}` };
-    return {
-      reachable: true,
-      metric: 0,
-      nextHops: [{ gateway: address, linkIndex: link.index, onlink: true }],
-      interfaceName: device,
-    };
+    const built = routeOf(row, ({ address, tunnel }) =>
+      tunnel === undefined ? this.resolve(address) : throughDevice(this.view, address, tunnel),
+    );
+    if (typeof built !== 'string') return built;
+    this.#problems.set(row.prefix, built);
+    return undefined;
   }
 
   /** Own destinations in order: for tests and tools. */
   installed(): Prefix[] {
     return [...this.#own.keys()].sort(comparePrefixes);
   }
-}
-
-/** Ours: what BIRD would call its own, except the blackholes, which are the agent's. */
-const isOwn = (route: Route): boolean =>
-  route.protocol === protocol && route.type === 'unicast' && route.table === mainTable;
-
-function sameRoute(a: Route, b: Route): boolean {
-  const hops = (r: Route): string =>
-    r.nextHops
-      .map((h) => `${h.gateway ?? ''} ${h.linkIndex ?? ''} ${h.onlink === true} ${h.weight ?? 1}`)
-      .sort()
-      .join('|');
-  return a.source === b.source && hops(a) === hops(b);
 }
