@@ -21,14 +21,14 @@ export async function detach(
   if (record !== undefined && !replacedBy(context, record.hostInterface, container.containerId)) {
     await context.endpoints.remove(record.endpoint);
   }
-  const [disconnected, withdrawn] = await Promise.all([
+  // Deleting a link waits for the kernel's grace period; the datastore is told meanwhile.
+  const done = await Promise.all([
     disconnect(context, container),
     withdraw(context, container),
+    releaseAddresses(context, container, configuration),
   ]);
-  if (!disconnected.ok) return disconnected;
-  if (!withdrawn.ok) return withdrawn;
-  const released = await releaseAddresses(context, container, configuration);
-  if (!released.ok) return released;
+  const failed = done.find((outcome) => !outcome.ok);
+  if (failed !== undefined) return failed;
   context.records.remove(container);
   return ok(undefined);
 }
