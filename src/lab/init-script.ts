@@ -6,6 +6,7 @@
 // /etc, /opt, /var/lib, /var/log
 //           overlays whose upper side is in that tmpfs: mount points for each node's private directories can be made
 //           there without touching the disk.
+// /etc/hosts is a file of that tmpfs that the supervisor fills (in a user namespace an overlay cannot change root's files).
 //
 // The shell stays as process 1: it waits for the supervisor and meanwhile reaps whatever loses its parent.
 export const initScript = `
@@ -26,6 +27,8 @@ for dir in /etc /opt /var/lib /var/log; do
   mount -n -t overlay -o lowerdir=$dir,upperdir=$layer/upper,workdir=$layer/work margay-overlay $dir
 done
 mkdir -p /var/lib/calico /var/lib/cni /var/lib/margay /var/log/calico /var/log/pods /etc/cni /opt/cni
+: > /run/margay/hosts
+mount -n --bind /run/margay/hosts /etc/hosts
 ip link set lo up
 "$@" &
 wait $!

@@ -53,11 +53,14 @@ function explainMatrix({ topology, matrix }: Findings): string[] {
 function blackHole(matrix: Findings['matrix']): string[] {
   const lost = matrix.cells.find((c) => c.probe.ttl === undefined);
   if (lost === undefined) return ['No pod was out of reach, although the fabric speaks no BGP.'];
+  const silent = lost.probe.problem === undefined || lost.probe.problem === 'no answer';
   return [
     `Rack 2 is a black hole for pods. ${lost.from.node} knows the block of ${lost.to.node} from the node mesh, with that`,
     'node as next hop. The next hop lies in another subnet, so the packet goes to the gateway, the leaf, as it is: pod',
-    'addresses outside and inside. The leaf routes the subnets of the nodes, but nobody told it of pod blocks' +
-      (lost.probe.problem === undefined ? '.' : `; it said: ${lost.probe.problem}.`),
+    'addresses outside and inside. The leaf routes the subnets of the nodes, but nobody told it of pod blocks.',
+    silent
+      ? 'It cannot even say so: its ICMP error would go to the asking pod, whose address it does not know either.'
+      : `It says so: ${lost.probe.problem}.`,
     'Let leaves and spine speak BGP with the nodes (start without --no-fabric-bgp), or encapsulate across subnets.',
   ];
 }

@@ -17,7 +17,7 @@ export function table(rows: readonly (readonly string[])[]): string[] {
 export const section = (title: string, lines: readonly string[]): string[] => [
   '',
   `── ${title} ${'─'.repeat(Math.max(3, 90 - title.length))}`,
-  ...lines.map((line) => `  ${line}`),
+  ...lines.map((line) => `  ${line}`.trimEnd()),
 ];
 
 /** A letter per pod; each cell is the TTL that the ping saw and the HTTP status. */

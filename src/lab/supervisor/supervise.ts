@@ -122,7 +122,7 @@ function writeShellFiles(bin: string): void {
   );
 }
 
-/** The lab's /etc is an overlay: this file exists only inside. */
+/** Bound over /etc/hosts by the init script. */
 function writeHosts(
   machines: readonly {
     readonly name: string;
@@ -133,5 +133,5 @@ function writeHosts(
   for (const machine of machines)
     for (const { addresses } of machine.interfaces)
       for (const { address } of addresses) lines.push(`${address} ${machine.name}`);
-  writeFileSync('/etc/hosts', `${lines.join('\n')}\n`);
+  writeFileSync('/run/margay/hosts', `${lines.join('\n')}\n`);
 }
