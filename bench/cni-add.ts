@@ -86,23 +86,16 @@ async function createPod(name: string): Promise<void> {
   });
 }
 
-function ownConfiguration(): { type: string } {
-  const list = conflist({ portmap: false }) as { name: string; plugins: { type: string }[] };
-  const [plugin] = list.plugins;
-  return { ...plugin, type: 'calico', ...{ name: list.name, cniVersion: '1.0.0' } };
+function ownConfiguration(): Configuration {
+  const list = conflist({ portmap: false }) as { name: string; plugins: object[] };
+  return { ...list.plugins[0], type: 'calico', name: list.name, cniVersion: '1.0.0' };
 }
 
-function ptpConfiguration(): { type: string } {
+function ptpConfiguration(): Configuration {
   const dataDir = join(node.directory, 'host-local');
   mkdirSync(dataDir);
-  return {
-    type: 'ptp',
-    ...{
-      name: 'ptp',
-      cniVersion: '1.0.0',
-      ipam: { type: 'host-local', dataDir, ranges: [[{ subnet: '10.99.0.0/16' }]] },
-    },
-  };
+  const ipam = { type: 'host-local', dataDir, ranges: [[{ subnet: '10.99.0.0/16' }]] };
+  return { type: 'ptp', name: 'ptp', cniVersion: '1.0.0', ipam };
 }
 
 function must(result: { ok: boolean; error?: { message: string } }): void {

@@ -45,12 +45,14 @@ function pinnedNode() {
   const arch = process.arch === 'x64' ? 'x64' : process.arch;
   const path = join(root, 'node_modules', `node-linux-${arch}`, 'bin', 'node');
   if (existsSync(path)) return path;
-  if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
-  console.error(
-    `Margay needs Node 24 or newer; this is ${process.versions.node} and no pinned Node is installed for ${process.arch}. ` +
-      'Run npm ci with optional packages, or install a newer Node.',
-  );
-  process.exit(1);
+  if (Number(process.versions.node.split('.')[0]) < 24) {
+    console.error(
+      `Margay needs Node 24 or newer; this is ${process.versions.node} and no pinned Node is installed for ${process.arch}. ` +
+        'Run npm ci with optional packages, or install a newer Node.',
+    );
+    process.exit(1);
+  }
+  return process.execPath;
 }
 
 /** The bundle, built anew when a source is newer: it starts three times as fast as the sources and needs half the memory. */
