@@ -44,11 +44,8 @@ try {
   await node.stop();
 }
 
-type Contender = {
-  readonly name: string;
-  readonly path: string;
-  readonly configuration: { readonly type: string };
-};
+type Configuration = { readonly type: string; readonly [key: string]: unknown };
+type Contender = { readonly name: string; readonly path: string; readonly configuration: Configuration };
 
 function execute(contender: Contender, verb: string, i: number, netns: string): Promise<number> {
   const env = {

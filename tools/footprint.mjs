@@ -1,6 +1,9 @@
 // What this machine's own namespaces hold, as comparable text: so that a run can prove that it left nothing behind.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
 
 const output = (command, argv) => {
   const result = spawnSync(command, argv, { encoding: 'utf8' });
@@ -32,12 +35,13 @@ const mounts = () =>
     .split('\n')
     .filter((line) => /margay|netns/.test(line));
 
-/** Command lines that mention Margay's entry point, without this process and those that started it. */
+/** Command lines of Margay's processes that run from this checkout. */
 function processes() {
   const found = [];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const command = read(`/proc/${pid}/cmdline`).split('\0').join(' ');
-    if (/src\/main\.ts|dist\/margay\.js/.test(command)) found.push(`${pid} ${command}`);
+    if (command.includes(root) && /src\/main\.ts|dist\/margay\.js/.test(command))
+      found.push(`${pid} ${command}`);
   }
   return found;
 }
