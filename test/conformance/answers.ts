@@ -12,6 +12,8 @@ const suites: Readonly<Record<string, () => Promise<Suite>>> = {
   'felix-config': async () => (await import('./suites/felix.ts')).answerConfiguration,
   'node-startup': async () => (await import('./suites/felix.ts')).answerStartupCase,
   ipam: async () => (await import('./suites/ipam.ts')).answer,
+  'policy-eval': async () => (await import('./suites/policy.ts')).answerEvaluation,
+  'l7-match': async () => (await import('./suites/policy.ts')).answerHttp,
   'confd-bgp': async () => (await import('./suites/bgp.ts')).answer,
 };
 
