@@ -7,8 +7,17 @@
 //
 //   change(revision PRIMARY KEY, resource, namespace, name, deleted 0|1, body)
 //   meta(key PRIMARY KEY, value)     format, compacted (the newest revision whose history is gone)
-import { closeSync, fdatasync, fstatSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { ServerError } from '../types.ts';
@@ -39,7 +48,7 @@ export function openLog(data: string, durability: 'power' | 'process'): Result<C
   const path = data === ':memory:' ? data : join(data, 'margay.db');
   let db: DatabaseSync;
   try {
-    if (data !== ':memory:') mkdirSync(data, { recursive: true, mode: 0o700 });
+    if (data !== ':memory:') makeDirectory(resolve(data));
     db = new DatabaseSync(path);
   } catch (cause) {
     return err(unusable(path, cause));
@@ -70,7 +79,15 @@ export function openLog(data: string, durability: 'power' | 'process'): Result<C
   }
 }
 
-function unusable(path: string, cause: unknown): ServerError {
+/** As mkdir -p. Node's own recursive mode never returns where the parent takes no directories (/proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
+}
+
+/** What to say of a database that cannot be opened or read. */
+export function unusable(path: string, cause: unknown): ServerError {
   const message = cause instanceof Error ? cause.message : String(cause);
   if (/locked|busy/i.test(message)) {
     return failure(

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '../../lib/clock.ts';
@@ -116,6 +117,49 @@ test('a second process cannot open the database, and is told why', async (t) => 
   });
   assert.ok(!second.ok && second.error.code === 'DataInUse', JSON.stringify(second));
   await store.close();
+});
+
+test('a directory that cannot be, and a file that is no database, are named', (t) => {
+  const place = directory(t);
+  writeFileSync(join(place, 'file'), '');
+  mkdirSync(join(place, 'full'));
+  writeFileSync(join(place, 'full', 'margay.db'), 'this is not a database, whatever its name says');
+  for (const data of [
+    join(place, 'file'),
+    join(place, 'file', 'below'),
+    '/proc/nowhere/at/all',
+    join(place, 'full'),
+  ]) {
+    const store = Store.open({
+      data,
+      durability: 'process',
+      historyEvents: 10,
+      historyBytes: 1e6,
+      clock: systemClock,
+      logger: silentLogger,
+    });
+    assert.ok(!store.ok && store.error.code === 'DataUnusable', data);
+    assert.ok(store.error.message.includes(data) && store.error.hint !== undefined, store.error.message);
+  }
+});
+
+test('a row that cannot be read is a refusal, not a crash', async (t) => {
+  const data = directory(t);
+  const store = open(data);
+  await put(store, 'a', 1);
+  await store.close();
+  const db = new DatabaseSync(join(data, 'margay.db'));
+  db.exec(`UPDATE change SET body = '{'`);
+  db.close();
+  const again = Store.open({
+    data,
+    durability: 'process',
+    historyEvents: 10,
+    historyBytes: 1e6,
+    clock: systemClock,
+    logger: silentLogger,
+  });
+  assert.ok(!again.ok && again.error.code === 'DataUnusable');
 });
 
 test('history is bounded: older feeds expire, newer ones go on, the disk keeps only what is needed', async (t) => {

@@ -1,7 +1,7 @@
 // State in memory, changes on disk. Writes that wait at the same moment share one disk transaction: each is a function
 // run in turn over the state its predecessors left, and all are acknowledged, and become visible, after the commit.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type Result, ok } from '../../lib/result.ts';
+import { err, ok, type Result } from '../../lib/result.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { parseJson, stringifyJson } from '../../lib/json.ts';
 import type { Logger } from '../../lib/log.ts';
@@ -9,7 +9,7 @@ import { refuse, type StatusError } from '../status.ts';
 import type { ApiObject, ServerError } from '../types.ts';
 import { Collection } from './collection.ts';
 import { History } from './history.ts';
-import { type ChangeLog, openLog } from './log.ts';
+import { type ChangeLog, openLog, unusable } from './log.ts';
 import type { Change, ChangeFeed, Key, Stored, Transaction, Write } from './types.ts';
 
 type Waiting = { run(batch: Batch): void; settle(): void; fail(error: StatusError): void };
@@ -47,7 +47,13 @@ export class Store {
 
   static open(options: StoreOptions): Result<Store, ServerError> {
     const log = options.log === undefined ? openLog(options.data, options.durability) : ok(options.log);
-    return log.ok ? ok(new Store(log.value, options)) : log;
+    if (!log.ok) return log;
+    try {
+      return ok(new Store(log.value, options));
+    } catch (cause) {
+      log.value.close();
+      return err(unusable(options.data, cause));
+    }
   }
 
   private constructor(log: ChangeLog, options: StoreOptions) {
