@@ -16,6 +16,7 @@ import { until } from '../lib/wait.ts';
 import { awaitNodes } from './api.ts';
 import { ask } from './control-socket.ts';
 import { initScript } from './init-script.ts';
+import { onInterrupt } from './interrupt.ts';
 import { kubeconfigText } from './kubeconfig.ts';
 import { mainFile } from './main-file.ts';
 import { checkPermission, checkTools, labPath } from './requirements.ts';
@@ -29,7 +30,7 @@ import {
   removeState,
   writeRecord,
 } from './state.ts';
-import { nodesOf, planTopology } from './topology/mod.ts';
+import { nodesOf, planTopology, type Topology } from './topology/mod.ts';
 import type { LabError, LabOptions, LabRecord, LabStatus, ProcessIdentity, ProgressLine } from './types.ts';
 
 export const defaultPort = 16443;
@@ -50,20 +51,20 @@ export type RunningLab = {
 };
 
 const startDeadlineMs = 180_000;
-const readyDeadlineMs = 120_000;
+const readyDeadlineMs = 300_000;
 
-export async function labUp(options: UpOptions): Promise<Result<RunningLab, LabError>> {
+/** Everything that can be found wrong before anything is started. */
+async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> {
   const topology = planTopology({ ...options, name: options.topology });
   if (!topology.ok) return topology;
-  const found = labPaths(options.name);
-  if (!found.ok) return found;
-  const paths = found.value;
+  const paths = labPaths(options.name);
+  if (!paths.ok) return paths;
   const tools = checkTools();
   if (!tools.ok) return tools;
   const permission = checkPermission();
   if (!permission.ok) return permission;
-  const existing = await readRecord(paths);
-  if (existing === 'stale') await removeState(paths);
+  const existing = await readRecord(paths.value);
+  if (existing === 'stale') await removeState(paths.value);
   else if (existing !== 'none')
     return err(
       failure(
@@ -74,32 +75,57 @@ export async function labUp(options: UpOptions): Promise<Result<RunningLab, LabE
     );
   const listener = await openPort(options.port);
   if (!listener.ok) return listener;
-  const state = await createState(paths);
+  const state = await createState(paths.value);
   if (!state.ok) {
     listener.value.server.close();
     return state;
   }
-  const labOptions: LabOptions = {
-    name: options.name,
-    topology: topology.value.name,
-    nodes: options.nodes,
-    dualStack: options.dualStack,
-    fabricBgp: topology.value.fabricBgp,
-  };
+  return ok({
+    paths: paths.value,
+    topology: topology.value,
+    ...listener.value,
+    ...permission.value,
+    options: {
+      name: options.name,
+      topology: topology.value.name,
+      nodes: options.nodes,
+      dualStack: options.dualStack,
+      fabricBgp: topology.value.fabricBgp,
+    },
+  });
+}
+
+type Prepared = {
+  readonly paths: LabPaths;
+  readonly topology: Topology;
+  readonly options: LabOptions;
+  readonly server: Server;
+  readonly port: number;
+  readonly userNamespace: boolean;
+};
+
+/** An interrupt while the lab comes up takes it down again and ends the process. */
+export async function labUp(options: UpOptions): Promise<Result<RunningLab, LabError>> {
+  const prepared = await prepare(options);
+  if (!prepared.ok) return prepared;
+  const stopListening = onInterrupt(async () => void (await labDown(options.name)));
+  try {
+    return await bringUp(prepared.value, options.onStep ?? (() => undefined), options.tied ?? false);
+  } finally {
+    stopListening();
+  }
+}
+
+async function bringUp(
+  lab: Prepared,
+  onStep: (text: string) => void,
+  tied: boolean,
+): Promise<Result<RunningLab, LabError>> {
+  const { paths, port, userNamespace, server } = lab;
   const started = performance.now();
-  const { userNamespace } = permission.value;
-  const child = spawnLab(paths, labOptions, listener.value.server, {
-    userNamespace,
-    tied: options.tied ?? false,
-  });
-  listener.value.server.close();
-  const result = await followStart(child, {
-    paths,
-    labOptions,
-    port: listener.value.port,
-    userNamespace,
-    onStep: options.onStep ?? (() => undefined),
-  });
+  const child = spawnLab(paths, lab.options, server, { userNamespace, tied });
+  server.close();
+  const result = await followStart(child, { paths, labOptions: lab.options, port, userNamespace, onStep });
   if (!result.ok) {
     child.kill('SIGKILL');
     await until(() => (child.exitCode !== null || child.signalCode !== null ? true : undefined), {
@@ -108,10 +134,10 @@ export async function labUp(options: UpOptions): Promise<Result<RunningLab, LabE
     await removeState(paths);
     return result;
   }
-  if (options.tied !== true) child.unref();
-  const nodes = nodesOf(topology.value).length;
-  const ready = await awaitNodes(result.value.port, nodes, readyDeadlineMs, (now, of) =>
-    options.onStep?.(`${now} of ${of} nodes ready`),
+  if (!tied) child.unref();
+  const nodes = nodesOf(lab.topology).length;
+  const ready = await awaitNodes(port, nodes, readyDeadlineMs, (now, of) =>
+    onStep(`${now} of ${of} nodes ready`),
   );
   if (!ready)
     return err(

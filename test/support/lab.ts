@@ -43,8 +43,18 @@ export function run(
   });
 }
 
-export const margay = (argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Output> =>
-  run(process.execPath, [resolve('src/main.ts'), ...argv], { env });
+/** The tests run what ships: the bundle, built from the sources as they are. */
+let bundle: Promise<string> | undefined;
+async function bundled(): Promise<string> {
+  const { code, err } = await run(process.execPath, [resolve('tools/build.mjs')]);
+  if (code !== 0) throw new Error(`build: ${err}`);
+  return resolve('dist/margay.js');
+}
+
+export async function margay(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Output> {
+  bundle ??= bundled();
+  return run(process.execPath, [await bundle, ...argv], { env });
+}
 
 export type TestPod = {
   readonly name: string;

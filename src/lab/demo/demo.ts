@@ -9,6 +9,7 @@ import { sandboxesOf } from '../inside.ts';
 import { labDown, labStatus, labUp, type RunningLab, type UpOptions } from '../launcher.ts';
 import { planTopology, type Topology } from '../topology/mod.ts';
 import type { LabStatus, MachineStatus } from '../types.ts';
+import { onInterrupt } from '../interrupt.ts';
 import { bgpSessions, type SessionRow } from './bgp-sessions.ts';
 import { type DemoPod, type Matrix, probeAll } from './matrix.ts';
 import { closing, report } from './report.ts';
@@ -45,11 +46,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   };
   // An interrupted start leaves nothing behind.
   let up = false;
-  const interrupted = (): void => {
-    void takeDown().finally(() => process.exit(130));
-  };
-  process.once('SIGINT', interrupted);
-  process.once('SIGTERM', interrupted);
+  const stopListening = onInterrupt(takeDown);
   try {
     const lab = await labUp({ ...options, tied: !stays, onStep: step });
     if (!lab.ok) {
@@ -67,8 +64,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     print(closing(findings, lab.value, stays));
     return findings.problems.length === 0 ? 0 : 1;
   } finally {
-    process.off('SIGINT', interrupted);
-    process.off('SIGTERM', interrupted);
+    stopListening();
     if (up && !stays) {
       await takeDown();
       print(['The lab is down; nothing of it is left.']);
