@@ -88,9 +88,9 @@ async function run(argv: readonly string[]): Promise<number> {
       );
     });
   named(program.command('exec'))
-    .argument('<node>', 'a node or router')
+    .argument('<node>', 'a node or router, or the network of a pod: pod/NAME')
     .argument('<command...>', 'what to run there, after --')
-    .description('run a command on a node or router')
+    .description('run a command on a node or router, or in the network of a pod')
     .passThroughOptions()
     .action(async (node: string, command: string[], flags: { name: string }) => {
       const words = command[0] === '--' ? command.slice(1) : command;

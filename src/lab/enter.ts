@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { err, failure, ok, type Result } from '../lib/result.ts';
+import { sandboxesOf } from './inside.ts';
 import { labStatus } from './launcher.ts';
 import { findTool, labPath } from './requirements.ts';
 import type { LabPaths } from './state.ts';
@@ -19,16 +20,43 @@ export async function findEntrance(name: string, machineName: string): Promise<R
   const found = await labStatus(name);
   if (!found.ok) return found;
   const { lab, record, paths } = found.value;
+  if (machineName.startsWith('pod/')) return entranceOfPod(machineName.slice(4), lab, record, paths);
   const machine = lab.machines.find((m) => m.name === machineName);
   if (machine === undefined)
     return err(
       failure(
         'UnknownMachine',
         `There is no node "${machineName}" in the lab.`,
-        `Nodes and routers: ${lab.machines.map((m) => m.name).join(', ')}.`,
+        `Nodes and routers: ${lab.machines.map((m) => m.name).join(', ')}. Pods: pod/NAME.`,
       ),
     );
   return ok({ machine, argv: entranceTo(machine, record, paths), env: environment(lab, paths) });
+}
+
+/** `NAME` or `NAMESPACE/NAME`: the pod's network namespace, with the files and tools of its node. */
+function entranceOfPod(
+  text: string,
+  lab: LabStatus,
+  record: LabRecord,
+  paths: LabPaths,
+): Result<Entrance, LabError> {
+  const [name = '', namespace] = text.split('/').reverse();
+  const known: string[] = [];
+  for (const machine of lab.machines.filter((m) => m.role === 'node'))
+    for (const pod of sandboxesOf(record, machine)) {
+      if (pod.netns === undefined) continue;
+      known.push(pod.name);
+      if (pod.name !== name || (namespace !== undefined && pod.namespace !== namespace)) continue;
+      const argv = [...entranceTo(machine, record, paths), 'nsenter', `--net=${pod.netns}`, '--'];
+      return ok({ machine, argv, env: environment(lab, paths) });
+    }
+  return err(
+    failure(
+      'UnknownMachine',
+      `There is no pod "${text}" in the lab.`,
+      known.length === 0 ? 'No pod runs there.' : `Pods: ${known.slice(0, 20).join(', ')}.`,
+    ),
+  );
 }
 
 /** The words in front of a command that run it inside of the machine. */
@@ -143,9 +171,9 @@ function shellFile(lab: LabStatus, machine: MachineStatus): string {
     'It has no way out: what you do here stays in the lab. Leave with exit.',
     '',
     '  ip route                         routes of this machine; proto bird came by BGP',
-    '  ip netns                         network namespaces of its pods: ip netns exec cni-… ip route',
     '  kubectl get pods -A -o wide      the cluster, from inside',
     '  on worker2 ip route              a command on another machine',
+    '  on pod/NAME ip route             … in the network of a pod, wherever it runs',
     '  tcpdump -eni any icmp            what passes by',
     '',
     `Machines: ${names}`,
@@ -153,6 +181,8 @@ function shellFile(lab: LabStatus, machine: MachineStatus): string {
   return [
     `PS1='[${lab.name}] ${machine.name} \\w# '`,
     'cd /',
+    // The history would be written to the user's home, outside of the lab.
+    'unset HISTFILE',
     `cat <<'MARGAY_END'\n${banner.join('\n')}\nMARGAY_END`,
     '',
   ].join('\n');

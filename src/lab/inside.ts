@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import type { SandboxRecord } from './runner/types.ts';
 import type { LabRecord, MachineStatus } from './types.ts';
 
-/** A path of a machine as seen from outside of the lab. It must hold no absolute symbolic link (/var/run is one). */
+/** A path of a machine as seen from outside of the lab, or from one of its shells. It must hold no absolute symbolic link (/var/run is one). */
 export const pathInside = (record: LabRecord, machine: MachineStatus, path: string): string =>
-  `/proc/${record.init.pid}/root/proc/${machine.holderPid}/root${path}`;
+  process.env['MARGAY_LAB'] === record.options.name
+    ? `/proc/${machine.holderPid}/root${path}`
+    : `/proc/${record.init.pid}/root/proc/${machine.holderPid}/root${path}`;
 
 /** The pods that run on a node, as its runner recorded them. */
 export function sandboxesOf(record: LabRecord, machine: MachineStatus): readonly SandboxRecord[] {

@@ -1,5 +1,6 @@
 // The lab's commands on a small flat lab with both families, and what they say when something is wrong.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { footprint, margay, TestLab, without } from '../support/lab.ts';
@@ -30,6 +31,7 @@ test('both families between pods of two nodes', { skip }, async () => {
       /ttl=62/,
     );
   assert.match(await lab.inPod(a, 'ip -6 route'), /^default via fe80::/m);
+  assert.match((await lab.exec(`pod/${a.name}`, 'ip', 'addr', 'show', 'eth0')).out, new RegExp(a.address));
 });
 
 test('exec: output, exit code, own host name and files', { skip }, async () => {
@@ -43,6 +45,60 @@ test('exec: output, exit code, own host name and files', { skip }, async () => {
   assert.deepEqual(out.trim().split('\n'), ['worker1', '10-calico.conflist', 'worker1']);
   const inside = await lab.exec('worker1', 'kubectl', 'get', 'nodes', '-o', 'name');
   assert.match(inside.out, /node\/master1\nnode\/worker1/, inside.err);
+});
+
+test('pods of every sort: own host name, host network, host port, a daemon set, what cannot run', {
+  skip,
+}, async () => {
+  const pod = (name: string, spec: object): object => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels: { sort: name } },
+    spec: { nodeName: 'worker1', ...spec },
+  });
+  const container = { name: 'c', image: 'demoapp' };
+  await lab.apply(pod('own', { hostNetwork: true, containers: [{ ...container, args: ['8088'] }] }));
+  await lab.apply(pod('odd', { containers: [{ ...container, command: ['nmap'] }] }));
+  await lab.apply({
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: { name: 'ds' },
+    spec: {
+      selector: { matchLabels: { app: 'ds' } },
+      template: {
+        metadata: { labels: { app: 'ds' } },
+        spec: { containers: [{ name: 'c', image: 'busybox' }] },
+      },
+    },
+  });
+  const daemons = await lab.pods('app=ds', 2);
+  assert.deepEqual(
+    daemons.map((p) => p.node),
+    ['master1', 'worker1'],
+  );
+  const [own] = await lab.pods('sort=own', 1);
+  assert.equal(own?.address, '10.0.0.12');
+  assert.match(await lab.sh('master1', 'curl -s -m 5 http://10.0.0.12:8088/'), /ServerName: worker1, /);
+  const odd = await lab.kubectl('describe', 'pod', 'odd');
+  assert.match(odd.out, /CreateContainerError[\s\S]*Warning +Failed .*no program "nmap"/, odd.err);
+  if (without('iptables') === false && existsSync('/usr/lib/cni/portmap')) {
+    await lab.apply(
+      pod('port', { containers: [{ ...container, ports: [{ containerPort: 80, hostPort: 8099 }] }] }),
+    );
+    await lab.pods('sort=port', 1);
+    assert.match(await lab.sh('master1', 'curl -s -m 5 http://10.0.0.12:8099/'), /ServerName: port, /);
+  }
+  assert.equal((await lab.kubectl('delete', 'ds/ds', 'pod/own', 'pod/odd', '--timeout=30s')).code, 0);
+});
+
+test('shell: a prompt on the node with kubectl and the other machines in reach', { skip }, async () => {
+  const { code, out } = await margay(
+    ['lab', 'shell', '--name', 'small', 'worker1'],
+    process.env,
+    'hostname\nkubectl get nodes -o name\non master1 hostname\nexit 5\n',
+  );
+  assert.equal(code, 5);
+  assert.match(out, /You are on worker1[\s\S]*\nworker1\nnode\/master1\nnode\/worker1\nmaster1\n/);
 });
 
 test('no way out: no route and no link leads out of the lab', { skip }, async () => {
@@ -65,6 +121,7 @@ test('what goes wrong is one sentence with the way out', { skip }, async () => {
     [['lab', 'up', '--name', '../x'], /not a name/],
     [['lab', 'exec', '--name', 'small', 'worker9', '--', 'true'], /no node "worker9".*master1, worker1/],
     [['lab', 'exec', '--name', 'nothing', 'worker1', '--', 'true'], /no lab "nothing" up.*lab up/],
+    [['lab', 'exec', '--name', 'small', 'pod/nobody', '--', 'true'], /no pod "nobody".*web-/],
     [['lab', 'status', '--name', 'nothing'], /no lab "nothing" up/],
   ];
   for (const [argv, expected] of cases) {

@@ -43,17 +43,23 @@ export function run(
   });
 }
 
-/** The tests run what ships: the bundle, built from the sources as they are. */
-let bundle: Promise<string> | undefined;
+/** The tests run what ships: the bundle, built from the sources as they are; or what MARGAY_MAIN names. */
+let program: Promise<string> | undefined;
 async function bundled(): Promise<string> {
+  const given = process.env['MARGAY_MAIN'];
+  if (given !== undefined) return resolve(given);
   const { code, err } = await run(process.execPath, [resolve('tools/build.mjs')]);
   if (code !== 0) throw new Error(`build: ${err}`);
   return resolve('dist/margay.js');
 }
 
-export async function margay(argv: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Output> {
-  bundle ??= bundled();
-  return run(process.execPath, [await bundle, ...argv], { env });
+export async function margay(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+  input = '',
+): Promise<Output> {
+  program ??= bundled();
+  return run(process.execPath, [await program, ...argv], { env, input });
 }
 
 export type TestPod = {

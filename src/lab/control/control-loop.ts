@@ -7,6 +7,7 @@ import type { Logger } from '../../lib/log.ts';
 import type { Result } from '../../lib/result.ts';
 import type { KubernetesNode, Pod } from '../../model/mod.ts';
 import type { BindPod } from './binding.ts';
+import { recordPodEvent } from '../events.ts';
 import { ClusterCache, type WatchedKind, watchedKinds } from './cache.ts';
 import { planDaemonSet } from './daemons.ts';
 import { canonicalJson, controllerOf, isNodeReady } from './pods.ts';
@@ -238,6 +239,11 @@ class ControlRun {
   async #explainPending(pod: Pod, message: string): Promise<void> {
     const known = pod.status?.conditions?.find((c) => c.type === 'PodScheduled');
     if (known?.status === 'False' && known.message === message) return;
+    await recordPodEvent(this.#store, this.#clock, { component: 'default-scheduler' }, pod, {
+      type: 'Warning',
+      reason: 'FailedScheduling',
+      message,
+    });
     const others = (pod.status?.conditions ?? []).filter((c) => c.type !== 'PodScheduled');
     const condition = {
       type: 'PodScheduled',

@@ -85,6 +85,7 @@ export function closing(findings: Findings, running: RunningLab, stays: boolean)
       'npm run margay -- lab shell              a shell on master1, with kubectl, ip and tcpdump',
       'npm run margay -- lab shell worker3      … on another node, or on leaf01, leaf02, spine',
       'npm run margay -- lab exec worker1 -- ip route',
+      `npm run margay -- lab exec pod/${findings.podRoutes.pod.name} -- ip route`,
       'npm run margay -- lab status             machines and processes',
       'npm run margay -- lab down               ends it; nothing is left',
       '',

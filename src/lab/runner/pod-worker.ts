@@ -13,6 +13,7 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Pod } from '../../model/mod.ts';
 import { canonicalJson } from '../control/pods.ts';
+import { recordPodEvent } from '../events.ts';
 import { type ContainerView, podStatus, restarts } from './pod-status.ts';
 import type {
   Checkpoints,
@@ -162,9 +163,9 @@ export class PodWorker {
     this.#save(record);
     if (own) return undefined;
     const made = await this.#edges.namespaces.create(netns);
-    if (!made.ok) return this.#networkFailed(made.error.message);
+    if (!made.ok) return this.#networkFailed(pod, made.error.message);
     const result = await this.#edges.network.attach(this.#networkContainer(record, pod));
-    if (!result.ok) return this.#networkFailed(result.error.message);
+    if (!result.ok) return this.#networkFailed(pod, result.error.message);
     this.#attempts = 0;
     this.#networkProblem = undefined;
     this.#save({
@@ -176,8 +177,9 @@ export class PodWorker {
     return undefined;
   }
 
-  async #networkFailed(message: string): Promise<number> {
-    this.#edges.logger.warn('pod could not be attached', { pod: this.#record?.name, error: message });
+  async #networkFailed(pod: Pod, message: string): Promise<number> {
+    this.#edges.logger.warn('pod could not be attached', { pod: pod.metadata.name, error: message });
+    if (this.#networkProblem !== message) await this.#recordWarning(pod, 'FailedCreatePodSandBox', message);
     this.#networkProblem = message;
     await this.#release();
     const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts++);
@@ -289,10 +291,10 @@ export class PodWorker {
     });
     if (!started.ok) {
       const { message, hint } = started.error;
-      this.#problems.set(container.name, {
-        reason: 'CreateContainerError',
-        message: hint === undefined ? message : `${message} ${hint}`,
-      });
+      const text = hint === undefined ? message : `${message} ${hint}`;
+      if (this.#problems.get(container.name)?.message !== text)
+        await this.#recordWarning(pod, 'Failed', text);
+      this.#problems.set(container.name, { reason: 'CreateContainerError', message: text });
       return longestRetryMs;
     }
     this.#problems.delete(container.name);
@@ -376,6 +378,18 @@ export class PodWorker {
     if (written.ok) this.#writtenStatus = text;
     else if (written.error.code !== 'NotFound' && written.error.code !== 'Conflict')
       this.#edges.logger.warn('pod status could not be written', { error: written.error.message });
+  }
+
+  #recordWarning(pod: Pod, reason: string, message: string): Promise<void> {
+    const { datastore, clock } = this.#edges;
+    const host = pod.spec.nodeName;
+    return recordPodEvent(
+      datastore,
+      clock,
+      { component: 'kubelet', ...(host === undefined ? {} : { host }) },
+      pod,
+      { type: 'Warning', reason, message },
+    );
   }
 
   #save(record: SandboxRecord): void {

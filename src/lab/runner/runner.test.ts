@@ -106,6 +106,10 @@ test('an ADD that fails is taken back and tried again; the reason is shown meanw
     );
     await eventually(() => statusOf(store, 'a')?.phase === 'Running', 'running');
     assert.deepEqual(machine.calls.slice(0, 3), ['ADD a', 'DEL a', 'ADD a']);
+    assert.deepEqual(
+      store.all('Event').map((e) => `${e.reason}: ${e.message}`),
+      ['FailedCreatePodSandBox: no address left'],
+    );
     assert.equal(machine.namespaceFiles.size, 1);
   } finally {
     await runner.stop();
