@@ -13,7 +13,10 @@ const suites: Readonly<Record<string, () => Promise<Suite>>> = {
   'node-startup': async () => (await import('./suites/felix.ts')).answerStartupCase,
   ipam: async () => (await import('./suites/ipam.ts')).answer,
   'policy-eval': async () => (await import('./suites/policy.ts')).answerEvaluation,
+  'policy-scenarios': async () => (await import('./suites/policy-scenarios.ts')).answer,
   'l7-match': async () => (await import('./suites/policy.ts')).answerHttp,
+  'calc-graph': async () => (await import('./suites/calc.ts')).answer,
+  'calc-graph-sequences': async () => (await import('./suites/calc.ts')).answerSequence,
   'confd-bgp': async () => (await import('./suites/bgp.ts')).answer,
 };
 

@@ -1,5 +1,6 @@
 // Whether an answer is right, for each suite. An empty list means that it is; otherwise each entry says what is wrong.
 import { parseNetwork } from '../../src/lib/ip/mod.ts';
+import { judgeCalculation, judgeSequence, type View } from './judge-calculation.ts';
 import { differences, holds, same, sameMembers, type Assertion } from './compare.ts';
 import type { Case, JsonObject } from './types.ts';
 
@@ -15,6 +16,12 @@ export function judge(suite: string, item: Case, answer: unknown): readonly stri
       return judgeConversion(expected, out);
     case 'confd-bgp':
       return judgeBgp(item, out);
+    case 'policy-scenarios':
+      return judgeProbes(item.expected as unknown as Loose[], out);
+    case 'calc-graph':
+      return judgeCalculation(expected, out);
+    case 'calc-graph-sequences':
+      return judgeSequence(item.expected as unknown as View[], out);
     case 'ipam':
       return 'steps' in expected ? judgeSteps(expected['steps'] as Loose[], out) : judgePools(expected, out);
     default:
@@ -36,6 +43,17 @@ function judgeConversion(expected: Loose, out: Loose): readonly string[] {
   for (const assertion of (expected['asserts'] ?? []) as Assertion[])
     if (!assertion.optional && !holds(out, assertion)) wrong.push(JSON.stringify(assertion).slice(0, 160));
   return wrong;
+}
+
+function judgeProbes(expected: readonly Loose[], out: Loose): readonly string[] {
+  const got = (out['verdicts'] ?? []) as readonly unknown[];
+  if (got.length !== expected.length)
+    return [`verdicts: want ${expected.length}, got ${got.length} (${String(out['error'])})`];
+  return expected.flatMap(({ verdict, why }, i) =>
+    verdict === got[i]
+      ? []
+      : [`probe ${i}: want ${String(verdict)} (${String(why)}), got ${String(got[i])}`],
+  );
 }
 
 function judgePools(expected: Loose, out: Loose): readonly string[] {

@@ -37,7 +37,8 @@ function rank(name: string): number {
 async function runSuite(dir: string, suite: string): Promise<void> {
   const content: unknown = JSON.parse(readFileSync(join(dir, `${suite}.json`), 'utf8'));
   if (!Array.isArray(content)) return;
-  const cases = content as Case[];
+  const cases =
+    suite === 'calc-graph-sequences' ? sequences(dir, content as Sequence[]) : (content as Case[]);
   const counts = { pass: 0, fail: 0, unsupported: 0 };
   for (const item of cases) {
     if (item.judge === false) continue;
@@ -56,4 +57,18 @@ async function runSuite(dir: string, suite: string): Promise<void> {
     }
   }
   console.log(JSON.stringify({ suite, ...counts, total: cases.length }));
+}
+
+type Sequence = { readonly id: string; readonly states: readonly string[] };
+
+/** Sequences name the states of another suite, which one instance goes through. */
+function sequences(dir: string, list: readonly Sequence[]): readonly Case[] {
+  const states = JSON.parse(readFileSync(join(dir, 'calc-graph.json'), 'utf8')) as Case[];
+  const known = new Map(states.map((state) => [state.id, state]));
+  return list.flatMap((sequence) => {
+    const views = sequence.states.flatMap((id) => known.get(id) ?? []);
+    if (views.length === 0 || views.length < sequence.states.length) return [];
+    const input = { states: views.map((view) => view.input) };
+    return [{ ...sequence, input, expected: views as unknown as Case['expected'] }];
+  });
 }

@@ -41,3 +41,27 @@ export {
   type SetMemberRow,
   type TableName,
 } from './types.ts';
+export {
+  type NetworkRoute,
+  type NodeFacts,
+  type PoolType,
+  type RouteSource,
+  type RouteType,
+  routeTypes,
+  type TunnelType,
+  tunnelTypes,
+  type Vtep,
+  type VtepSide,
+} from './network/types.ts';
+export { nodeFacts } from './network/node-facts.ts';
+export { PolicyGraph, type PolicyInputKind, type PolicyOptions, type PolicyUpdate } from './policy/graph.ts';
+export {
+  type EndpointPolicy,
+  type PolicyChange,
+  policyKey,
+  policyKinds,
+  type PolicyKindName,
+  type PolicyState,
+  type PolicyStats,
+  type TierOrder,
+} from './policy/types.ts';
