@@ -78,3 +78,19 @@ export {
   type StepOwner,
   type StepResult,
 } from './steps.ts';
+export { buildWorld, type WorldResource } from './world/build.ts';
+export { effectiveLabels } from './world/endpoints.ts';
+export { membersOf } from './world/members.ts';
+export { stepsOf, verdictOf, type WorldPacket } from './world/path.ts';
+export { allInterfacesEndpoint, hostEndpointAt, placeOf, type Place } from './world/places.ts';
+export { endpointsOf, policiesOf, programOf, withStaged } from './world/programs.ts';
+export { settingsOf, standardFailsafe, standardSettings } from './world/settings.ts';
+export type {
+  Endpoint,
+  EndpointPort,
+  LabelledNets,
+  NodeSettings,
+  ServiceEndpoints,
+  World,
+  WorldNode,
+} from './world/types.ts';

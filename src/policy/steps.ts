@@ -48,7 +48,6 @@ export type FixedStep = {
     | 'own-workload'
     | 'endpoint-to-host'
     | 'unknown-endpoint'
-    | 'no-host-endpoint'
     | 'limits';
   readonly owner: StepOwner;
   readonly direction: Direction;
