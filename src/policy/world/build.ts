@@ -6,18 +6,8 @@ import {
   protocolNumber,
   serviceAccountToProfile,
   type EndpointSlice,
-  type FelixConfiguration,
-  type GlobalNetworkSet,
-  type HostEndpoint,
-  type KubernetesNode,
-  type Namespace,
-  type NetworkSet,
-  type Node,
-  type Pod,
-  type Profile,
-  type Service,
-  type ServiceAccount,
-  type Tier,
+  type KindName,
+  type ResourceOf,
   type WorkloadEndpoint,
 } from '../../model/mod.ts';
 import { compilePolicy, type CompiledPolicy, type PolicyResource } from '../compile/policy.ts';
@@ -35,46 +25,52 @@ import type { Endpoint, ServiceEndpoints, World, WorldNode } from './types.ts';
 export type WorldResource = {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly [field: string]: unknown;
+  };
+  readonly [field: string]: unknown;
 };
 
-/** Collects kinds that have the same name in two groups under names of their own. */
-const kindOf = ({ apiVersion, kind }: WorldResource): string =>
-  apiVersion === 'v1' && kind === 'Node' ? 'KubernetesNode' : kind;
+/** The kind under its name in this project: two of Kubernetes' are called as two of Calico's. */
+function kindOf({ apiVersion, kind }: WorldResource): string {
+  const isKubernetes = apiVersion === 'v1' || apiVersion.startsWith('networking.k8s.io/');
+  return isKubernetes && (kind === 'Node' || kind === 'NetworkPolicy') ? `Kubernetes${kind}` : kind;
+}
 
 const policyKinds = [
   'NetworkPolicy',
   'GlobalNetworkPolicy',
+  'KubernetesNetworkPolicy',
+  'ClusterNetworkPolicy',
   'StagedNetworkPolicy',
   'StagedGlobalNetworkPolicy',
   'StagedKubernetesNetworkPolicy',
-  'ClusterNetworkPolicy',
-];
+] as const satisfies readonly KindName[];
 
 export function buildWorld(resources: Iterable<WorldResource>): World {
   const byKind = Map.groupBy(resources, kindOf);
-  const all = <T>(kind: string): readonly T[] => (byKind.get(kind) ?? []) as unknown as readonly T[];
+  const all: All = (kind) => (byKind.get(kind) ?? []) as unknown as never;
   const problems: World['problems'][number][] = [];
   const closed = new Map<Address, string>();
   const profiles = profilesOf(all);
   const policies = policyKinds
-    .flatMap((kind) => all<PolicyResource>(kind))
+    .flatMap((kind): readonly PolicyResource[] => all(kind))
     .flatMap((resource) => compilePolicy(resource) ?? []);
   const nodes = nodesOf(all);
   const workloads = workloadsOf(all, profiles, problems, closed);
   const peers = {
     workloads,
-    hostEndpoints: all<HostEndpoint>('HostEndpoint').map((one) => hostEndpointOf(one, profiles)),
-    networkSets: [...all<NetworkSet>('NetworkSet'), ...all<GlobalNetworkSet>('GlobalNetworkSet')].map((set) =>
-      networkSetOf(set, profiles),
-    ),
+    hostEndpoints: all('HostEndpoint').map((one) => hostEndpointOf(one, profiles)),
+    networkSets: [...all('NetworkSet'), ...all('GlobalNetworkSet')].map((set) => networkSetOf(set, profiles)),
     services: servicesOf(all),
   };
-  const tiers = new Map([...standardTiers, ...all<Tier>('Tier').map(compileTier)].map((t) => [t.name, t]));
+  const tiers = new Map([...standardTiers, ...all('Tier').map(compileTier)].map((t) => [t.name, t]));
   for (const policy of policies) problems.push(...problemsOf(policy, (name) => tiers.has(name)));
   for (const { name, problems: list } of profiles.values())
     problems.push(...list.map((problem) => ({ subject: `pro:${name}`, problem })));
-  const configurations = all<FelixConfiguration>('FelixConfiguration');
+  const configurations = all('FelixConfiguration');
   return {
     ...peers,
     nodes,
@@ -88,13 +84,13 @@ export function buildWorld(resources: Iterable<WorldResource>): World {
   };
 }
 
-type All = <T>(kind: string) => readonly T[];
+type All = <K extends KindName>(kind: K) => readonly ResourceOf<K>[];
 
 function profilesOf(all: All): Profiles {
   const compiled = [
-    ...all<Profile>('Profile'),
-    ...all<Namespace>('Namespace').map(namespaceToProfile),
-    ...all<ServiceAccount>('ServiceAccount').map(serviceAccountToProfile),
+    ...all('Profile'),
+    ...all('Namespace').map(namespaceToProfile),
+    ...all('ServiceAccount').map(serviceAccountToProfile),
   ].map(compileProfile);
   return new Map([allowProfile, ...compiled].map((profile) => [profile.name, profile]));
 }
@@ -118,7 +114,7 @@ function workloadsOf(
   problems: World['problems'][number][],
   closed: Map<Address, string>,
 ): readonly Endpoint[] {
-  const views = all<Pod>('Pod').flatMap((pod): readonly WorkloadEndpoint[] => {
+  const views = all('Pod').flatMap((pod): readonly WorkloadEndpoint[] => {
     if (!isWorkloadPod(pod)) return [];
     const view = podToWorkloadEndpoint(pod);
     if (view.ok) return [view.value];
@@ -129,7 +125,7 @@ function workloadsOf(
       closed.set(address, view.error.message);
     return [];
   });
-  return [...views, ...all<WorkloadEndpoint>('WorkloadEndpoint')].map((one) => workloadOf(one, profiles));
+  return [...views, ...all('WorkloadEndpoint')].map((one) => workloadOf(one, profiles));
 }
 
 /** Calico's node and Kubernetes' together, where both are given. */
@@ -144,13 +140,13 @@ function nodesOf(all: All): ReadonlyMap<string, WorldNode> {
       interfaces: [...(known?.interfaces ?? []), ...more.interfaces],
     });
   };
-  for (const { metadata, status } of all<KubernetesNode>('KubernetesNode'))
+  for (const { metadata, status } of all('KubernetesNode'))
     add(metadata.name, {
       labels: metadata.labels ?? {},
       addresses: addressesOf((status?.addresses ?? []).map(({ address }) => address)),
       interfaces: [],
     });
-  for (const { metadata, spec } of all<Node>('Node')) {
+  for (const { metadata, spec } of all('Node')) {
     const texts = [
       spec.bgp?.ipv4Address,
       spec.bgp?.ipv6Address,
@@ -182,10 +178,10 @@ const serviceNameLabel = 'kubernetes.io/service-name';
 /** Endpoints of slices under their service; ready or not, for a connection may still end at one that is leaving. */
 function servicesOf(all: All): ReadonlyMap<string, ServiceEndpoints> {
   const slices = Map.groupBy(
-    all<EndpointSlice>('EndpointSlice'),
+    all('EndpointSlice'),
     ({ metadata }) => `${metadata.namespace ?? ''}/${metadata.labels?.[serviceNameLabel] ?? ''}`,
   );
-  const names = all<Service>('Service').map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`);
+  const names = all('Service').map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`);
   return new Map(
     [...names, ...slices.keys()].map((name) => [name, serviceEndpointsOf(slices.get(name) ?? [])]),
   );

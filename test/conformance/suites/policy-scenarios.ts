@@ -96,7 +96,7 @@ function* clusterOf(topology: Topology): Generator<policy.WorldResource> {
     yield {
       apiVersion: 'v1',
       kind: 'ServiceAccount',
-      metadata: { name, namespace, ...{ labels } },
+      metadata: { name, namespace, labels },
     };
   yield* topology.endpoints.map(podOf);
   for (const { node, ips } of topology.hosts)
@@ -104,7 +104,7 @@ function* clusterOf(topology: Topology): Generator<policy.WorldResource> {
       apiVersion: 'v1',
       kind: 'Node',
       metadata: { name: node },
-      ...{ status: { addresses: ips.map((ip) => ({ type: 'InternalIP', address: ip })) } },
+      status: { addresses: ips.map((ip) => ({ type: 'InternalIP', address: ip })) },
     };
   for (const service of topology.services ?? []) yield* serviceOf(service);
 }
@@ -145,11 +145,9 @@ function* serviceOf(service: NonNullable<Topology['services']>[number]): Generat
     yield {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
-      metadata: { name: `${name}-${i}`, namespace, ...{ labels: { 'kubernetes.io/service-name': name } } },
-      ...{
-        addressType: familyOf(ip) === 4 ? 'IPv4' : 'IPv6',
-        endpoints: [{ addresses: [ip] }],
-        ports: [{ protocol, port }],
-      },
+      metadata: { name: `${name}-${i}`, namespace, labels: { 'kubernetes.io/service-name': name } },
+      addressType: familyOf(ip) === 4 ? 'IPv4' : 'IPv6',
+      endpoints: [{ addresses: [ip] }],
+      ports: [{ protocol, port }],
     };
 }
