@@ -5,6 +5,8 @@ import { err, ok, type Result } from '../lib/result.ts';
 import type { Api } from './api.ts';
 import { expireEvents } from './controllers/expiry.ts';
 import { GarbageCollector } from './controllers/garbage.ts';
+import { PoolController } from './controllers/pools.ts';
+import { createTiers } from './controllers/tiers.ts';
 import { NamespaceController } from './controllers/namespaces.ts';
 import { listen, type Listener, readAddress } from './http/listener.ts';
 import { handle } from './http/router.ts';
@@ -38,15 +40,18 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
   const api: Api = { store, registry: createRegistry(), clock, logger, limits, stopping: stopping.signal };
   const namespaces = new NamespaceController(api);
   const garbage = new GarbageCollector(api);
+  const pools = new PoolController(api);
   await namespaces.start();
   garbage.start();
+  await createTiers(api);
+  pools.start();
   const stopExpiry = expireEvents(api);
   const listeners: Listener[] = [];
   const shutDown = async (): Promise<void> => {
     stopping.abort();
     stopExpiry();
     await Promise.all(listeners.map((listener) => listener.close()));
-    await Promise.all([namespaces.idle(), garbage.idle()]);
+    await Promise.all([namespaces.idle(), garbage.idle(), pools.idle()]);
     await store.close();
   };
   let stopped: Promise<void> | undefined;

@@ -5,6 +5,7 @@ import type { Failure } from '../lib/result.ts';
 import type { Issue, ObjectMeta } from '../model/mod.ts';
 import type { JsonObject } from './json.ts';
 import type { Schema } from './schema/types.ts';
+import type { Key } from './store/types.ts';
 
 export type { Issue };
 
@@ -52,6 +53,12 @@ export type ServedKind = {
   applyDefaults(object: ApiObject): ApiObject;
   /** What is wrong with the object; on update with the object as it was. */
   validate(object: ApiObject, previous: ApiObject | undefined): readonly Issue[];
+  /** What is wrong with the object beside others: called when `validate` found nothing. */
+  admit?(object: ApiObject, previous: ApiObject | undefined, world: World): readonly Issue[];
+  /** Why the object must not be deleted. */
+  keep?(object: ApiObject, world: World): string | undefined;
+  /** A finalizer that deletion puts on the object: a controller takes it off when what depends on it is gone. */
+  finalizeWith?(object: ApiObject, world: World): string | undefined;
   /** What the server decides on create and update (status reset and the like). */
   prepare?(object: ApiObject, previous: ApiObject | undefined, world: World): ApiObject;
   /** For kinds that are questions: nothing is stored, POST answers with this. */
@@ -60,6 +67,7 @@ export type ServedKind = {
 
 /** What a kind may look at to decide about one of its objects. */
 export type World = {
+  get(key: Key): { readonly object: ApiObject } | undefined;
   /** Every object of a resource, by its key (`services`). */
   objects(resource: string): Iterable<ApiObject>;
 };

@@ -4,6 +4,7 @@ import { at, isObject } from '../json.ts';
 import { ageColumn, nameColumn } from '../table/columns.ts';
 import { ageOf } from '../table/duration.ts';
 import type { Column, ServedKind } from '../types.ts';
+import { admissionOf } from './calico-admission.ts';
 import { modelChecks } from './model-checks.ts';
 
 type Step = (values: readonly unknown[]) => readonly unknown[];
@@ -93,6 +94,7 @@ export function calicoKinds(): readonly ServedKind[] {
       schema: undefined,
       names: 'path',
       ...modelChecks(name),
+      ...admissionOf(name),
     });
   }
   return kinds;

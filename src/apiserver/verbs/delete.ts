@@ -2,7 +2,7 @@
 import { ok, type Result } from '../../lib/result.ts';
 import { timestamp } from '../api.ts';
 import { isObject, type JsonObject, listAt, numberAt, textAt } from '../json.ts';
-import { conflict, refuse, type StatusError } from '../status.ts';
+import { conflict, forbidden, refuse, type StatusError } from '../status.ts';
 import type { Stored, Transaction } from '../store/types.ts';
 import type { ApiObject, ServedKind } from '../types.ts';
 import { mayVanish } from './write.ts';
@@ -84,13 +84,17 @@ export function deleteIn(
       `Precondition failed: ResourceVersion in precondition: ${options.resourceVersion}, ResourceVersion in object meta: ${previous.revision}`,
     );
   }
+  const pending = metadata.deletionTimestamp !== undefined;
+  const reason = pending ? undefined : kind.keep?.(object, tx);
+  if (reason !== undefined) return forbidden(kind, name, reason);
+  const own = pending ? undefined : kind.finalizeWith?.(object, tx);
+  const given = metadata.finalizers ?? [];
   const grace = gracePeriod(kind, object, options.gracePeriodSeconds);
   const finalizers = finalizersFor(
-    metadata.finalizers ?? [],
+    own === undefined || given.includes(own) ? given : [...given, own],
     options.propagation,
-    metadata.deletionTimestamp === undefined,
+    !pending,
   );
-  const pending = metadata.deletionTimestamp !== undefined;
   const left = metadata.deletionGracePeriodSeconds ?? 0;
   const shortened = pending && grace < left;
   if (pending && !shortened && !(grace === 0 && mayVanish(object)))

@@ -92,7 +92,9 @@ function admitted(
     ...metadataIssues(prepared.metadata),
     ...kind.validate(prepared, previous),
   ];
-  return issues.length > 0 ? invalid(kind, prepared.metadata.name, issues) : ok(prepared);
+  if (issues.length > 0) return invalid(kind, prepared.metadata.name, issues);
+  const refused = kind.admit?.(prepared, previous, world) ?? [];
+  return refused.length > 0 ? invalid(kind, prepared.metadata.name, refused) : ok(prepared);
 }
 
 function namespaceRefusal(
