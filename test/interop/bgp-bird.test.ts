@@ -96,7 +96,8 @@ for (const [kind, as, peerAs] of [
       assert.deepEqual(prefixes(learned), theirs4);
       for (const route of learned) {
         assert.equal(route.gateway, '10.9.0.2');
-        assert.equal(route.metric, 1024);
+        // BIRD's own default preference, 100, by the rule of Calico's kernel filter.
+        assert.equal(route.metric, 2147483547);
       }
       const learned6 = await eventually(
         'IPv6 routes from BIRD',

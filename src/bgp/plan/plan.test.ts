@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { prefix } from '../../lib/ip/mod.ts';
+import { address, prefix } from '../../lib/ip/mod.ts';
 import { explainPolicy, subjectOf, type RouteSource } from '../policy/mod.ts';
 import {
   computePlan,
@@ -55,7 +55,7 @@ function exported(
   plan: BgpPlan,
   text: string,
   source: RouteSource,
-  more: { interfaceName?: string; metric?: number } = {},
+  more: { interfaceName?: string; metric?: number; gateway?: string } = {},
 ): string {
   const program = plan.policies[plan.peers.find((p) => p.family === 4)?.exportPolicy ?? ''];
   assert.ok(program);
@@ -63,7 +63,13 @@ function exported(
   const attributes = { localPref, asPath: [], communities: [], largeCommunities: [] };
   return explainPolicy(
     program,
-    subjectOf({ prefix: prefix(text), source, interfaceName: more.interfaceName, attributes }),
+    subjectOf({
+      prefix: prefix(text),
+      source,
+      interfaceName: more.interfaceName,
+      nextHop: more.gateway === undefined ? undefined : address(more.gateway),
+      attributes,
+    }),
   ).verdict;
 }
 
@@ -96,6 +102,30 @@ test('export: blocks are aggregated, borrowed and elevated addresses go out as t
   assert.equal(exported(plan, '10.244.9.7/32', 'kernel', { interfaceName: 'cali1' }), 'accept');
   assert.equal(exported(plan, '10.244.9.7/32', 'kernel', { interfaceName: 'vxlan.calico' }), 'reject');
   assert.equal(exported(plan, '0.0.0.0/0', 'kernel', { interfaceName: 'eth0' }), 'reject');
+});
+
+test("export within the AS: the agent's routes to other nodes are not this node's to announce", () => {
+  const through = { interfaceName: 'eth0', gateway: '10.0.0.22' };
+  const other = '10.244.9.0/26';
+  const withPool = (spec: object, settings: object = {}): BgpPlan =>
+    computePlan({
+      ...base,
+      ipPools: [{ metadata: { name: 'default' }, spec: { cidr: '10.244.0.0/16', ...spec } }],
+      bgpConfigurations: [{ metadata: { name: 'default' }, spec: settings }],
+    });
+  // BGP writes the routes of this pool: what another program puts there is announced.
+  assert.equal(exported(withPool({}), other, 'kernel', through), 'accept');
+  // VXLAN across subnets, as within one; IPIP and no encapsulation where the agent has them.
+  for (const plan of [
+    withPool({ vxlanMode: 'CrossSubnet' }),
+    withPool({ ipipMode: 'CrossSubnet' }),
+    withPool({}, { programClusterRoutes: 'Disabled' }),
+  ]) {
+    assert.equal(exported(plan, other, 'kernel', through), 'reject');
+    // A pod's address, borrowed, leads nowhere else; a reflector goes on with what it learned.
+    assert.equal(exported(plan, '10.244.9.7/32', 'kernel', { interfaceName: 'cali1' }), 'accept');
+    assert.equal(exported(plan, other, 'bgp', through), 'accept');
+  }
 });
 
 test('no mesh with a cluster id on either side; clients of the reflector are its peers (BG-012, BG-020)', () => {

@@ -109,7 +109,12 @@ export function exportProgram(
         pools.filter((p) => !p.exported || p.disabled).map((p) => within(p.prefix)),
         reject,
       ),
-      ...(peerType === 'ibgp' ? [{ name: 'tunnel routes', when: [via(...tunnels)], actions: reject }] : []),
+      ...(peerType === 'ibgp'
+        ? [
+            { name: 'tunnel routes', when: [via(...tunnels)], actions: reject },
+            ...agentRoutes(facts, exported),
+          ]
+        : []),
       { name: 'eBPF device routes', when: [via('bpf*.cali')], actions: reject },
       ...communityRules(facts),
       ...rule('own blocks', ownBlocks.map(exactly), accept),
@@ -129,6 +134,24 @@ export function exportProgram(
     ],
     otherwise: 'reject',
   };
+}
+
+/** Where the agent writes routes to other nodes' blocks (always with VXLAN), they stand in the kernel beside those to own
+ *  pods. What leads off this node is the other node's to announce, also where it needs no tunnel. */
+function agentRoutes(
+  { family, programClusterRoutes }: PolicyFacts,
+  pools: readonly PlanPool[],
+): PolicyRule[] {
+  const agents = pools.filter(
+    ({ encapsulation }) => encapsulation === 'vxlan' || !programs(programClusterRoutes, encapsulation),
+  );
+  return rule(
+    "the agent's routes to other nodes",
+    agents.map((p) => within(p.prefix)),
+    reject,
+    { match: 'source', any: ['kernel'] },
+    { match: 'nextHop', any: [(family === 4 ? '0.0.0.0/0' : '::/0') as Prefix] },
+  );
 }
 
 /** Every entry that contains the prefix adds its communities. */

@@ -42,9 +42,7 @@ export class Distributor {
     while (table.dirtyCount > 0 && dests.length < limit) {
       const dest = table.takeDirty();
       dests.push(dest);
-      if (!this.#decision.select(table, dest) || (table.flags[dest]! & destFlags.bestChanged) !== 0) continue;
-      table.flags[dest]! |= destFlags.bestChanged;
-      table.bestChanged.push(dest);
+      if (this.#decision.select(table, dest)) table.noteBestChanged(dest);
     }
     for (const group of table.groups.values()) {
       this.#open(group.members, group.members);

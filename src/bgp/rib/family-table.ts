@@ -21,7 +21,8 @@ export class FamilyTable {
   #dirty: number[] = [];
   #dirtyFrom = 0;
   /** Destinations whose forwarding changed and nobody has asked yet. */
-  bestChanged: number[] = [];
+  #bestChanged: number[] = [];
+  #bestChangedFrom = 0;
   /** Destinations whose withdrawn paths could not be freed yet. */
   #unclean: number[] = [];
 
@@ -62,6 +63,26 @@ export class FamilyTable {
     }
     this.flags[dest]! &= ~destFlags.dirty;
     return dest;
+  }
+
+  noteBestChanged(dest: number): void {
+    if ((this.flags[dest]! & destFlags.bestChanged) !== 0) return;
+    this.flags[dest]! |= destFlags.bestChanged;
+    this.#bestChanged.push(dest);
+  }
+
+  takeBestChanged(limit: number): number[] {
+    const taken = this.#bestChanged.slice(this.#bestChangedFrom, this.#bestChangedFrom + limit);
+    this.#bestChangedFrom += taken.length;
+    if (this.#bestChangedFrom === this.#bestChanged.length) {
+      this.#bestChanged = [];
+      this.#bestChangedFrom = 0;
+    } else if (this.#bestChangedFrom >= 65536) {
+      this.#bestChanged = this.#bestChanged.slice(this.#bestChangedFrom);
+      this.#bestChangedFrom = 0;
+    }
+    for (const dest of taken) this.flags[dest]! &= ~destFlags.bestChanged;
+    return taken;
   }
 
   noteUnclean(dest: number): void {

@@ -131,7 +131,7 @@ export class RibModel {
         source,
         interfaceName:
           source === 'bgp' ? hop && this.hops.get(hop)?.interfaceName : route.local?.interfaceName,
-        nextHop: hop,
+        nextHop: source === 'bgp' ? hop : route.local?.gateway,
         peerType,
         attributes: policyAttributes(attributes),
       }),

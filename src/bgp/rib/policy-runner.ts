@@ -66,8 +66,9 @@ export class PolicyRunner {
     const peer = peers[paths.peer[path]!]!;
     s.source = peer.config.source;
     const hop = attributes.nextHop[set]!;
-    s.nextHop = hop === 0 ? undefined : nextHops.address(hop);
-    s.interfaceName = peer.isBgp ? nextHops.interfaceName(hop) : paths.local.get(path)?.interfaceName;
+    const local = peer.isBgp ? undefined : paths.local.get(path);
+    s.nextHop = hop === 0 ? local?.gateway : nextHops.address(hop);
+    s.interfaceName = peer.isBgp ? nextHops.interfaceName(hop) : local?.interfaceName;
     s.peerType = peerType;
     this.#attributes.set = set;
     return s;

@@ -190,12 +190,16 @@ class Pair {
       this.paused.add(index);
       return false;
     });
+    this.takeForwarding();
+    return report.done;
+  }
+
+  takeForwarding(): void {
     for (const { prefix: p, best, paths } of this.rib.takeBestChanges()) {
       if (best === undefined) this.forwarding.delete(p);
       else
         this.forwarding.set(p, describe(paths.map((v) => [v.peer, v.pathId, v.attributes, v.interfaceName])));
     }
-    return report.done;
   }
 
   hear(id: PeerId, bytes: Uint8Array): void {
@@ -296,6 +300,11 @@ class Pair {
         want.set(p, describe(views));
       }
     }
+    assert.deepEqual(sorted([...this.forwarding]), sorted([...want]));
+    // Handed out again, it is the same.
+    this.forwarding.clear();
+    this.rib.repeatBestChanges();
+    this.takeForwarding();
     assert.deepEqual(sorted([...this.forwarding]), sorted([...want]));
   }
 }

@@ -6,7 +6,7 @@ import type { ByteSets } from './byte-sets.ts';
 import { RibContext } from './context.ts';
 import { Decision } from './decision.ts';
 import { Distributor } from './distributor.ts';
-import { destFlags, type FamilyTable } from './family-table.ts';
+import type { FamilyTable } from './family-table.ts';
 import { Importer } from './import.ts';
 import { encodeLocal, PathKeeper } from './path-keeper.ts';
 import { noPath, pathFlags } from './path-table.ts';
@@ -315,14 +315,21 @@ class RoutingTable implements Rib {
     const changes: BestChange[] = [];
     for (const family of families) {
       const table = this.#context.tables[family];
-      const taken = table.bestChanged.splice(0, Math.min(limit - changes.length, table.bestChanged.length));
-      for (const dest of taken) {
-        table.flags[dest]! &= ~destFlags.bestChanged;
+      for (const dest of table.takeBestChanged(limit - changes.length)) {
         changes.push(this.#views.bestChange(table, dest));
         this.#distributor.dropEmpty(table, dest);
       }
     }
     return changes;
+  }
+
+  repeatBestChanges(): void {
+    for (const family of families) {
+      const table = this.#context.tables[family];
+      const { prefixes } = table;
+      for (let dest = 0; dest < prefixes.bound; dest++)
+        if (prefixes.isUsed(dest)) table.noteBestChanged(dest);
+    }
   }
 
   paths(

@@ -56,6 +56,7 @@ export function configFromPlan(plan: BgpPlan, context: PlanContext = {}): Speake
     neighbours: plan.peers.map((p) => neighbour(p, policy, context)),
     ranges: [],
     origins: plan.origins.map((o) => o.prefix),
+    normalPriority: plan.normalPriority,
     learn: { kernel: true, connected: true, excludedInterfaces: plan.excludedInterfaces },
     kernel: {
       install: true,

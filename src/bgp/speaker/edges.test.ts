@@ -216,6 +216,18 @@ test('resources become plans: the mesh, own blocks, and changes of both', async 
     deleted: false,
   });
   assert.ok(await last((p) => p.origins.map((o) => o.prefix).join() === '10.244.1.0/26'));
+  // The claim of a load balancer that happens to have a node's name, and a claim that is about to go.
+  const claim = { state: 'confirmed', node: 'a' };
+  await create('BlockAffinity', 'lb', { ...claim, cidr: '10.244.3.0/26', type: 'virtual', deleted: false });
+  await create('BlockAffinity', 'a-4', { ...claim, cidr: '10.244.4.0/26', type: 'host', deleted: false });
+  const both = '10.244.1.0/26,10.244.4.0/26';
+  assert.ok(await last((p) => p.origins.map((o) => o.prefix).join() === both));
+  const leaving = expect(await store.get('BlockAffinity', { name: 'a-4' }), 'get');
+  expect(
+    await store.update('BlockAffinity', { ...leaving, spec: { ...leaving.spec, deleted: true } }),
+    'mark',
+  );
+  assert.ok(await last((p) => p.origins.map((o) => o.prefix).join() === '10.244.1.0/26'));
   expect(await store.delete('Node', { name: 'b' }), 'delete');
   assert.ok(await last((p) => p.peers.length === 0));
   await create('BGPConfiguration', 'default', { asNumber: 65100 });

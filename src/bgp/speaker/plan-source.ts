@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { startSyncer, type Datastore, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
 import type { ResourceOf } from '../../model/mod.ts';
-import type { BgpPlan, PlanInput } from '../plan/mod.ts';
+import type { BgpPlan, BlockAffinityInput, PlanInput } from '../plan/mod.ts';
 
 const always = ['Node', 'BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'BlockAffinity'] as const;
 /** Watched only while a BGPConfiguration advertises service addresses. */
@@ -89,11 +89,7 @@ export class PlanSource {
       bgpPeers: this.#all('BGPPeer'),
       bgpFilters: this.#all('BGPFilter'),
       ipPools: this.#all('IPPool'),
-      blockAffinities: this.#all('BlockAffinity').map((a) => ({
-        node: a.spec.node,
-        cidr: a.spec.cidr,
-        state: a.spec.state,
-      })),
+      blockAffinities: this.#all('BlockAffinity').flatMap(ownedBlock),
       services: this.#all('Service'),
       endpointSlices: this.#all('EndpointSlice'),
       ...settings,
@@ -124,6 +120,12 @@ export class PlanSource {
     });
   }
 }
+
+/** A node's claim on a block; nothing for claims of load balancers (`virtual`) and those about to go. */
+const ownedBlock = ({
+  spec: { node, cidr, state, type, deleted },
+}: ResourceOf<'BlockAffinity'>): BlockAffinityInput[] =>
+  deleted === true || type === 'virtual' ? [] : [{ node, cidr, state }];
 
 const keyOf = (name: { readonly name: string; readonly namespace?: string }): string =>
   `${name.namespace ?? ''}/${name.name}`;

@@ -1,7 +1,7 @@
 // Speakers on a network in memory, under virtual time, with kernels in memory.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { VirtualClock } from '../../lib/clock.ts';
+import { VirtualClock, type Clock } from '../../lib/clock.ts';
 import { address, parseInterfaceAddress, prefix, type Address, type Prefix } from '../../lib/ip/mod.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
@@ -186,7 +186,7 @@ async function inWorld(body: (world: World) => Promise<void>): Promise<void> {
 const states = (speaker: Speaker): string[] => speaker.peers().map((p) => `${p.name} ${p.state}`);
 
 describe('a mesh', () => {
-  test('every node learns every block, and the kernels have them', () =>
+  test('SR-025, BG-038: every node learns every block, and the kernels have them', () =>
     inWorld(async (world) => {
       world.network.pieceBytes = 7;
       const nodes = [1, 2, 3];
@@ -256,7 +256,7 @@ describe('a mesh', () => {
 });
 
 describe('restart', () => {
-  test("a killed speaker's routes stay with its peers and its kernel until it is back", () =>
+  test("BG-039: a killed speaker's routes stay with its peers and its kernel until it is back", () =>
     inWorld(async (world) => {
       const nodes = [1, 2, 3];
       for (const n of nodes)
@@ -429,7 +429,7 @@ describe('the kernel', () => {
       assert.deepEqual(await world.routes(1), ['10.244.2.0/26 via 10.0.0.2 metric 1024']);
     }));
 
-  test('routes of pods outside of own blocks are learned and announced, and withdrawn again', () =>
+  test('BG-031: routes of pods outside of own blocks are learned and announced, and withdrawn again', () =>
     inWorld(async (world) => {
       await world.start(1, config(1, [], { neighbours: [neighbour(1, 2, { exportPolicy: poolOnly })] }));
       await world.start(2, config(2, [1]));
@@ -450,7 +450,7 @@ describe('the kernel', () => {
       assert.deepEqual(await world.routes(2), ['10.244.1.0/26 via 10.0.0.1 metric 1024']);
     }));
 
-  test('equal paths become one route with several next hops', () =>
+  test('BG-022: equal paths become one route with several next hops', () =>
     inWorld(async (world) => {
       const shared = { origins: [prefix('10.244.50.0/26')] };
       await world.start(1, config(1, [2, 3]));
@@ -461,8 +461,70 @@ describe('the kernel', () => {
     }));
 });
 
+describe('a large table', () => {
+  /** A clock on which each look takes longer than any budget. */
+  const slow = (clock: VirtualClock): Clock => {
+    let looks = 0;
+    return {
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic() + 30 * looks++,
+      after: (ms, run) => clock.after(ms, run),
+    };
+  };
+  /** Runs turn by turn; the largest step that the number of rows made in one. */
+  async function largestStep(world: World, speaker: Speaker, ms: number): Promise<number> {
+    let largest = 0;
+    let before = speaker.status().kernel?.desired ?? 0;
+    for (let i = 0; i < ms; i++) {
+      world.clock.advance(1);
+      const now = speaker.status().kernel?.desired ?? 0;
+      largest = Math.max(largest, Math.abs(now - before));
+      before = now;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return largest;
+  }
+
+  test('reaches the kernel in slices: all of it, and again when the policy for the kernel changes', () =>
+    inWorld(async (world) => {
+      const count = 5000;
+      const origins = Array.from({ length: count }, (_, i) => prefix(`10.${100 + (i >> 8)}.${i & 255}.0/26`));
+      await world.start(2, config(2, [1], { origins }));
+      const transport = world.network.transport(at(1));
+      const kernel = await world.kernel(1);
+      const one = new Speaker(config(1, [2]), {
+        transport,
+        clock: slow(world.clock),
+        logger: silentLogger,
+        kernel,
+      });
+      world.speakers.set(1, one);
+      expect(await one.start(), 'start');
+      assert.ok((await largestStep(world, one, 3000)) <= 1024);
+      assert.equal(one.status().kernel?.desired, count);
+      const rejectAll: PolicyProgram = { name: 'reject', rules: [], otherwise: 'reject' };
+      const kernelSide = { ...config(1, []).kernel, policies: { 4: rejectAll, 6: rejectAll } };
+      await one.apply(config(1, [2], { kernel: kernelSide }));
+      assert.ok((await largestStep(world, one, 500)) <= 1024);
+      assert.equal(one.status().kernel?.desired, 0);
+      await one.settled();
+      assert.deepEqual(await world.routes(1), []);
+    }));
+});
+
 describe('configuration', () => {
-  test('a neighbour removed is told; its routes go; others are not touched', () =>
+  test('NM-007: own prefixes go out with the normal priority of the cluster, also when it changes', () =>
+    inWorld(async (world) => {
+      await world.start(1, config(1, [2]));
+      const two = await world.start(2, config(2, [1], { normalPriority: { 4: 2000, 6: 1024 } }));
+      await world.run(3_000);
+      assert.deepEqual(await world.routes(1), ['10.244.2.0/26 via 10.0.0.2 metric 2000']);
+      await two.apply(config(2, [1], { normalPriority: { 4: 1500, 6: 1024 } }));
+      await world.run(1_000);
+      assert.deepEqual(await world.routes(1), ['10.244.2.0/26 via 10.0.0.2 metric 1500']);
+    }));
+
+  test('SR-027, BG-024: a neighbour removed is told; its routes go; others are not touched', () =>
     inWorld(async (world) => {
       const one = await world.start(1, config(1, [2, 3]));
       const two = await world.start(2, config(2, [1]));
@@ -476,7 +538,7 @@ describe('configuration', () => {
       assert.equal(one.peers()[0]?.since, since);
     }));
 
-  test('a new policy filters a running session again', () =>
+  test('SR-027, BG-002: a new policy filters a running session again', () =>
     inWorld(async (world) => {
       const reject: PolicyProgram = { name: 'none', rules: [], otherwise: 'reject' };
       const one = await world.start(1, config(1, [2]));

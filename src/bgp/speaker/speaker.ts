@@ -2,19 +2,12 @@
 // order of things: the kernel is read first, then sessions start; the table is flushed in slices; best paths go to the
 // kernel. `apply` takes a new configuration and touches only what differs.
 import type { Clock, Timer } from '../../lib/clock.ts';
-import type { Address, Prefix } from '../../lib/ip/mod.ts';
+import { prefixFamily, type Address, type Prefix } from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import { subcode } from '../packet/mod.ts';
-import {
-  createRib,
-  type NextHopState,
-  type PathView,
-  type PeerId,
-  type Rib,
-  type RibExplanation,
-} from '../rib/mod.ts';
+import { createRib, type NextHopState, type PeerId, type Rib, type RibExplanation } from '../rib/mod.ts';
 import { KernelLearner } from './kernel/learn.ts';
 import { KernelProgram } from './kernel/program.ts';
 import { KernelSync } from './kernel/sync.ts';
@@ -41,7 +34,9 @@ export type SpeakerOptions = {
 /** Changes that arrive together are announced together. */
 const flushDelayMs = 2;
 const flushBudgetMs = 20;
-const bestBatch = 4096;
+/** Best paths handed to the kernel's rows between two looks at the clock, and for how long in one turn. */
+const bestBatch = 1024;
+const writeBudgetMs = 10;
 
 export class Speaker {
   readonly #options: SpeakerOptions;
@@ -58,6 +53,8 @@ export class Speaker {
   #learnTimer: Timer | undefined;
   #startedAt = 0;
   #stopped = false;
+  /** The recovery is over: once the table is complete, kernel routes that it does not want go. */
+  #removesStale = false;
 
   constructor(config: SpeakerConfig, options: SpeakerOptions) {
     this.#config = config;
@@ -126,12 +123,12 @@ export class Speaker {
       this.#restartTable();
     } else {
       this.#neighbours.change(before, next);
-      this.#changeOrigins(before.origins, next.origins);
+      this.#changeOrigins(before, next);
       this.#learner?.configure(next.learn);
       this.#learnSoon();
       if (!same(before.kernel, next.kernel)) {
         this.#sync?.setStatics(next.kernel.staticRoutes);
-        this.#rewriteKernel();
+        this.#rib.repeatBestChanges();
       }
     }
     this.#changed();
@@ -180,7 +177,7 @@ export class Speaker {
       this.#learner.update(this.#sync.view);
       this.#sync.setStatics(this.#config.kernel.staticRoutes);
     }
-    this.#changeOrigins([], this.#config.origins);
+    this.#changeOrigins(undefined, this.#config);
     this.#neighbours.load(this.#config);
     this.#changed();
   }
@@ -196,9 +193,14 @@ export class Speaker {
     this.#neighbours.start();
   }
 
-  #changeOrigins(before: readonly Prefix[], next: readonly Prefix[]): void {
-    const old = new Set(before);
-    for (const prefix of next) if (!old.delete(prefix)) this.#rib.announceLocal(this.#origins, { prefix });
+  #changeOrigins(before: SpeakerConfig | undefined, next: SpeakerConfig): void {
+    const old = new Set(before?.origins);
+    for (const prefix of next.origins) {
+      const family = prefixFamily(prefix);
+      const metric = next.normalPriority?.[family];
+      if (old.delete(prefix) && before?.normalPriority?.[family] === metric) continue;
+      this.#rib.announceLocal(this.#origins, metric === undefined ? { prefix } : { prefix, metric });
+    }
     for (const prefix of old) this.#rib.withdrawLocal(this.#origins, prefix);
   }
 
@@ -215,40 +217,24 @@ export class Speaker {
       flushBudgetMs,
       (peer, messages) => this.#neighbours.ofRibPeer(peer)?.send(messages) ?? true,
     );
-    this.#writeBest();
-    if (!report.done) this.#changed();
+    const isTaken = this.#writeBest();
+    if (!report.done || !isTaken) return this.#changed();
+    if (!this.#removesStale) return;
+    this.#removesStale = false;
+    this.#sync?.removeStale();
   }
 
-  #writeBest(): void {
-    const install = this.#sync !== undefined && this.#config.kernel.install;
-    for (let batch = this.#rib.takeBestChanges(bestBatch); batch.length > 0; ) {
-      if (install)
-        for (const change of batch) this.#sync?.setDesired(change.prefix, this.#program.row(change));
-      batch = this.#rib.takeBestChanges(bestBatch);
-    }
-  }
-
-  /** Kernel policy changed: every destination is looked at again. */
-  #rewriteKernel(): void {
-    const sync = this.#sync;
-    if (sync === undefined) return;
-    for (const family of [4, 6] as const) {
-      const paths = new Map<Prefix, PathView[]>();
-      for (const path of this.#rib.paths(family)) {
-        if (!path.multipath) continue;
-        const list = paths.get(path.prefix);
-        if (list === undefined) paths.set(path.prefix, [path]);
-        else if (path.best) list.unshift(path);
-        else list.push(path);
-      }
-      for (const [prefix, list] of paths) {
-        const best = list.find((p) => p.best);
-        const row =
-          best === undefined || !this.#config.kernel.install
-            ? undefined
-            : this.#program.row({ prefix, best, paths: list });
-        sync.setDesired(prefix, row);
-      }
+  /** Best paths that changed become rows of the kernel, for about as long as the budget allows. False when some are left. */
+  #writeBest(): boolean {
+    const { clock } = this.#options;
+    const { install } = this.#config.kernel;
+    const end = clock.monotonic() + writeBudgetMs;
+    for (;;) {
+      const batch = this.#rib.takeBestChanges(bestBatch);
+      for (const change of batch)
+        this.#sync?.setDesired(change.prefix, install ? this.#program.row(change) : undefined);
+      if (batch.length < bestBatch) return true;
+      if (clock.monotonic() >= end) return false;
     }
   }
 
@@ -292,12 +278,8 @@ export class Speaker {
     const { phase } = this.#recovery;
     this.#sync?.hold(phase === 'deferring');
     if (phase === 'deferring') return;
-    if (phase === 'done' && this.#sync?.hasStale === true) {
-      // What the peers have announced is selected first, so that only what nobody wants is removed.
-      for (let slice = 0; this.#rib.pending && slice < 1000; slice++) this.#flush();
-      this.#writeBest();
-      this.#sync.removeStale();
-    }
+    // What the peers have announced is selected first, so that only what nobody wants is removed.
+    this.#removesStale = phase === 'done' && this.#sync?.hasStale === true;
     this.#changed();
   }
 

@@ -19,6 +19,8 @@ export type SpeakerConfig = {
   readonly ranges: readonly NeighbourRange[];
   /** Prefixes announced as our own. */
   readonly origins: readonly Prefix[];
+  /** Priority (metric) that own prefixes are announced with; 1024 when absent. */
+  readonly normalPriority?: Readonly<Record<Family, number>>;
   /** What of the kernel's table becomes a candidate for announcing. */
   readonly learn: {
     /** Routes of other programs. */

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { VirtualClock } from '../../../lib/clock.ts';
-import { address, parseInterfaceAddress, prefix } from '../../../lib/ip/mod.ts';
+import { address, parseInterfaceAddress, prefix, type Prefix } from '../../../lib/ip/mod.ts';
 import { silentLogger } from '../../../lib/log.ts';
 import { expect } from '../../../lib/result.ts';
 import { FakeHost, mainTable, type Kernel, type Route } from '../../../kernel/mod.ts';
 import { createRib, type BestChange, type PathView } from '../../rib/mod.ts';
 import { localPrefOf, type PolicyProgram } from '../../policy/mod.ts';
 import { KernelLearner } from './learn.ts';
+import { PrefixQueue } from './prefix-queue.ts';
 import { KernelProgram } from './program.ts';
 import { KernelSync } from './sync.ts';
 
@@ -87,6 +88,32 @@ describe('next hops', () => {
     assert.equal(await resolved('fd00::21'), 'via fd00::21 dev eth0 metric 0');
     assert.equal(await resolved('fd01::1'), 'no route leads there');
   });
+});
+
+test('the queue gives each prefix once, in order, however it is filled and emptied', () => {
+  const queue = new PrefixQueue();
+  const waiting: Prefix[] = [];
+  const known = new Set<Prefix>();
+  const numbered = (n: number): Prefix => prefix(`10.${n >> 8}.${n & 255}.0/24`);
+  let next = 0;
+  for (let round = 0; round < 400; round++) {
+    for (let i = 0; i < 300; i++) {
+      const one = numbered((next += 7) % 60_000);
+      queue.add(one);
+      queue.add(one);
+      if (!known.has(one)) waiting.push(one);
+      known.add(one);
+    }
+    const taken = queue.take(295);
+    assert.deepEqual(taken, waiting.splice(0, 295));
+    for (const one of taken) known.delete(one);
+  }
+  assert.equal(queue.size, waiting.length);
+  assert.deepEqual(queue.take(Number.POSITIVE_INFINITY), waiting);
+  assert.equal(queue.size, 0);
+  queue.add(numbered(1));
+  queue.clear();
+  assert.deepEqual(queue.take(10), []);
 });
 
 test('rows that come while writing is held are written when it is released', async () => {
@@ -251,9 +278,17 @@ describe('what is written', () => {
     };
     return { prefix: best.prefix, best, paths: [best] };
   };
-  test('BGP routes, at metric 1024 unless they bring a priority', () => {
-    assert.equal(kernelProgram.row(change('10.244.2.0/26'))?.metric, 1024);
-    assert.equal(kernelProgram.row(change('10.244.2.0/26', { localPref: localPrefOf(512) }))?.metric, 512);
+  test('BG-036, NM-007: BGP routes, at the metric that their local preference was made of', () => {
+    const metric = (localPref: number): number | undefined =>
+      kernelProgram.row(change('10.244.2.0/26', { localPref }))?.metric;
+    assert.equal(metric(localPrefOf(1024)), 1024);
+    assert.equal(metric(localPrefOf(512)), 512);
+    assert.equal(metric(localPrefOf(100_000)), 100_000);
+    // Preferences of other worlds, by the same rule: from eBGP (100), above Calico's base, and what would be metric 0.
+    assert.equal(metric(100), 2147483547);
+    assert.equal(metric(0), 2147483647);
+    assert.equal(metric(4294967295), 2147483648);
+    assert.equal(metric(2147483647), 1);
     assert.deepEqual(kernelProgram.row(change('10.245.2.0/26'))?.nextHops, [
       { address: '10.0.0.2', tunnel: 'tunl0' },
     ]);

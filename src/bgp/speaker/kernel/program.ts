@@ -4,7 +4,6 @@ import type { Family } from '../../../lib/ip/mod.ts';
 import { prefixFamily } from '../../../lib/ip/mod.ts';
 import {
   compilePolicy,
-  maxPriority,
   priorityOf,
   setSubjectPrefix,
   subjectOf,
@@ -14,10 +13,10 @@ import {
 import type { BestChange, PathView } from '../../rib/mod.ts';
 import type { DesiredNextHop, DesiredRoute } from './rows.ts';
 
-/** Metric of a route that brings no priority of its own. */
-const normalMetric = 1024;
-/** A local preference from here on was made of a Calico priority (2147483647 - metric); others are of other worlds. */
-const priorityLocalPref = maxPriority - 65535;
+/** As Calico's filter for the kernel has it: 2147483647 - local preference, whatever the preference was made of, with
+ *  BIRD's unsigned arithmetic. So a route without a preference of its own (100) has metric 2147483547 and yields to every
+ *  other route of its destination. Metric 0 would mean 1024 in IPv6. */
+const metricOf = (localPref: number): number => Math.max(1, priorityOf(localPref) >>> 0);
 
 export class KernelProgram {
   readonly #policies: Readonly<Record<Family, CompiledPolicy>>;
@@ -44,8 +43,7 @@ export class KernelProgram {
       nextHops.push(tunnel === undefined ? { address: path.nextHop } : { address: path.nextHop, tunnel });
     }
     if (nextHops.length === 0) return undefined;
-    const metric = localPref >= priorityLocalPref ? priorityOf(localPref) : normalMetric;
-    return { prefix, metric: Math.max(1, metric), nextHops };
+    return { prefix, metric: metricOf(localPref), nextHops };
   }
 
   #run(path: PathView): ReturnType<CompiledPolicy['run']> {

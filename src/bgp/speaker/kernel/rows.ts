@@ -63,3 +63,9 @@ export function sameRoute(a: Route, b: Route): boolean {
       .join('|');
   return a.source === b.source && hops(a) === hops(b);
 }
+
+/** True when both rows ask for the same. */
+export const sameRow = (a: DesiredRoute, b: DesiredRoute): boolean =>
+  a.metric === b.metric &&
+  a.nextHops.length === b.nextHops.length &&
+  a.nextHops.every((h, i) => h.address === b.nextHops[i]?.address && h.tunnel === b.nextHops[i]?.tunnel);

@@ -20,7 +20,8 @@ import {
   type Subscription,
 } from '../../../kernel/mod.ts';
 import type { KernelStatus } from '../types.ts';
-import { isOwn, ownProtocol, routeOf, sameRoute, throughDevice, type DesiredRoute } from './rows.ts';
+import { PrefixQueue } from './prefix-queue.ts';
+import { isOwn, ownProtocol, routeOf, sameRoute, sameRow, throughDevice, type DesiredRoute } from './rows.ts';
 import { affects, KernelView, type Resolution } from './view.ts';
 
 export type KernelSyncOptions = {
@@ -53,7 +54,7 @@ export class KernelSync {
   /** Found at start and not claimed by any row yet. */
   readonly #stale = new Set<Prefix>();
   readonly #problems = new Map<Prefix, string>();
-  readonly #dirty = new Set<Prefix>();
+  readonly #dirty = new PrefixQueue();
   /** Next hops of rows, with how they resolved last. */
   readonly #resolutions = new Map<Address, Resolution>();
   #subscription: Subscription | undefined;
@@ -113,6 +114,8 @@ export class KernelSync {
   }
 
   setDesired(prefix: Prefix, route: DesiredRoute | undefined): void {
+    const before = this.#desired.get(prefix);
+    if (route === undefined ? before === undefined : before !== undefined && sameRow(before, route)) return;
     if (route === undefined) this.#desired.delete(prefix);
     else this.#desired.set(prefix, route);
     this.#touch(prefix);
@@ -307,9 +310,9 @@ export class KernelSync {
       await this.#reloadAll();
     }
     while (!this.#held && !this.#stopped && this.#dirty.size > 0) {
-      const batch = [...this.#dirty].slice(0, batchRows);
-      for (const prefix of batch) this.#dirty.delete(prefix);
-      await this.#write(batch);
+      await this.#write(this.#dirty.take(batchRows));
+      // A batch that finds nothing to write waits for nothing.
+      if (this.#dirty.size > 0) await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
