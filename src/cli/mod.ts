@@ -1,4 +1,7 @@
-// The commands of `margay` by name. The table knows name and summary; the code of a command is imported when it runs.
+// The commands by name. The table knows name and summary; the code of a command is imported when it runs. The same program
+// answers to `calicoctl` and `kubectl-calico`, then with calicoctl's commands only.
+import { verbFirst, verbs } from './calicoctl/mod.ts';
+import { programName } from './calicoctl/program.ts';
 import type { Command } from './types.ts';
 
 type Entry = {
@@ -41,15 +44,17 @@ const hidden: readonly Pick<Entry, 'name' | 'load'>[] = [{ name: 'pod', load: ()
 
 /** Runs `margay ARGV…`; gives the exit code: 2 for a command line that makes no sense. */
 export async function runCommand(argv: readonly string[]): Promise<number> {
-  const [name = 'help', ...rest] = argv;
+  const isMargay = programName() === 'margay';
+  const visible = isMargay ? [...entries, ...verbs] : verbs;
+  const [name = 'help', ...rest] = verbFirst(argv);
   if (name === 'help' || name === '--help' || name === '-h') {
-    process.stdout.write(helpText());
+    process.stdout.write(helpText(visible));
     return 0;
   }
-  const entry = [...hidden, ...entries].find((e) => e.name === name);
+  const entry = (isMargay ? [...hidden, ...visible] : visible).find((e) => e.name === name);
   if (entry === undefined) {
     process.stderr.write(
-      `There is no command "${name}". Commands: ${entries.map((e) => e.name).join(', ')}, help.\n`,
+      `There is no command "${name}". Commands: ${visible.map((e) => e.name).join(', ')}, help.\n`,
     );
     return 2;
   }
@@ -57,12 +62,12 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   return command.run(rest);
 }
 
-function helpText(): string {
-  const width = Math.max(...entries.map((e) => e.name.length)) + 2;
+function helpText(visible: readonly Pick<Entry, 'name' | 'summary'>[]): string {
+  const width = Math.max(...visible.map((e) => e.name.length)) + 2;
   return [
-    'Usage: margay COMMAND [ARGS]; every command answers --help.',
+    `Usage: ${programName()} COMMAND [ARGS]; every command answers --help.`,
     '',
-    ...entries.map((e) => `  ${e.name.padEnd(width)}${e.summary}`),
+    ...visible.map((e) => `  ${e.name.padEnd(width)}${e.summary}`),
     '',
   ].join('\n');
 }

@@ -43,3 +43,4 @@ export {
 } from './memory/mod.ts';
 export { startSyncer, type Syncer, type SyncerOptions, type SyncKind, type SyncStatus } from './syncer.ts';
 export { openDatastore, type DatastoreConfig, type OpenError } from './open.ts';
+export type { Endpoint } from './kubernetes/mod.ts';

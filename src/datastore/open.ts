@@ -1,6 +1,6 @@
 // Opening the datastore that flags and environment name. The drivers are loaded when they are chosen.
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
-import type { ApiGroup } from './kubernetes/mod.ts';
+import type { ApiGroup, Endpoint } from './kubernetes/mod.ts';
 import type { Datastore } from './types.ts';
 
 export type DatastoreConfig = {
@@ -9,6 +9,8 @@ export type DatastoreConfig = {
   /** Otherwise KUBECONFIG, otherwise the pod's service account. */
   readonly kubeconfig?: string;
   readonly context?: string;
+  /** Where the server is when there is no kubeconfig. */
+  readonly endpoint?: Endpoint;
   /** Otherwise CALICO_API_GROUP. */
   readonly apiGroup?: string;
   readonly userAgent?: string;
@@ -44,9 +46,15 @@ export async function openDatastore(
         'Use projectcalico.org/v3 or crd.projectcalico.org/v1.',
       ),
     );
-  const { KubernetesDatastore, readInCluster, readKubeconfig } = await import('./kubernetes/mod.ts');
+  const { KubernetesDatastore, readEndpoint, readInCluster, readKubeconfig } = await import(
+    './kubernetes/mod.ts'
+  );
   const path = config.kubeconfig || env['KUBECONFIG'];
-  const connection = path ? await readKubeconfig(path, config.context) : await readInCluster(env);
+  const connection = path
+    ? await readKubeconfig(path, config.context)
+    : config.endpoint === undefined
+      ? await readInCluster(env)
+      : await readEndpoint(config.endpoint);
   if (!connection.ok) return connection;
   return ok(
     new KubernetesDatastore(connection.value, {

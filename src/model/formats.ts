@@ -9,7 +9,9 @@ import { dscpNumber } from './values/dscp.ts';
 import { parsePort } from './values/port.ts';
 import { normaliseProtocol, protocolNames } from './values/protocol.ts';
 
-export type FormatCheck = (value: string | number) => string | undefined;
+/** `value` is the part of the value that is wrong, where it is not the whole. */
+export type FormatProblem = string | { readonly value: string | number; readonly reason: string };
+export type FormatCheck = (value: string | number) => FormatProblem | undefined;
 
 const dnsLabel = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
 export const patterns = {
@@ -76,7 +78,10 @@ const portOfRule: FormatCheck = (value) => {
   const parsed = parsePort(value);
   if (typeof parsed === 'string') return parsed;
   return parsed.kind === 'numbers' && parsed.from < 1
-    ? 'port numbers of rules go from 1 to 65535'
+    ? {
+        value: parsed.from,
+        reason: 'port range invalid, port number must be between 1 and 65535',
+      }
     : undefined;
 };
 

@@ -49,7 +49,7 @@ export type {
 export { maxRules, type PolicyRule } from './kinds/policy-rule.ts';
 export { builtInTiers } from './kinds/tier.ts';
 export { applyDefaults } from './defaults.ts';
-export { validate, validateChange } from './validate.ts';
+export { isShapeIssue, validate, validateChange } from './validate.ts';
 export { formatDuration, parseDurationMs } from './values/duration.ts';
 export { isCommunity } from './values/community.ts';
 export { allKinds, kindByResource, kindDefinition } from './registry.ts';

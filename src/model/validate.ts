@@ -60,7 +60,8 @@ function checkNode(node: SchemaNode, value: unknown, path: string, issues: Issue
   if (node.type === 'object') return checkObject(node, value as Record<string, unknown>, path, issues, depth);
   if (node.type === 'array') return checkArray(node, value as readonly unknown[], path, issues, depth);
   const problem = scalarProblem(node, value);
-  if (problem !== undefined) add(problem);
+  if (typeof problem === 'string') add(problem);
+  else if (problem !== undefined) issues.push({ field: path, ...problem });
 }
 
 function checkObject(
@@ -112,10 +113,13 @@ function checkArray(
     add('must not have the same item twice');
 }
 
-/** Why a text, number or boolean of the right type is refused. */
-function scalarProblem(node: SchemaNode, value: unknown): string | undefined {
+/** Why a text, number or boolean of the right type is refused; with the part of it that is wrong, where that is known. */
+function scalarProblem(
+  node: SchemaNode,
+  value: unknown,
+): string | { readonly value: unknown; readonly reason: string } | undefined {
   if (node.enum !== undefined && !isListed(node, value))
-    return `must be one of ${node.enum.map((word) => (word === '' ? '""' : word)).join(', ')}`;
+    return `is not one of the supported values: ${node.enum.map((word) => JSON.stringify(word)).join(', ')}`;
   if (typeof value === 'string') {
     if (node.minLength !== undefined && value.length < node.minLength)
       return `must have at least ${node.minLength} characters`;
@@ -138,6 +142,12 @@ const isListed = ({ enum: words = [], anyCase }: SchemaNode, value: unknown): bo
   words.some((word) =>
     anyCase ? String(word).toLowerCase() === String(value).toLowerCase() : word === value,
   );
+
+/** Whether the object could not even be read: a field that is none, a value of another type, a number that is no AS number.
+ *  Other issues are of objects that could be read but mean nothing allowed. */
+export const isShapeIssue = ({ reason }: Issue): boolean => shapeReason.test(reason);
+const shapeReason =
+  /^(is not a field here|must be (an object|a list|a text|a whole number|a number|true or false|an AS number|a length of time)\b)/;
 
 const article = {
   object: 'an object',

@@ -93,6 +93,39 @@ export async function readKubeconfig(
   }
 }
 
+/** A server that is named alone, with files and a token beside it. */
+export type Endpoint = {
+  readonly server: string;
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  readonly token?: string;
+  readonly insecure?: boolean;
+};
+
+export async function readEndpoint(endpoint: Endpoint): Promise<Result<Connection, ConnectionError>> {
+  if (!URL.canParse(endpoint.server))
+    return err(failure('BadKubeconfig', `"${endpoint.server}" is not the URL of an API server.`));
+  const file = fileReader('.');
+  try {
+    const [ca, cert, key] = await Promise.all([
+      file(undefined, endpoint.caFile),
+      file(undefined, endpoint.certFile),
+      file(undefined, endpoint.keyFile),
+    ]);
+    const tls: Tls = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+      ...(endpoint.insecure ? { rejectUnauthorized: false } : {}),
+    };
+    const user = endpoint.token === undefined ? {} : { token: endpoint.token };
+    return ok({ server: new URL(endpoint.server), tls, credentials: plainCredentials(user, '.') });
+  } catch (error) {
+    return err(failure('NoKubeconfig', (error as Error).message));
+  }
+}
+
 /** From the service account of the pod this process runs in. */
 export async function readInCluster(env: NodeJS.ProcessEnv): Promise<Result<Connection, ConnectionError>> {
   const host = env['KUBERNETES_SERVICE_HOST'];

@@ -159,9 +159,9 @@ function rangeIssues(spec: Spec, cidr: Prefix): readonly Issue[] {
     ...(!spec.disabled && prefixLength(cidr) > blockSize
       ? [
           {
-            field: 'spec.cidr',
-            value: spec.cidr,
-            reason: `must hold at least one block of size /${blockSize}`,
+            field: 'spec',
+            reason:
+              'IP pool size is too small for use with Calico IPAM. It must be equal to or greater than the block size.',
           },
         ]
       : []),

@@ -21,10 +21,15 @@ export function parsePort(value: unknown): ParsedPort | string {
 }
 
 function range(from: number, to: number): ParsedPort | string {
-  if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || to > 65535)
-    return 'port numbers go from 0 to 65535';
-  return from <= to ? { kind: 'numbers', from, to } : 'the range ends before it starts';
+  const text = from === to ? `${from}` : `${from}:${to}`;
+  if (!isPortNumber(from)) return `invalid minimum port number in range (${text})`;
+  if (!isPortNumber(to)) return `invalid maximum port number in range (${text})`;
+  return from <= to
+    ? { kind: 'numbers', from, to }
+    : `minimum port number (${from}) is greater than maximum port number (${to}) in port range`;
 }
+
+const isPortNumber = (value: number): boolean => Number.isInteger(value) && value >= 0 && value <= 65535;
 
 /** The shortest form of the port, as it is written into resources. */
 export const formatPort = (port: ParsedPort): Port =>
