@@ -35,6 +35,7 @@ export {
   type TracedVerdict,
   type Verdict,
 } from './trace.ts';
+export { explain } from './explain.ts';
 export { decide, evaluate } from './evaluate.ts';
 export { hasPorts, matchRule, type MatchOptions, type RuleMatch } from './match.ts';
 export { matchesHttp, matchesMethods, matchesPaths, normalisePath } from './http.ts';

@@ -23,6 +23,7 @@ import {
   both,
   inNamespaceNode,
   namespaceNode,
+  readList,
   readSelector,
   serviceAccountPrefix,
   type Problems,
@@ -131,8 +132,8 @@ function compile(
   return {
     id: { kind, name: metadata.name, ...(namespace === undefined ? {} : { namespace }) },
     // A policy of Kubernetes' administrators without a tier of known name has the empty one, which does not exist.
-    tier: spec.tier ?? 'default',
-    order: spec.order ?? Number.POSITIVE_INFINITY,
+    tier: kind === 'KubernetesClusterNetworkPolicy' ? (spec.tier ?? '') : spec.tier || 'default',
+    order: typeof spec.order === 'number' ? spec.order : Number.POSITIVE_INFINITY,
     selector,
     directions,
     ingress: isBroken ? [denial(broken)] : lists.ingress,
@@ -175,23 +176,16 @@ function compileRules(
   sets: SetCollection,
   problems: Problems,
 ): readonly Rule[] {
-  if (rules === undefined || rules === null) return [];
-  if (!Array.isArray(rules)) {
-    problems.push(`spec.${direction} is not a list`);
-    return [];
-  }
-  if (rules.length > maxRules) {
-    problems.push(`spec.${direction} has ${rules.length} rules, more than ${maxRules}`);
-    return [];
-  }
-  return rules.map((rule: PolicyRule) => compileRule(rule, namespace, sets));
+  const list = readList(rules, `spec.${direction}`, problems);
+  if (list.length <= maxRules) return list.map((rule) => compileRule(rule, namespace, sets));
+  problems.push(`spec.${direction} has ${list.length} rules, more than ${maxRules}`);
+  return [];
 }
 
 /** The types; where there are none they follow from the rules (RS-110). */
 function directionsOf({ types, ingress, egress }: Spec): readonly Direction[] {
-  const named = (['ingress', 'egress'] as const).filter((direction) =>
-    types?.some((type) => type.toLowerCase() === direction),
-  );
+  const words = Array.isArray(types) ? types.map((type) => String(type).toLowerCase()) : [];
+  const named = (['ingress', 'egress'] as const).filter((direction) => words.includes(direction));
   if (named.length > 0) return named;
   if (!egress?.length) return ['ingress'];
   return ingress?.length ? ['ingress', 'egress'] : ['egress'];

@@ -20,6 +20,8 @@ import {
   everything,
   inNamespaceNode,
   namespaceNode,
+  readList,
+  readObject,
   readSelector,
   serviceAccountNode,
   without,
@@ -36,14 +38,20 @@ const actions: Readonly<Record<string, Action>> = { Allow: 'allow', Deny: 'deny'
 /** Compiles a rule of a policy in `namespace`, of a global policy or a profile when that is undefined. */
 export function compileRule(rule: PolicyRule, namespace: string | undefined, sets: SetCollection): Rule {
   const problems: Problems = [];
+  if (typeof rule !== 'object' || rule === null)
+    return { action: 'deny', source: {}, destination: {}, unresolved: ['the rule is not an object'] };
   // An action of no known kind may have been meant to deny.
   const action = actions[rule.action] ?? 'deny';
   if (actions[rule.action] === undefined) problems.push(`action: "${rule.action}" is not known`);
   const protocol = protocolOf(rule.protocol, 'protocol', problems);
   const notProtocol = protocolOf(rule.notProtocol, 'notProtocol', problems);
   const context = { namespace, sets, protocol, problems };
-  const source = compileSide(rule.source ?? {}, 'source', context);
-  const destination = compileSide(rule.destination ?? {}, 'destination', context);
+  const source = compileSide(readObject(rule.source, 'source', problems), 'source', context);
+  const destination = compileSide(
+    readObject(rule.destination, 'destination', problems),
+    'destination',
+    context,
+  );
   const http = httpOf(rule.http, problems);
   const annotations = rule.metadata?.annotations;
   return {
@@ -103,7 +111,7 @@ function peersOf(
 ): { readonly selected?: Selector; readonly notSelected?: Selector } {
   const own = readSelector(side.selector, `${name}.selector`, problems);
   const leftOut = readSelector(side.notSelector, `${name}.notSelector`, problems);
-  const namespaces = readSelector(side.namespaceSelector, `${name}.namespaceSelector`, problems);
+  const namespaces = readSelector(side.namespaceSelector, `${name}.namespaceSelector`, problems, true);
   const accounts = serviceAccountNode(side.serviceAccounts, `${name}.serviceAccounts`, problems);
   const labels = both(accounts, own);
   // In a namespaced policy any word about labels is about the policy's namespace, unless it names others (SR-173).
@@ -144,7 +152,7 @@ function splitPorts(
   field: string,
   problems: Problems,
 ): { readonly ranges: readonly PortRange[]; readonly names: readonly string[] } {
-  const parsed = (ports ?? []).map((port): ParsedPort | undefined => {
+  const parsed = readList(ports, field, problems).map((port): ParsedPort | undefined => {
     const value = parsePort(port);
     if (typeof value !== 'string') return value;
     problems.push(`${field}: "${String(port)}": ${value}`);
@@ -177,7 +185,7 @@ function networks(
   field: string,
   problems: Problems,
 ): readonly Prefix[] {
-  return (texts ?? []).flatMap((text) => {
+  return readList(texts, field, problems).flatMap((text) => {
     const parsed = typeof text === 'string' ? parseNetwork(text) : undefined;
     if (parsed?.ok) return [parsed.value];
     problems.push(`${field}: "${text}" is not a network`);
@@ -204,21 +212,22 @@ function icmpOf(
   match: PolicyRule['icmp'],
   problems: Problems,
 ): Partial<Record<typeof key, IcmpMatch>> {
-  const { type, code } = match ?? {};
+  const { type, code } = readObject(match, key, problems);
   if (type === undefined && code === undefined) return {};
   if (type === undefined) problems.push(`${key === 'icmp' ? 'icmp' : 'notICMP'}.code: a code needs a type`);
   return { [key]: { ...(type === undefined ? {} : { type }), ...(code === undefined ? {} : { code }) } };
 }
 
 function httpOf(http: PolicyRule['http'], problems: Problems): HttpMatch | undefined {
-  if (http === undefined || http === null) return undefined;
-  const paths = (http.paths ?? []).flatMap(({ exact, prefix }): readonly PathMatch[] => {
+  const read = readObject(http, 'http', problems);
+  const methods = readList(read.methods, 'http.methods', problems);
+  const paths = readList(read.paths, 'http.paths', problems).flatMap((path): readonly PathMatch[] => {
+    const { exact, prefix } = readObject(path, 'http.paths', problems);
     if (exact) return [{ exact }];
     if (prefix) return [{ prefix }];
     problems.push('http.paths: a path is neither exact nor prefix');
     return [];
   });
-  const { methods = [] } = http;
   if (methods.length === 0 && paths.length === 0) return undefined;
   return { ...(methods.length === 0 ? {} : { methods }), ...(paths.length === 0 ? {} : { paths }) };
 }

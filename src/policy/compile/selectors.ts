@@ -5,6 +5,7 @@ import {
   parseSelector,
   prefixLabels,
   selectorOf,
+  usesGlobal,
   type Selector,
   type SelectorNode,
 } from '../../selector/mod.ts';
@@ -17,18 +18,41 @@ export type ServiceAccountMatch = { readonly names?: readonly string[]; readonly
 /** Collects what of an object cannot be made out. */
 export type Problems = string[];
 
-/** The selector, or undefined for an absent or empty text; one that does not parse is reported and undefined too. */
+/** The selector, or undefined for an absent or empty text; one that does not parse is reported and undefined too. Only
+ *  selectors of namespaces may say `global()`. */
 export function readSelector(
   text: string | undefined,
   field: string,
   problems: Problems,
+  mayBeGlobal = false,
 ): SelectorNode | undefined {
   if (text === undefined || text === null || text === '') return undefined;
   if (typeof text !== 'string') return void problems.push(`${field} is not a text`);
   const parsed = parseSelector(text);
-  if (parsed.ok) return parsed.value.root;
-  problems.push(`${field}: ${parsed.error.message}`);
-  return undefined;
+  if (!parsed.ok) return void problems.push(`${field}: ${parsed.error.message}`);
+  if (!mayBeGlobal && usesGlobal(parsed.value))
+    return void problems.push(`${field}: global() has no meaning here`);
+  return parsed.value.root;
+}
+
+/** The list, empty for an absent one; what is no list is reported. */
+export function readList<T>(list: readonly T[] | undefined, field: string, problems: Problems): readonly T[] {
+  if (list === undefined || list === null) return [];
+  if (Array.isArray(list)) return list;
+  problems.push(`${field} is not a list`);
+  return [];
+}
+
+/** The object, empty for an absent one; what is no object is reported. */
+export function readObject<T extends object>(
+  value: T | undefined,
+  field: string,
+  problems: Problems,
+): Partial<T> {
+  if (value === undefined || value === null) return {};
+  if (typeof value === 'object' && !Array.isArray(value)) return value;
+  problems.push(`${field} is not an object`);
+  return {};
 }
 
 /** Over namespaces: `all()` is everything that is in a namespace, `global()` everything that is not. */
@@ -52,8 +76,9 @@ export function serviceAccountNode(
   field: string,
   problems: Problems,
 ): SelectorNode | undefined {
-  const root = readSelector(match?.selector, `${field}.selector`, problems);
-  const names = match?.names ?? [];
+  const { selector, names: list } = readObject(match, field, problems);
+  const root = readSelector(selector, `${field}.selector`, problems);
+  const names = readList(list, `${field}.names`, problems);
   return both(
     root === undefined ? undefined : prefixLabels(selectorOf(root), serviceAccountPrefix).root,
     names.length === 0
