@@ -17,7 +17,7 @@ after(async () => {
   if (lab !== undefined) await lab.down();
 });
 
-test('both families between pods of two nodes', { skip }, async () => {
+test('BG-023, CN-011: both families between pods of two nodes', { skip }, async () => {
   assert.equal((await lab.kubectl('create', 'deployment', 'web', '--image=demoapp', '--replicas=2')).code, 0);
   const [a, b] = await lab.pods('app=web', 2);
   assert.ok(a !== undefined && b !== undefined && a.node !== b.node);

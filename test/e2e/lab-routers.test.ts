@@ -79,7 +79,7 @@ protocol bgp worker1 {
 }
 `;
 
-test('SR-141, SR-142, SR-148: BIRD 2 in another AS, peer of one node: blocks and prefix both ways, packets, removal', {
+test('SR-141, SR-142, SR-148, BG-024: BIRD 2 in another AS, peer of one node: blocks and prefix both ways, packets, removal', {
   skip: basics || without('bird', 'birdc'),
 }, async () => {
   const prefix = '172.20.1.0/24';
@@ -168,7 +168,7 @@ ${Object.values(nodeAddresses)
  exit-address-family
 `;
 
-test('SR-140: FRR in the AS of the nodes, peer of all of them: each gives its own block and learns the prefix', {
+test('SR-140, BG-036, NM-007: FRR in the AS of the nodes, peer of all of them: each gives its own block and learns the prefix', {
   skip: basics || without('vtysh', '/usr/lib/frr/bgpd', '/usr/lib/frr/zebra'),
 }, async () => {
   const prefix = '172.20.2.0/24';

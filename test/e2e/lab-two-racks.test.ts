@@ -53,7 +53,7 @@ test('kubectl: nodes, a deployment, pods on every node', { skip }, async () => {
     assert.match(wide.out, new RegExp(`${pod.name} .*Running .*${pod.address} +${pod.node}`));
 });
 
-test('kubectl: the pool as YAML', { skip }, async () => {
+test('SR-210: kubectl: the pool as YAML', { skip }, async () => {
   const { out, err } = await lab.kubectl('get', 'ippools', '-o', 'yaml');
   assert.match(out, /kind: IPPool[\s\S]*name: default-ipv4-ippool[\s\S]*cidr: 192\.168\.0\.0\/16/, err);
 });
@@ -70,7 +70,7 @@ test('SR-061: TTL 63 on one node, 62 across nodes, 59 across racks', { skip }, a
   assert.equal(seen, true);
 });
 
-test('HTTP between pods shows the client its own address (SR-163)', { skip }, async () => {
+test('SR-163, SR-231: HTTP between pods shows the client its own address', { skip }, async () => {
   const [from, to] = [on('worker2'), on('worker3')];
   const answer = await lab.inPod(from, `curl -s -m 5 http://${to.address}/`);
   assert.equal(
@@ -79,7 +79,9 @@ test('HTTP between pods shows the client its own address (SR-163)', { skip }, as
   );
 });
 
-test('SR-050…SR-057, SR-060, SR-062: the pod’s link, address, routes, neighbours', { skip }, async () => {
+test('SR-050…SR-057, SR-059, SR-060, SR-062: the pod’s link, address, routes, neighbours', {
+  skip,
+}, async () => {
   const pod = on('worker1');
   const link = await lab.inPod(pod, 'ip -o addr show eth0; ip route; ethtool -S eth0');
   assert.match(link, new RegExp(`inet ${pod.address}/32 `));
@@ -188,7 +190,7 @@ const backAgain = async (machine: string, name: string): Promise<void> => {
 };
 
 for (const name of ['agent', 'speaker', 'runner']) {
-  test(`kill -9 of the ${name} on both nodes loses no packet of pods`, { skip }, async () => {
+  test(`BG-082: kill -9 of the ${name} on both nodes loses no packet of pods`, { skip }, async () => {
     const loss = await lossWhile(on('worker1'), on('worker3'), async () => {
       await kill('worker1', name);
       await kill('worker3', name);
@@ -199,7 +201,7 @@ for (const name of ['agent', 'speaker', 'runner']) {
   });
 }
 
-test('the API server killed: forwarding goes on, then everything resumes', { skip }, async () => {
+test('FX-009: the API server killed: forwarding goes on, then everything resumes', { skip }, async () => {
   const loss = await lossWhile(on('worker1'), on('worker2'), async () => {
     await kill('master1', 'apiserver');
     await backAgain('master1', 'apiserver');

@@ -139,7 +139,9 @@ async function killed(child: ChildProcess | undefined, signal: NodeJS.Signals = 
   await gone;
 }
 
-test('from Pods to packets; agent killed under traffic; API server gone and back', { skip }, async () => {
+test('SR-022, SR-044, FX-009, BG-082: from Pods to packets; agent killed under traffic; API server gone and back', {
+  skip,
+}, async () => {
   await using node = await TestNode.make();
   await using cluster = new Cluster(node);
   node.ip('node', 'link set lo up');

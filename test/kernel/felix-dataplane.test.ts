@@ -62,7 +62,9 @@ class Felix {
   }
 }
 
-test('pods of one node reach each other and the node; routes as Calico has them', { skip }, async () => {
+test('SR-022, SR-060, SR-061, SR-081, FX-075, FX-076: pods of one node reach each other and the node; routes as Calico has them', {
+  skip,
+}, async () => {
   await using node = await TestNode.make();
   await using felix = new Felix(node);
   await node.pod('a', '10.244.1.2');
@@ -85,7 +87,7 @@ test('pods of one node reach each other and the node; routes as Calico has them'
   assert.equal(await node.ping('a', '10.244.1.9'), undefined, 'an unused address of the block goes nowhere');
 });
 
-test('169.254.1.1 is answered without a default route, only to pods, and is on no interface', {
+test('SR-054, SR-055: 169.254.1.1 is answered without a default route, only to pods, and is on no interface', {
   skip,
 }, async () => {
   await using node = await TestNode.make();
@@ -117,7 +119,51 @@ const loopbackPackets = (node: TestNode): number => {
   return link.stats64.tx.packets;
 };
 
-test('natOutgoing masks pods outside of the pools only, and is toggled live', { skip }, async () => {
+test('SR-058: proxy ARP answers for what the host reaches by another interface, and for nothing else', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  await node.pod('a', '10.244.1.2');
+  await node.pod('b', '10.244.1.3');
+  await felix.start(pool(true), endpoint('a', '10.244.1.2'), endpoint('b', '10.244.1.3'));
+  const resolves = async (address: string): Promise<boolean> => {
+    node.ip('a', `route replace ${address} dev eth0 scope link`);
+    await node.ping('a', address);
+    return node.ip('a', `neigh show ${address}`).includes('lladdr ee:ee:ee:ee:ee:ee');
+  };
+  assert.equal(await resolves('10.0.0.254'), true, 'by eth0');
+  assert.equal(await resolves('10.244.1.3'), true, 'by the interface of another pod');
+  assert.equal(await resolves('203.0.113.9'), false, 'the host has no route');
+  node.ip('node', 'route add 203.0.113.8 dev calia scope link proto 3');
+  assert.equal(await resolves('203.0.113.8'), false, 'the route leads back');
+});
+
+test('FX-017: tables of others are left alone, at start and at every change', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  const nft = async (text: string): Promise<string> =>
+    (await node.run('node', ['nft', ...text.split(' ')])).output;
+  await nft('add table ip kube-proxy');
+  await nft('add chain ip kube-proxy services { type nat hook prerouting priority dstnat ; }');
+  await nft('add rule ip kube-proxy services ip daddr 10.96.0.1 tcp dport 443 dnat to 10.0.0.254:6443');
+  const before = await nft('list table ip kube-proxy');
+  assert.match(before, /dnat to 10\.0\.0\.254:6443/);
+  await node.pod('a', '10.244.1.2');
+  await felix.start(pool(true), endpoint('a', '10.244.1.2'));
+  felix.update(pool(false));
+  await felix.done();
+  assert.equal(await nft('list table ip kube-proxy'), before);
+  assert.deepEqual((await nft('list tables')).trim().split('\n').toSorted(), [
+    'table ip calico',
+    'table ip kube-proxy',
+    'table ip6 calico',
+  ]);
+});
+
+test('SR-160, SR-161, SR-163: natOutgoing masks pods outside of the pools only, and is toggled live', {
+  skip,
+}, async () => {
   await using node = await TestNode.make();
   await using felix = new Felix(node);
   await node.pod('a', '10.244.1.2');
@@ -149,7 +195,7 @@ test('natOutgoing masks pods outside of the pools only, and is toggled live', { 
   assert.equal(await seenBy('out', '10.0.0.254'), '10.0.0.1');
 });
 
-test('interfaces that go down, vanish and come back; routes and tables somebody removes', {
+test('SR-021, FX-022: interfaces that go down, vanish and come back; routes and tables somebody removes', {
   skip,
 }, async () => {
   await using node = await TestNode.make();
@@ -181,7 +227,7 @@ test('interfaces that go down, vanish and come back; routes and tables somebody 
   assert.ok(await node.pingWorks('a', '10.0.0.1'), 'proxy ARP again');
 });
 
-test('flows of an address end with its endpoint', { skip }, async () => {
+test('FX-082: flows of an address end with its endpoint', { skip }, async () => {
   await using node = await TestNode.make();
   await using felix = new Felix(node);
   await node.pod('a', '10.244.1.2');

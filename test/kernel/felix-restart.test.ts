@@ -62,7 +62,9 @@ test('kill -9 and restart under traffic: no packet lost, no event in the kernel'
   assert.deepEqual(events, []);
 });
 
-test('killed in the middle of its first programming, a later one finishes the work', { skip }, async () => {
+test('FX-006: killed in the middle of its first programming, a later one finishes the work', {
+  skip,
+}, async () => {
   for (const afterWriting of [0, 3, 7]) {
     await using node = await TestNode.make();
     for (const [name, address] of Object.entries(pods)) await node.pod(name, address);

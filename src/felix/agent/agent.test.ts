@@ -92,7 +92,7 @@ class Cluster {
   }
 }
 
-test('a first start: files, node, defaults; then endpoints as they come', async () => {
+test('SR-070, SR-071, SR-077, SR-078, RS-023: a first start: files, node, defaults; then endpoints as they come', async () => {
   using cluster = new Cluster();
   await cluster.prepare();
   await cluster.link('calia');
@@ -104,6 +104,17 @@ test('a first start: files, node, defaults; then endpoints as they come', async 
   const node = expect(await store.get('Node', { name: 'n1' }), 'node');
   assert.equal(node.spec.bgp?.ipv4Address, '10.0.0.1/24');
   const pools = expect(await store.list('IPPool'), 'pools').items;
+  // RS-023, SR-077, SR-078: what is not asked for otherwise.
+  const [pool] = pools;
+  assert.equal(pool?.spec.natOutgoing, true);
+  assert.equal(pool?.spec.blockSize, 26);
+  assert.equal(pool?.spec.nodeSelector, 'all()');
+  assert.deepEqual(pool?.spec.allowedUses, ['Workload', 'Tunnel']);
+  const ipam = expect(await store.get('IPAMConfiguration', { name: 'default' }), 'IPAM');
+  assert.deepEqual(
+    [ipam.spec.strictAffinity, ipam.spec.autoAllocateBlocks, ipam.spec.maxBlocksPerHost],
+    [false, true, 0],
+  );
   assert.deepEqual(
     pools.map((p) => [p.metadata.name, p.spec.cidr]),
     [['default-ipv4-ippool', '192.168.0.0/16']],
@@ -128,7 +139,7 @@ test('a first start: files, node, defaults; then endpoints as they come', async 
   assert.deepEqual(await cluster.routes(), ['192.168.1.2/32'], 'the dataplane stays');
 });
 
-test('a restart changes nothing', async () => {
+test('SR-043: a restart changes nothing, and other settings do not change the pool that is there', async () => {
   using cluster = new Cluster();
   await cluster.prepare();
   await cluster.link('calia');
@@ -142,10 +153,15 @@ test('a restart changes nothing', async () => {
     .kernel()
     .subscribe(['links', 'routes', 'nftables', 'addresses'], (event) => events.push(event));
   const revision = expect(await store.list('Node'), 'list').revision;
-  const second = cluster.start();
+  const second = cluster.start({ CALICO_IPV4POOL_CIDR: '10.99.0.0/16', CALICO_IPV4POOL_BLOCK_SIZE: '24' });
   expect(await second.ready, 'ready');
   await second.stop();
   assert.deepEqual(events, []);
+  const pools = expect(await store.list('IPPool'), 'pools').items;
+  assert.deepEqual(
+    pools.map((p) => [p.spec.cidr, p.spec.blockSize]),
+    [['192.168.0.0/16', 26]],
+  );
   assert.equal(
     expect(await store.list('Node'), 'list').revision,
     revision,
@@ -163,9 +179,11 @@ test('a datastore that comes late is waited for, and says so in readiness', asyn
   await agent.stop();
 });
 
-test('datastoreReady false holds Felix back', async () => {
+test('RS-181, FX-006: datastoreReady false holds Felix back: nothing is written to the kernel', async () => {
   using cluster = new Cluster();
   await cluster.prepare();
+  const events: unknown[] = [];
+  cluster.host.kernel().subscribe(['links', 'routes', 'nftables'], (event) => events.push(event));
   const store = cluster.store.open();
   await store.create(
     'ClusterInformation',
@@ -177,12 +195,61 @@ test('datastoreReady false holds Felix back', async () => {
     { timeoutMs: 2000 },
   );
   assert.match(readiness(agent.status()).reasons.join(), /not ready/);
+  assert.deepEqual(events, []);
   const information = expect(await store.get('ClusterInformation', { name: 'default' }), 'get');
   await store.update('ClusterInformation', {
     ...information,
     spec: { ...information.spec, datastoreReady: true },
   });
   expect(await agent.ready, 'ready');
+  assert.ok(await until(() => (events.length > 0 ? true : undefined), { timeoutMs: 2000 }));
+  await agent.stop();
+});
+
+test('BG-074: an address that moves is followed; one that another node has is refused unless that is allowed', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const agent = cluster.start({ IP: 'autodetect', AUTODETECT_POLL_INTERVAL: '1s' });
+  expect(await agent.ready, 'ready');
+  const kernel = cluster.host.kernel();
+  const eth0 = expect(await kernel.links.get('eth0'), 'eth0');
+  const at = (address: string) => ({ address: address as Address, length: 24, linkIndex: eth0?.index ?? 0 });
+  await kernel.addresses.apply([
+    { op: 'delete', address: at('10.0.0.1') },
+    { op: 'add', address: at('10.0.0.7') },
+  ]);
+  const store = cluster.store.open();
+  const moved = await until(
+    async () => {
+      const node = expect(await store.get('Node', { name: 'n1' }), 'node');
+      return node.spec.bgp?.ipv4Address === '10.0.0.7/24' ? true : undefined;
+    },
+    { timeoutMs: 10_000, everyMs: 50 },
+  );
+  assert.ok(moved);
+  await agent.stop();
+  await store.create('Node', object('Node', 'n2', { bgp: { ipv4Address: '10.0.0.8/24' } }));
+  const refused = cluster.start({ IP: '10.0.0.8/24' });
+  const result = await refused.ready;
+  assert.ok(!result.ok && result.error.code === 'AddressConflict');
+  assert.match(result.error.message, /10\.0\.0\.8.*n2|n2.*10\.0\.0\.8/);
+  await refused.stop();
+  const allowed = cluster.start({ IP: '10.0.0.8/24', DISABLE_NODE_IP_CHECK: 'true' });
+  expect(await allowed.ready, 'ready');
+  await allowed.stop();
+});
+
+test('BG-077: AS number, cluster type and the switch for pools come from the environment', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const agent = cluster.start({ AS: '65011', CLUSTER_TYPE: 'k8s,kubeadm', NO_DEFAULT_POOLS: 'true' });
+  expect(await agent.ready, 'ready');
+  const store = cluster.store.open();
+  assert.equal(expect(await store.get('Node', { name: 'n1' }), 'node').spec.bgp?.asNumber, 65011);
+  const { spec } = expect(await store.get('ClusterInformation', { name: 'default' }), 'information');
+  assert.deepEqual(spec?.clusterType?.split(','), ['k8s', 'bgp', 'kubeadm']);
+  assert.equal(spec?.datastoreReady, true);
+  assert.deepEqual(expect(await store.list('IPPool'), 'pools').items, []);
   await agent.stop();
 });
 
@@ -205,7 +272,7 @@ test('what makes a start impossible is said: root namespace, address of another 
   assert.equal(await outcome(machine), 'RootNamespaceRefused');
 });
 
-test('health and metrics are served where the configuration says, and follow it', async () => {
+test('FX-102, FX-113: health and metrics are served where the configuration says, and follow it', async () => {
   using cluster = new Cluster();
   await cluster.prepare();
   const port = 20_000 + (process.pid % 20_000);

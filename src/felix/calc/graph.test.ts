@@ -54,7 +54,7 @@ const felix = (name: string, spec: Record<string, unknown>): FelixConfiguration 
 const set = (object: { kind: string }): CalcUpdate =>
   ({ type: 'set', kind: object.kind, object }) as CalcUpdate;
 
-test('routes, interfaces, blackholes and pool sets of a node', () => {
+test('FX-075, FX-076: routes, interfaces, blackholes and pool sets of a node', () => {
   const graph = new CalculationGraph(options);
   for (const object of [
     pool('p4', '10.244.0.0/16', true),
@@ -131,7 +131,7 @@ test('of two endpoints with one address the later has the route, and the earlier
   assert.deepEqual(target(), { type: 'endpoint', interfaceName: 'caliold' });
 });
 
-test('configuration: node beats selector beats global; environment beats all', () => {
+test('RS-180, FX-166: configuration: node beats selector beats global; environment beats all', () => {
   const graph = new CalculationGraph({ ...options, environment: { HealthPort: '7' } });
   graph.update(
     set(
@@ -164,7 +164,7 @@ test('configuration: node beats selector beats global; environment beats all', (
   assert.equal(graph.config.source('HealthPort'), 'environment');
 });
 
-test('the MTU is the smallest of the host, less the encapsulation in use', () => {
+test('FX-093: the MTU is the smallest of the host, less the encapsulation in use', () => {
   const graph = new CalculationGraph(options);
   assert.equal(graph.flush().mtus?.pod, 1500);
   graph.setHostInterfaces([

@@ -107,7 +107,7 @@ const cali = (linkIndex: number, dst: string, protocol = 3): RouteChange => ({
   },
 });
 
-test('endpoints and blocks become routes and settings; whenDone says when', async () => {
+test('SR-059, FX-021, FX-075, FX-076: endpoints and blocks become routes and settings; whenDone says when', async () => {
   const bench = new Bench();
   const index = await bench.link('calia');
   bench.update(pool(true), block, pod('a', '10.244.1.2'));
@@ -118,9 +118,17 @@ test('endpoints and blocks become routes and settings; whenDone says when', asyn
     `unicast 10.244.1.2/32 proto 3 metric 1024 dev ${index}`,
   ]);
   for (const [path, value] of [
+    ['net/ipv4/conf/calia/forwarding', '1'],
     ['net/ipv4/conf/calia/proxy_arp', '1'],
+    ['net/ipv4/neigh/calia/proxy_delay', '0'],
+    ['net/ipv4/conf/calia/route_localnet', '1'],
     ['net/ipv4/conf/calia/rp_filter', '1'],
     ['net/ipv4/ip_forward', '1'],
+    ['net/ipv6/conf/calia/forwarding', '1'],
+    ['net/ipv6/conf/calia/proxy_ndp', '1'],
+    ['net/ipv6/conf/calia/accept_ra', '0'],
+    ['net/ipv6/conf/all/forwarding', '1'],
+    ['net/netfilter/nf_conntrack_acct', '1'],
   ] as const) {
     assert.equal(expect(await bench.kernel.sysctls.read(path), path), value);
   }
@@ -152,7 +160,7 @@ test('a second agent finds everything right and writes nothing', async () => {
   await second.dataplane.stop();
 });
 
-test('orphans of an earlier run go, routes of others stay', async () => {
+test('FX-006: orphans of an earlier run go, routes of others stay', async () => {
   const bench = new Bench();
   const index = await bench.link('calia');
   const other = await bench.link('eth7');
@@ -186,7 +194,7 @@ test('orphans of an earlier run go, routes of others stay', async () => {
   await bench.dataplane.stop();
 });
 
-test('an interface that comes late, goes down, or is made anew gets its rows back', async () => {
+test('SR-021, FX-022: an interface that comes late, goes down, or is made anew gets its rows back', async () => {
   const bench = new Bench();
   bench.update(pool(true), pod('a', '10.244.1.2'));
   await bench.start();
@@ -208,7 +216,7 @@ test('an interface that comes late, goes down, or is made anew gets its rows bac
   await bench.dataplane.stop();
 });
 
-test('a route somebody removed or bent is repaired on the event; lost events are made good by reading', async () => {
+test('FX-085: a route somebody removed or bent is repaired on the event; lost events are made good by reading', async () => {
   const bench = new Bench();
   const index = await bench.link('calia');
   const eth = await bench.link('eth7');
@@ -230,7 +238,7 @@ test('a route somebody removed or bent is repaired on the event; lost events are
   await bench.dataplane.stop();
 });
 
-test('flows of an address end when its endpoint goes, not before', async () => {
+test('FX-082: flows of an address end when its endpoint goes, not before', async () => {
   const bench = new Bench();
   await bench.link('calia');
   bench.update(pool(true), pod('a', '10.244.1.2'));
@@ -248,7 +256,7 @@ test('flows of an address end when its endpoint goes, not before', async () => {
   await bench.dataplane.stop();
 });
 
-test('natOutgoing is switched by an element and a chain, and somebody’s flush is repaired', async () => {
+test('SR-162, FX-018, FX-019: natOutgoing is switched by an element and a chain in one transaction, and somebody’s flush is repaired', async () => {
   const bench = new Bench();
   bench.update(pool(true));
   await bench.start();
@@ -260,6 +268,8 @@ test('natOutgoing is switched by an element and a chain, and somebody’s flush 
   const members = async (name: string): Promise<unknown[]> =>
     expect(await bench.kernel.nftables.elements(table, name), 'elements').map((e) => e.key);
   assert.deepEqual(await chains(), ['filter-forward 1', 'nat-postrouting 1']);
+  const rules = expect(await bench.kernel.nftables.read(table), 'read')?.chains.flatMap((c) => c.rules) ?? [];
+  for (const rule of rules) assert.match(rule.comment ?? '', /^cali:[\w-]{16}$/);
   assert.deepEqual(await members('masq-pools'), ['10.244.0.0/16']);
   const before = bench.events.filter((e) => e.type === 'nftables').length;
   bench.update(pool(false));
@@ -319,7 +329,7 @@ test('the metric may change without a gap: the new route comes before the old on
   await bench.dataplane.stop();
 });
 
-test('a foreign route on an endpoint’s interface has ten seconds to be explained', async () => {
+test('FX-081: a foreign route on an endpoint’s interface has ten seconds to be explained', async () => {
   const clock = new VirtualClock();
   const bench = new Bench(new FakeHost(), clock);
   const index = await bench.link('calia');

@@ -137,7 +137,7 @@ test('drift is repaired on the event', async () => {
   assert.equal(reconciler.counters.drifted, 2);
 });
 
-test('drift without an event is repaired by the audit; 0 disables it', async () => {
+test('FX-085: drift without an event is repaired by the audit; 0 disables it', async () => {
   const { table, kernel, reconciler, advance } = setUp(new TinyKernel(), 1000);
   reconciler.start();
   table.set({ key: 'a', value: 1 });

@@ -30,7 +30,7 @@ const endpoint = (source: Pod) => {
 };
 const cni = (name: string) => `cni.projectcalico.org/${name}`;
 
-test('RS-072: a pod is seen as its endpoint', () => {
+test('SR-197, RS-009, RS-072: a pod is seen as its endpoint', () => {
   const view = endpoint(
     pod({
       metadata: { labels: { app: 'web' } },

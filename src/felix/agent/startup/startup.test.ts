@@ -13,13 +13,13 @@ const interfaces = parseInterfaces([
   { name: 'eth1', cidrs: ['30.0.0.11/24'] },
 ]);
 
-test('the node name: NODENAME as given, then HOSTNAME, then the host’s', () => {
+test('BG-070: the node name: NODENAME as given, then HOSTNAME, then the host’s', () => {
   assert.equal(resolveNodeName({ NODENAME: ' Node-A ', systemHostname: 'x' }), 'Node-A');
   assert.equal(resolveNodeName({ NODENAME: ' ', HOSTNAME: 'HOST', systemHostname: 'x' }), 'host');
   assert.equal(resolveNodeName({ systemHostname: 'System' }), 'system');
 });
 
-test('detection methods choose interface and address', async () => {
+test('SR-225, BG-071, BG-073: detection methods choose interface and address', async () => {
   const detect = async (method: string, family: 4 | 6 = 4): Promise<string> => {
     const found = await detectAddress(method, {
       family,
@@ -42,7 +42,7 @@ test('detection methods choose interface and address', async () => {
   assert.equal(await detect('magic'), 'BadMethod');
 });
 
-test('IP and IP6: detected, given, kept, switched off', async () => {
+test('BG-071: IP and IP6: detected, given, kept, switched off', async () => {
   const configure = async (env: Record<string, string>, current = {}) =>
     configureAddresses(env, current, { interfaces });
   assert.deepEqual(await configure({}), {
@@ -63,7 +63,7 @@ test('IP and IP6: detected, given, kept, switched off', async () => {
   assert.equal(localCidr('10.0.0.11', interfaces), '10.0.0.11/24');
 });
 
-test('default pools: kubeadm’s subnet, then 192.168.0.0/16, then what the host leaves free', () => {
+test('SR-070, SR-073, SR-087, SR-091, BG-075, BG-076: default pools: kubeadm’s subnet, then 192.168.0.0/16, then what the host leaves free', () => {
   const plan = (
     env: Record<string, string>,
     more: { kubeadm?: { ipv4: string }; hostNetworks?: Prefix[] } = {},
@@ -88,6 +88,17 @@ test('default pools: kubeadm’s subnet, then 192.168.0.0/16, then what the host
   assert.deepEqual(plan({}, { hostNetworks: ['192.168.7.0/24' as Prefix] }), [
     'default-ipv4-ippool 172.16.0.0/16 Never',
   ]);
+  // SR-091: every spelling of the modes.
+  for (const [text, mode] of [
+    ['Always', 'Always'],
+    ['CrossSubnet', 'CrossSubnet'],
+    ['Cross-Subnet', 'CrossSubnet'],
+    ['Never', 'Never'],
+    ['Off', 'Never'],
+  ] as const) {
+    assert.deepEqual(plan({ CALICO_IPV4POOL_IPIP: text }), [`default-ipv4-ippool 192.168.0.0/16 ${mode}`]);
+  }
+  assert.match(String(plan({ CALICO_IPV4POOL_IPIP: 'Sometimes' })), /CALICO_IPV4POOL_IPIP.*Sometimes/);
   assert.deepEqual(plan({ NO_DEFAULT_POOLS: 'true' }), []);
   assert.match(
     String(plan({ NO_DEFAULT_POOLS: 'true', CALICO_IPV4POOL_CIDR: '10.0.0.0/8' })),
@@ -100,7 +111,37 @@ test('default pools: kubeadm’s subnet, then 192.168.0.0/16, then what the host
   );
 });
 
-test('kubeadm’s pod subnets by family', () => {
+test('SR-072, BG-075: block size, NAT, nodes and export of the default pools come from the environment', () => {
+  const plan = (env: Record<string, string>) => {
+    const planned = planDefaultPools({
+      env,
+      existing: [],
+      randomBytes: () => new Uint8Array([1, 2, 3, 4, 5]),
+    });
+    assert.ok(planned.ok, planned.ok ? '' : planned.error.message);
+    return planned.value.map((pool) => pool.spec);
+  };
+  const [v4, v6] = plan({
+    CALICO_IPV4POOL_BLOCK_SIZE: '24',
+    CALICO_IPV4POOL_NAT_OUTGOING: 'false',
+    CALICO_IPV4POOL_NODE_SELECTOR: "rack == '1'",
+    CALICO_IPV4POOL_DISABLE_BGP_EXPORT: 'true',
+    CALICO_IPV4POOL_VXLAN: 'CrossSubnet',
+  });
+  assert.deepEqual(
+    [v4?.blockSize, v4?.natOutgoing, v4?.nodeSelector, v4?.disableBGPExport, v4?.vxlanMode],
+    [24, false, "rack == '1'", true, 'CrossSubnet'],
+  );
+  assert.match(v6?.cidr ?? '', /^fd01:203:405::\/48$/);
+  assert.deepEqual([v6?.blockSize, v6?.natOutgoing], [122, false]);
+  const given = plan({ CALICO_IPV4POOL_CIDR: '10.244.0.0/16', CALICO_IPV6POOL_CIDR: 'fd00:10::/56' });
+  assert.deepEqual(
+    given.map((spec) => spec.cidr),
+    ['10.244.0.0/16', 'fd00:10::/56'],
+  );
+});
+
+test('SR-073: kubeadm’s pod subnets by family', () => {
   const read = (ClusterConfiguration: string) => kubeadmPodSubnets({ data: { ClusterConfiguration } });
   assert.deepEqual(
     read('networking:\n  podSubnet: "10.244.0.0/16,fd00:10::/56"\n  serviceSubnet: 10.96.0.0/12\n'),
