@@ -47,6 +47,8 @@ export type ServedKind = {
   readonly countsGenerations: boolean;
   /** Known fields and merge keys; undefined when the kind's own validation does that. */
   readonly schema: Schema | undefined;
+  /** The structural schema of a custom kind, as in a CustomResourceDefinition. */
+  readonly structural?: () => JsonObject;
   /** How names are checked; `path` only refuses what cannot stand in a URL. */
   readonly names: 'subdomain' | 'label' | 'path';
   /** Fills in what users may leave out. */

@@ -4,7 +4,7 @@ import { stringifyJson } from '../../lib/json.ts';
 import { ok } from '../../lib/result.ts';
 import type { Api } from '../api.ts';
 import { discovery } from '../discovery.ts';
-import { openApi } from '../openapi.ts';
+import { openApi } from '../openapi/documents.ts';
 import { refuse, statusBody } from '../status.ts';
 import { answerQuestion, create, partOf, patch, remove, removeCollection, update } from '../verbs/mutate.ts';
 import { getOne, list } from '../verbs/read.ts';

@@ -1,6 +1,6 @@
 // Calico's kinds, served in projectcalico.org/v3 as the model defines them: names, columns, checks, defaults.
-import { allKinds, kindDefinition } from '../../model/mod.ts';
-import { at, isObject } from '../json.ts';
+import { allKinds, customResourceDefinition, kindDefinition, type KindName } from '../../model/mod.ts';
+import { at, isObject, type JsonObject, listAt, objectAt } from '../json.ts';
 import { ageColumn, nameColumn } from '../table/columns.ts';
 import { ageOf } from '../table/duration.ts';
 import type { Column, ServedKind } from '../types.ts';
@@ -68,6 +68,11 @@ function servedColumn(column: {
   };
 }
 
+const structuralSchema = (name: KindName): JsonObject => {
+  const [version] = listAt(customResourceDefinition(name, 'projectcalico.org'), 'spec', 'versions');
+  return objectAt(version, 'schema', 'openAPIV3Schema');
+};
+
 export function calicoKinds(): readonly ServedKind[] {
   const kinds: ServedKind[] = [];
   for (const name of allKinds) {
@@ -92,6 +97,7 @@ export function calicoKinds(): readonly ServedKind[] {
       hasScale: false,
       countsGenerations: true,
       schema: undefined,
+      structural: () => structuralSchema(name),
       names: 'path',
       ...modelChecks(name),
       ...admissionOf(name),

@@ -2,6 +2,9 @@
 import { conditions, kindOf, labelSelector, localReference, objectReference } from './meta.ts';
 import {
   anything,
+  atomic,
+  keyed,
+  titled,
   each,
   flag,
   integer,
@@ -28,18 +31,21 @@ const ingressStatus = list(
 );
 export const service = kindOf({
   spec: object({
-    ports: named(
-      'port',
-      object(
-        {
-          ...each('name protocol appProtocol', text),
-          ...each('port nodePort', integer),
-          targetPort: intOrText,
-        },
-        'port',
+    ports: keyed(
+      ['port', 'protocol'],
+      titled(
+        'ServicePort',
+        object(
+          {
+            ...each('name protocol appProtocol', text),
+            ...each('port nodePort', integer),
+            targetPort: intOrText,
+          },
+          'port',
+        ),
       ),
     ),
-    selector: textMap,
+    selector: atomic(textMap),
     ...each(
       'clusterIP type sessionAffinity loadBalancerIP externalName externalTrafficPolicy internalTrafficPolicy ipFamilyPolicy loadBalancerClass trafficDistribution',
       text,

@@ -1,5 +1,7 @@
 // What all kinds share: metadata, conditions, label selectors, references.
 import {
+  atomic,
+  titled,
   anything,
   each,
   flag,
@@ -14,31 +16,45 @@ import {
 } from './notation.ts';
 import type { Schema } from './types.ts';
 
-export const objectMeta: Schema = object({
-  ...each(
-    'name generateName namespace selfLink uid resourceVersion creationTimestamp deletionTimestamp',
-    text,
-  ),
-  ...each('generation deletionGracePeriodSeconds', integer),
-  ...each('labels annotations', textMap),
-  finalizers: joined(text),
-  ownerReferences: named(
-    'uid',
-    object(
-      { ...each('apiVersion kind name uid', text), ...each('controller blockOwnerDeletion', flag) },
-      'apiVersion',
-      'kind',
-      'name',
-      'uid',
+export const objectMeta: Schema = titled(
+  'ObjectMeta',
+  object({
+    ...each(
+      'name generateName namespace selfLink uid resourceVersion creationTimestamp deletionTimestamp',
+      text,
     ),
-  ),
-  managedFields: list(anything),
-});
+    ...each('generation deletionGracePeriodSeconds', integer),
+    ...each('labels annotations', textMap),
+    finalizers: joined(text),
+    ownerReferences: named(
+      'uid',
+      titled(
+        'OwnerReference',
+        object(
+          { ...each('apiVersion kind name uid', text), ...each('controller blockOwnerDeletion', flag) },
+          'apiVersion',
+          'kind',
+          'name',
+          'uid',
+        ),
+        'meta',
+      ),
+    ),
+    managedFields: list(anything),
+  }),
+  'meta',
+);
 
-export const labelSelector: Schema = object({
-  matchLabels: textMap,
-  matchExpressions: list(object({ ...each('key operator', text), values: texts }, 'key', 'operator')),
-});
+export const labelSelector: Schema = titled(
+  'LabelSelector',
+  atomic(
+    object({
+      matchLabels: textMap,
+      matchExpressions: list(object({ ...each('key operator', text), values: texts }, 'key', 'operator')),
+    }),
+  ),
+  'meta',
+);
 
 export const conditions: Schema = named(
   'type',
@@ -51,10 +67,11 @@ export const conditions: Schema = named(
   }),
 );
 
-export const objectReference: Schema = object(
-  each('kind namespace name uid apiVersion resourceVersion fieldPath', text),
+export const objectReference: Schema = titled(
+  'ObjectReference',
+  atomic(object(each('kind namespace name uid apiVersion resourceVersion fieldPath', text))),
 );
-export const localReference: Schema = object({ name: text });
+export const localReference: Schema = titled('LocalObjectReference', atomic(object({ name: text })));
 
 /** A kind's whole object: apiVersion, kind, metadata and its own fields. */
 export const kindOf = (fields: Readonly<Record<string, Schema>>, ...required: readonly string[]): Schema =>

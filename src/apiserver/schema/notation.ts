@@ -14,6 +14,13 @@ export const quantities: Schema = { type: 'map', of: quantity };
 export const list = (of: Schema): Schema => ({ type: 'list', of });
 /** Items matched by a field in strategic merges. */
 export const named = (mergeKey: string, of: Schema): Schema => ({ type: 'list', of, mergeKey });
+/** Items told apart by several fields in server-side apply; the first is the merge key of strategic merges. */
+export const keyed = (keys: readonly [string, ...string[]], of: Schema): Schema => ({
+  type: 'list',
+  of,
+  mergeKey: keys[0],
+  keys,
+});
 /** Plain values joined in strategic merges. */
 export const joined = (of: Schema): Schema => ({ type: 'list', of, joins: true });
 export const object = (fields: Readonly<Record<string, Schema>>, ...required: readonly string[]): Schema => ({
@@ -35,3 +42,14 @@ export const each = (names: string, schema: Schema): Record<string, Schema> =>
       .split(/\s+/)
       .map((name) => [name, schema]),
   );
+
+const homes = {
+  core: 'io.k8s.api.core.v1',
+  meta: 'io.k8s.apimachinery.pkg.apis.meta.v1',
+} as const;
+/** A shared object schema with the name that it has in OpenAPI. */
+export const titled = (name: string, schema: Schema, home: keyof typeof homes = 'core'): Schema =>
+  schema.type === 'object' ? { ...schema, title: `${homes[home]}.${name}` } : schema;
+/** One value for server-side apply: who writes a part owns the whole. */
+export const atomic = (schema: Schema): Schema =>
+  schema.type === 'object' || schema.type === 'map' ? { ...schema, atomic: true } : schema;
