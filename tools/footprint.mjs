@@ -23,6 +23,14 @@ export function footprint() {
     namespaces: existsSync('/run/netns') ? readdirSync('/run/netns') : [],
     firewall: output('nft', ['list', 'ruleset']),
     mounts: mounts(),
+    folders: [
+      '/var/lib/calico',
+      '/var/run/calico',
+      '/var/log/calico',
+      '/etc/cni',
+      '/opt/cni',
+      '/var/lib/cni',
+    ].filter((p) => existsSync(p)),
     processes: processes(),
     sysctls: ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'].map(
       (p) => `${p}=${read(`/proc/sys/${p}`)}`,

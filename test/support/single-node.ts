@@ -43,7 +43,7 @@ export async function startSingleNode(
     spawnSync('ip', argv, { stdio: 'ignore' });
   }
   writeFileSync(kubeconfig, kubeconfigOf(apiServer));
-  for (const name of ['var-lib', 'var-run', 'data']) mkdirSync(join(directory, name));
+  for (const name of ['var-lib', 'data']) mkdirSync(join(directory, name));
 
   const server = start(
     ['apiserver', '--listen', `127.0.0.1:${port}`, '--data', join(directory, 'data')],
@@ -57,7 +57,17 @@ export async function startSingleNode(
   let agent: ChildProcess | undefined;
   const startAgent = async () => {
     agent = start(
-      ['agent', '--kubeconfig', kubeconfig, '--node-name', nodeName, '--cni-socket', socketPath],
+      [
+        'agent',
+        '--kubeconfig',
+        kubeconfig,
+        '--node-name',
+        nodeName,
+        '--cni-socket',
+        socketPath,
+        '--state-directory',
+        join(directory, 'var-lib'),
+      ],
       {
         IP: '10.0.0.11/24',
         CALICO_IPV4POOL_CIDR: '10.244.0.0/16',
