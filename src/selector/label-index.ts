@@ -30,6 +30,8 @@ type Filed<S, I> = {
   readonly id: S;
   readonly selector: Selector;
   readonly items: Set<Item<S, I>>;
+  /** The demand that it is filed under; none when it demands no label. */
+  readonly demand: Demand | undefined;
   readonly drawers: readonly Set<Filed<S, I>>[];
 };
 /** Selectors filed under a label: those that demand one of some values, and those that only want it there. */
@@ -53,8 +55,20 @@ export class LabelIndex<SelectorId, ItemId> {
     this.#listener = listener;
   }
 
-  get size(): { readonly items: number; readonly parents: number; readonly selectors: number } {
-    return { items: this.#items.size, parents: this.#parents.size, selectors: this.#selectors.size };
+  /** How much it holds; all of it is gone when everything was deleted. */
+  get size(): {
+    readonly items: number;
+    readonly parents: number;
+    readonly selectors: number;
+    readonly cabinets: number;
+  } {
+    return {
+      items: this.#items.size,
+      parents: this.#parents.size,
+      selectors: this.#selectors.size,
+      cabinets:
+        this.#cabinets.size + this.#unfiled.size + this.#itemsByLabel.size + this.#parentsByLabel.size,
+    };
   }
 
   /** How often a selector was held against an item: what the work is measured by. */
@@ -111,11 +125,14 @@ export class LabelIndex<SelectorId, ItemId> {
     for (const [label, { mustBePresent, mustHaveOneOfValues }] of restrictions)
       if (mustHaveOneOfValues !== undefined) demands.push({ label, values: mustHaveOneOfValues });
       else if (mustBePresent) demands.push({ label });
+    const demand = this.#emptiest(demands);
     const filed: Filed<SelectorId, ItemId> = {
       id,
       selector,
       items: new Set(),
-      drawers: this.#drawersFor(demands),
+      demand,
+      // A demand that nothing can meet opens no drawer.
+      drawers: demand === undefined ? [this.#unfiled] : this.#drawersFor(demand),
     };
     this.#selectors.set(id, filed);
     for (const drawer of filed.drawers) drawer.add(filed);
@@ -128,7 +145,7 @@ export class LabelIndex<SelectorId, ItemId> {
     if (filed === undefined) return;
     this.#selectors.delete(id);
     for (const drawer of filed.drawers) drawer.delete(filed);
-    for (const label of labelRestrictions(filed.selector).keys()) this.#tidyCabinet(label);
+    if (filed.demand !== undefined) this.#discardEmptyDrawers(filed.demand);
     for (const item of filed.items) {
       item.matched?.delete(filed);
       if (item.matched?.size === 0) item.matched = undefined;
@@ -181,9 +198,8 @@ export class LabelIndex<SelectorId, ItemId> {
     }
   }
 
-  /** Where to file a selector of such demands; none when it can match nothing. */
-  #drawersFor(demands: readonly Demand[]): readonly Set<Filed<SelectorId, ItemId>>[] {
-    if (demands.some(({ values }) => values?.length === 0)) return [];
+  /** The demand whose drawers hold the fewest selectors. */
+  #emptiest(demands: readonly Demand[]): Demand | undefined {
     let best: Demand | undefined;
     let fewest = Number.POSITIVE_INFINITY;
     for (const demand of demands) {
@@ -195,21 +211,25 @@ export class LabelIndex<SelectorId, ItemId> {
           : demand.values.reduce((sum, value) => sum + (cabinet?.values.get(value)?.size ?? 0), 0);
       if (filled < fewest) [best, fewest] = [demand, filled];
     }
-    if (best === undefined) return [this.#unfiled];
-    const cabinet = this.#cabinets.get(best.label) ?? { present: new Set(), values: new Map() };
-    this.#cabinets.set(best.label, cabinet);
-    if (best.values === undefined) return [cabinet.present];
-    return best.values.map((value) => {
+    return best;
+  }
+
+  #drawersFor({ label, values }: Demand): readonly Set<Filed<SelectorId, ItemId>>[] {
+    if (values?.length === 0) return [];
+    const cabinet = this.#cabinets.get(label) ?? { present: new Set(), values: new Map() };
+    this.#cabinets.set(label, cabinet);
+    if (values === undefined) return [cabinet.present];
+    return values.map((value) => {
       const drawer = cabinet.values.get(value) ?? new Set();
       cabinet.values.set(value, drawer);
       return drawer;
     });
   }
 
-  #tidyCabinet(label: string): void {
+  #discardEmptyDrawers({ label, values }: Demand): void {
     const cabinet = this.#cabinets.get(label);
     if (cabinet === undefined) return;
-    for (const [value, drawer] of cabinet.values) if (drawer.size === 0) cabinet.values.delete(value);
+    for (const value of values ?? []) if (cabinet.values.get(value)?.size === 0) cabinet.values.delete(value);
     if (cabinet.values.size === 0 && cabinet.present.size === 0) this.#cabinets.delete(label);
   }
 
@@ -260,6 +280,10 @@ type Demand = { readonly label: string; readonly values?: readonly string[] };
 /** Things by their labels. */
 class ByLabel<T> {
   readonly #labels = new Map<string, Map<string, Set<T>>>();
+
+  get size(): number {
+    return this.#labels.size;
+  }
 
   replace(thing: T, before: Labels, after: Labels): void {
     for (const label of Object.keys(before))

@@ -48,12 +48,29 @@ function namedPorts(ports: readonly Port[] | undefined): readonly NamedPort[] {
   });
 }
 
-export const workloadFacts = ({ metadata, spec }: WorkloadEndpoint): Addressed => ({
-  labels: metadata.labels ?? noLabels,
-  profiles: spec.profiles ?? nothing,
-  prefixes: networks(spec.ipNetworks),
-  ports: namedPorts(spec.ports),
-});
+/** What an endpoint is in is not for its labels to say. The view of a pod says it already. */
+export function workloadLabels({ metadata, spec }: WorkloadEndpoint): Labels {
+  const own = metadata.labels ?? noLabels;
+  const { namespace } = metadata;
+  const { orchestrator } = spec;
+  const isNamed = namespace === undefined || own[calicoLabels.namespace] === namespace;
+  if (isNamed && (!orchestrator || own[calicoLabels.orchestrator] === orchestrator)) return own;
+  return {
+    ...own,
+    ...(namespace === undefined ? {} : { [calicoLabels.namespace]: namespace }),
+    ...(orchestrator ? { [calicoLabels.orchestrator]: orchestrator } : {}),
+  };
+}
+
+export const workloadFacts = (endpoint: WorkloadEndpoint): Addressed => {
+  const { spec } = endpoint;
+  return {
+    labels: workloadLabels(endpoint),
+    profiles: spec.profiles ?? nothing,
+    prefixes: networks(spec.ipNetworks),
+    ports: namedPorts(spec.ports),
+  };
+};
 
 export const hostFacts = ({ metadata, spec }: HostEndpoint): Addressed => ({
   labels: metadata.labels ?? noLabels,

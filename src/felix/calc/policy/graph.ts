@@ -28,7 +28,15 @@ import { RouteResolver } from '../network/routes.ts';
 import type { NodeFacts, RouteSource } from '../network/types.ts';
 import { VtepResolver } from '../network/vteps.ts';
 import { Enforcement, profileLabels, type LocalEndpoint } from './enforcement.ts';
-import { hostFacts, networks, networkSetFacts, servicePart, workloadFacts, type Addressed } from './facts.ts';
+import {
+  hostFacts,
+  networks,
+  networkSetFacts,
+  servicePart,
+  workloadFacts,
+  workloadLabels,
+  type Addressed,
+} from './facts.ts';
 import { Membership } from './membership.ts';
 import {
   policyKey,
@@ -347,8 +355,12 @@ export class PolicyGraph {
   }
 }
 
-export const localWorkload = (key: string, { metadata, spec }: WorkloadEndpoint): LocalEndpoint => ({
-  labels: metadata.labels ?? {},
+const localWorkload = (
+  key: string,
+  endpoint: WorkloadEndpoint,
+  { metadata, spec } = endpoint,
+): LocalEndpoint => ({
+  labels: workloadLabels(endpoint),
   described: {
     key,
     type: 'workload',
@@ -360,7 +372,7 @@ export const localWorkload = (key: string, { metadata, spec }: WorkloadEndpoint)
   },
 });
 
-export const localHost = (key: string, { metadata, spec }: HostEndpoint): LocalEndpoint => ({
+const localHost = (key: string, { metadata, spec }: HostEndpoint): LocalEndpoint => ({
   labels: metadata.labels ?? {},
   described: {
     key,
