@@ -87,7 +87,7 @@ export function runSteps(steps: readonly Step[], sets: SetLookup, options: Match
     results.push(result);
     if (result.action !== 'none') decidedBy = result;
     if (result.action === 'deny' || (result.kind === 'fixed' && result.isFinal === true)) break;
-    if (step.kind === 'program' && result.action === 'allow' && isEarly(step.stage))
+    if (step.kind === 'program' && result.action === 'allow' && isEarly(step.stage) && isByRule(result))
       waived.add(hostKey(step));
   }
   if (decidedBy === undefined) return { action: 'none', steps: results };
@@ -95,6 +95,9 @@ export function runSteps(steps: readonly Step[], sets: SetLookup, options: Match
 }
 
 const isEarly = (stage: Stage): boolean => stage === 'untracked' || stage === 'preDnat';
+
+/** A failsafe port only passes its own step: each later one looks at its ports again. */
+const isByRule = (result: StepResult): boolean => result.kind === 'program' && result.failsafe === undefined;
 
 /** Steps of workloads are never waived: what a host lets in early is still the workload's to refuse. */
 const hostKey = ({ owner, direction }: ProgramStep): string =>
