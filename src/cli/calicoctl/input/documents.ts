@@ -29,7 +29,7 @@ export async function parseDocuments(
       return ok([{ source, value, locate: (path, part) => locateIn(text, path, part) }]);
     } catch (error) {
       // Several documents, YAML in braces, or a mistake, whose place the other parser tells.
-      if (error instanceof RangeError) return bad(`${source}: the document is nested too deeply.`);
+      if (error instanceof RangeError) return tooDeep(source);
     }
   }
   return parseYaml(source, text);
@@ -48,6 +48,7 @@ async function parseYaml(
       const [problem] = document.errors;
       if (problem !== undefined) {
         const at = problem.linePos?.[0];
+        if (problem.message.includes('call stack')) return tooDeep(source);
         const why = (problem.message.split(/ at line \d|\n/)[0] ?? '').replace(/[.:]$/, '');
         return bad(`${source}:${at?.line ?? 1}:${at?.col ?? 1}: ${why}.`);
       }
@@ -62,7 +63,7 @@ async function parseYaml(
     }
     return ok(documents);
   } catch (error) {
-    if (error instanceof RangeError) return bad(`${source}: the document is nested too deeply.`);
+    if (error instanceof RangeError) return tooDeep(source);
     if (error instanceof ReferenceError)
       return bad(`${source}: the document has more than ${maxAliases} aliases.`);
     throw error;
@@ -125,5 +126,6 @@ export function fieldPath(field: string): FieldPath {
   return steps;
 }
 
+const tooDeep = (source: string) => bad(`${source}: the document is nested too deeply.`);
 const bad = (message: string): { readonly ok: false; readonly error: DocumentError } =>
   err(failure('BadDocument', message));

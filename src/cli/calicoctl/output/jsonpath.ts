@@ -103,14 +103,15 @@ const run = (steps: readonly Step[], values: Values): Values =>
   steps.reduce<Values>((found, step) => step(found), values);
 
 const grammar =
-  /\.\.([\w-]+)|\.([\w-]+(?:\\\.[\w-]+)*)|\.\*|\[\*\]|\[(-?\d*):(-?\d*)\]|\[(-?\d+(?:,-?\d+)*)\]|\[\?\((.*?)\)\]|\[((?:'[^']*'|"[^"]*")(?:,(?:'[^']*'|"[^"]*"))*)\]|[$@.]/y;
+  /\.\.([\w-]+)|\.([\w/-]+(?:\\\.[\w/-]+)*)|\.\*|\[\*\]|\[(-?\d*):(-?\d*)\]|\[(-?\d+(?:,-?\d+)*)\]|\[\?\((.*?)\)\]|\[((?:'[^']*'|"[^"]*")(?:,(?:'[^']*'|"[^"]*"))*)\]|[$@.]/;
 
 function parseSteps(text: string): readonly Step[] {
   const steps: Step[] = [];
-  grammar.lastIndex = 0;
-  while (grammar.lastIndex < text.length) {
-    const at = grammar.lastIndex;
-    const found = grammar.exec(text);
+  // Filters hold paths of their own: each parse has its own place in the text.
+  const pattern = new RegExp(grammar.source, 'y');
+  while (pattern.lastIndex < text.length) {
+    const at = pattern.lastIndex;
+    const found = pattern.exec(text);
     if (found === null) throw new BadPath(`"${text.slice(at)}" is not understood`);
     const [whole, below, name, from, to, indexes, filter, names] = found;
     if (below !== undefined) steps.push((values) => values.flatMap((value) => allBelow(value, below)));

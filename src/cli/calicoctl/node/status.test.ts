@@ -1,0 +1,51 @@
+// The table of sessions.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PeerStatus } from '../../../bgp/speaker/mod.ts';
+import { atLeast } from './checksystem.ts';
+import { peerTable } from './status.ts';
+
+test('SR-203: sessions as calicoctl shows them', () => {
+  const peer = (
+    address: string,
+    kind: string,
+    state: string,
+    since: string,
+    reasonText?: string,
+  ): PeerStatus =>
+    ({
+      address,
+      kind,
+      state,
+      since,
+      ...(reasonText === undefined ? {} : { reasonText }),
+    }) as unknown as PeerStatus;
+  const now = new Date(2026, 5, 1, 12, 0, 0);
+  const today = new Date(2026, 5, 1, 8, 42, 48).toISOString();
+  const earlier = new Date(2026, 4, 30, 8, 0, 0).toISOString();
+  assert.equal(
+    peerTable(
+      [
+        peer('10.0.0.1', 'node-peer', 'Established', today),
+        peer('10.0.0.2', 'node-mesh', 'Active', earlier, 'no route'),
+      ],
+      now,
+    ),
+    [
+      '+--------------+-------------------+-------+------------+-----------------+',
+      '| PEER ADDRESS |     PEER TYPE     | STATE |   SINCE    |      INFO       |',
+      '+--------------+-------------------+-------+------------+-----------------+',
+      '| 10.0.0.1     | node specific     | up    | 08:42:48   | Established     |',
+      '| 10.0.0.2     | node-to-node mesh | start | 2026-05-30 | Active no route |',
+      '+--------------+-------------------+-------+------------+-----------------+',
+      '',
+    ].join('\n'),
+  );
+});
+
+test('versions of kernels', () => {
+  assert.deepEqual(
+    ['6.1.0-13-amd64', '5.4.0', '5.3.9', '4.19', 'strange'].map((one) => atLeast(one, [5, 4])),
+    [true, true, false, false, false],
+  );
+});

@@ -1,0 +1,282 @@
+// calicoctl as a user types it, by its own name, against the embedded API server: resources, formats, files, locks, addresses.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { type Output, run } from '../support/lab.ts';
+
+const main = resolve('src/main.ts');
+const directory = mkdtempSync(join(tmpdir(), 'calicoctl-e2e-'));
+const kubeconfig = join(directory, 'kubeconfig');
+const program = join(directory, 'calicoctl');
+let server: ChildProcess;
+let url = '';
+
+before(async () => {
+  symlinkSync(main, program);
+  server = spawn(process.execPath, [main, 'apiserver', '--listen', '127.0.0.1:0', '--data', ':memory:'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  url = await new Promise<string>((done) => {
+    server.stdout?.setEncoding('utf8').once('data', (line: string) => done(line.trim()));
+  });
+  const named = (field: string, value: object) => [{ name: 'x', [field]: value }];
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'x',
+      contexts: named('context', { cluster: 'x', user: 'x' }),
+      clusters: named('cluster', { server: url }),
+      users: named('user', {}),
+    }),
+  );
+});
+after(() => {
+  server.kill('SIGKILL');
+  rmSync(directory, { recursive: true });
+});
+
+const calicoctl = (argv: readonly string[], input = '', env: NodeJS.ProcessEnv = {}): Promise<Output> =>
+  run(process.execPath, [program, ...argv], {
+    env: { ...process.env, KUBECONFIG: kubeconfig, HOME: directory, ...env },
+    input,
+  });
+
+async function succeeds(argv: readonly string[], input = ''): Promise<string> {
+  const { code, out, err } = await calicoctl(argv, input);
+  assert.equal(code, 0, `${argv.join(' ')}: ${err}${out}`);
+  return out;
+}
+async function refuses(argv: readonly string[], pattern: RegExp, input = ''): Promise<void> {
+  const { code, err } = await calicoctl(argv, input);
+  assert.equal(code, 1, argv.join(' '));
+  assert.match(err, pattern);
+}
+
+const pool = (name: string, cidr: string): string =>
+  `apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: ${name}}\nspec: {cidr: ${cidr}}\n`;
+
+test('SR-206, SR-207, CT-018: apply from standard input, and what is read goes back unchanged', async () => {
+  assert.equal(
+    await succeeds(['apply', '-f', '-'], pool('one', '10.1.0.0/16')),
+    "Successfully applied 1 'IPPool' resource(s)\n",
+  );
+  const read = await succeeds(['get', 'ippool', 'one', '-o', 'yaml']);
+  await succeeds(['replace', '-f', '-'], read.replace('ipipMode: Never', 'ipipMode: Always'));
+  assert.match(await succeeds(['get', 'pool/one', '-o', 'jsonpath={.spec.ipipMode}']), /^Always$/);
+  await refuses(['replace', '-f', '-'], /update conflict: IPPool\(one\)/, read);
+});
+
+test('CT-003, CT-010, CT-011: how many went well', async () => {
+  const two = `${pool('one', '10.1.0.0/16')}---\n${pool('two', '10.2.0.0/16')}`;
+  const { code, out, err } = await calicoctl(['create', '-f', '-'], two);
+  assert.equal(code, 1);
+  assert.match(out, /^Partial success: created the first 1 out of 2 'IPPool' resources:/);
+  assert.match(err, /^hit error: \[resource already exists: IPPool\(one\)\]/);
+  assert.match(
+    await succeeds(['create', '--skip-exists', '-f', '-'], two),
+    /Successfully created 2 'IPPool'/,
+  );
+  await refuses(
+    ['replace', '-f', '-'],
+    /resource does not exist: IPPool\(none\)/,
+    pool('none', '10.3.0.0/16'),
+  );
+  await refuses(
+    ['delete', 'ippool', 'none'],
+    /failed to delete 'IPPool' resource: \[resource does not exist/,
+  );
+  await succeeds(['delete', 'ippool', 'none', '-s']);
+  await succeeds(['delete', '-f', '-'], pool('two', '10.2.0.0/16'));
+});
+
+test('files with mistakes change nothing and say where', async () => {
+  const bad = `${pool('three', '10.3.0.0/16')}---\n${pool('four', '10.4.0.0/16').replace('cidr', 'cdir')}`;
+  await refuses(['apply', '-f', '-'], /unknown field "spec\.cdir"; did you mean cidr\? at stdin:9:8/, bad);
+  await refuses(['get', 'ippool', 'three'], /resource does not exist: IPPool\(three\)/);
+});
+
+test('CT-014, CT-016: tables', async () => {
+  assert.equal(
+    await succeeds(['get', 'ippools']),
+    'NAME   CIDR          SELECTOR   \none    10.1.0.0/16   all()      \n\n',
+  );
+  assert.match(
+    await succeeds(['get', 'ippools', '-o', 'wide']),
+    /^NAME +CIDR +NAT +IPIPMODE +VXLANMODE +DISABLED/,
+  );
+  assert.match(
+    await succeeds(['get', 'tiers']),
+    /NAME +ORDER +\nkube-admin +1000 +\ndefault +1000000 +\nkube-baseline/,
+  );
+  assert.match(
+    await succeeds(['get', 'profiles', 'kns.default', '-o', 'wide']),
+    /pcns\.projectcalico\.org\/name=default/,
+  );
+  assert.match(await succeeds(['get', 'nodes', '-o', 'wide']), /^NAME +ASN +IPV4 +IPV6/);
+  await refuses(['get', 'ippools', '-A'], /IPPool is not namespaced/);
+  await refuses(['get', 'ippool', 'one', '-n', 'default'], /IPPool is not namespaced/);
+  await refuses(['get', 'cows'], /resource type 'cows' is not supported/);
+});
+
+test('CT-015: labels, annotations, patches', async () => {
+  assert.match(
+    await succeeds(['label', 'ippool', 'one', 'rack=r1']),
+    /Successfully set label rack on ippool one/,
+  );
+  await refuses(['label', 'ippool', 'one', 'rack=r2'], /already present\. please use '--overwrite'/);
+  assert.match(
+    await succeeds(['label', 'ippool', 'one', 'rack=r2', '--overwrite']),
+    /Successfully updated label rack/,
+  );
+  assert.match(
+    await succeeds(['label', 'ippool', 'one', 'rack', '--remove']),
+    /Successfully removed label rack/,
+  );
+  await refuses(['label', 'ippool', 'one', 'rack', '--remove'], /key rack does not exist/);
+  await succeeds(['annotate', 'ippool', 'one', 'note=x y']);
+  assert.match(
+    await succeeds(['patch', 'ippool', 'one', '-p', '{"spec":{"natOutgoing":true}}']),
+    /Successfully patched 1 'IPPool' resource/,
+  );
+  await succeeds([
+    'patch',
+    'ippool',
+    'one',
+    '-t',
+    'json',
+    '-p',
+    '[{"op":"add","path":"/spec/disabled","value":true}]',
+  ]);
+  const read = await succeeds(['get', 'ippool', 'one', '-o', 'json']);
+  const { metadata, spec } = JSON.parse(read) as {
+    metadata: { annotations: object };
+    spec: Record<string, unknown>;
+  };
+  assert.deepEqual(
+    [metadata.annotations, spec['natOutgoing'], spec['disabled']],
+    [{ note: 'x y' }, true, true],
+  );
+  await refuses(['patch', 'ippool', 'one', '-p', '{"http":{}}'], /unknown field "http"/);
+  await refuses(['patch', 'ippool', 'one', '-p', '{"spec":{"cidr":"10.9.0.0/16"}}'], /cannot be changed/);
+  await refuses(['patch', 'ippool', 'one', '-p', '{"metadata":{"name":"other"}}'], /cannot be changed/);
+});
+
+test('namespaces: of the resource, of the flag, default', async () => {
+  const policy =
+    'apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: {selector: all()}\n';
+  await succeeds(['apply', '-n', 'kube-public', '-f', '-'], policy);
+  await succeeds(['apply', '-f', '-'], policy);
+  const table = await succeeds(['get', 'np', '-A']);
+  assert.match(table, /NAMESPACE +NAME +TIER +\ndefault +p +default +\nkube-public +p +default/);
+  await refuses(
+    ['apply', '-n', 'default', '-f', '-'],
+    /resource namespace does not match client namespace/,
+    policy.replace('name: p', 'name: p, namespace: x'),
+  );
+});
+
+test('CT-019: what calicoctl does not write', async () => {
+  const read = await succeeds(['get', 'clusterinfo', 'default', '-o', 'yaml']);
+  assert.match(read, /clusterGUID: [0-9a-f]{32}/);
+  await refuses(
+    ['apply', '-f', '-'],
+    /operation apply is not supported on ClusterInformation\(default\)/,
+    read,
+  );
+  const node = 'apiVersion: projectcalico.org/v3\nkind: Node\nmetadata: {name: n}\nspec: {}\n';
+  await refuses(['create', '-f', '-'], /operation create is not supported on Node\(n\)/, node);
+});
+
+test('CT-033, CT-034, CT-035, CT-050: addresses and the lock', async () => {
+  assert.match(await succeeds(['ipam', 'show']), /\| IP Pool +\| 10\.1\.0\.0\/16 \| +65536 \| +0 \(0%\) \|/);
+  assert.match(await succeeds(['ipam', 'show', '--ip=10.1.0.1']), /10\.1\.0\.1 is not assigned/);
+  await refuses(['ipam', 'release', '--ip=10.1.0.1'], /IP address 10\.1\.0\.1 is not assigned/);
+  assert.match(
+    await succeeds(['ipam', 'configure', '--strictaffinity=true']),
+    /Successfully set StrictAffinity to: true/,
+  );
+  assert.match(await succeeds(['ipam', 'show', '--show-configuration']), /\| StrictAffinity +\| true/);
+  await refuses(['ipam', 'split', '2', '--name=one'], /datastore is not locked/);
+  await succeeds(['datastore', 'migrate', 'lock']);
+  assert.match(
+    await succeeds(['ipam', 'split', '2', '--cidr=10.1.0.0/16']),
+    /Created split-one-1 with CIDR 10\.1\.128\.0\/17/,
+  );
+  const report = join(directory, 'report.json');
+  assert.match(await succeeds(['ipam', 'check', '-o', report]), /Check complete; found 0 problems\./);
+  assert.match(
+    await succeeds(['ipam', 'release', `--from-report=${report}`]),
+    /didn't contain any leaked IPs/,
+  );
+  const exported = await succeeds(['datastore', 'migrate', 'export']);
+  await refuses(['datastore', 'migrate', 'import', '-f', '-'], /holds pools or blocks already/, exported);
+  await succeeds(['delete', 'ippool', 'split-one-0', 'split-one-1']);
+  assert.match(
+    await succeeds(['datastore', 'migrate', 'import', '-f', '-'], exported),
+    /Imported \d+ resources\./,
+  );
+  assert.match(await succeeds(['get', 'ippools', '-o', 'name']), /split-one-0\n.*split-one-1\n/);
+  await succeeds(['datastore', 'migrate', 'unlock']);
+});
+
+test('CT-001: the file, the environment, nothing', async () => {
+  const file = join(directory, 'calicoctl.cfg');
+  writeFileSync(
+    file,
+    `apiVersion: projectcalico.org/v3\nkind: CalicoAPIConfig\nmetadata:\nspec:\n  datastoreType: kubernetes\n  kubeconfig: ${kubeconfig}\n`,
+  );
+  const without = { KUBECONFIG: '' };
+  assert.equal((await calicoctl(['--config', file, 'get', 'tiers'], '', without)).code, 0);
+  assert.equal(
+    (await calicoctl(['get', 'tiers', '--allow-version-mismatch'], '', { ...without, K8S_API_ENDPOINT: url }))
+      .code,
+    0,
+  );
+  assert.match((await calicoctl(['get', 'tiers'], '', without)).err, /Failed to create Calico API client/);
+  assert.match(
+    (await calicoctl(['get', 'tiers'], '', { DATASTORE_TYPE: 'papyrus' })).err,
+    /no datastore type "papyrus"/,
+  );
+  assert.equal((await calicoctl(['get', 'tiers', '--context=y'])).code, 1);
+  assert.equal((await calicoctl(['validate', '-f', '-'], pool('x', '10.0.0.0/16'), without)).code, 0);
+});
+
+test('SR-200: the names, the help, what is not built', async () => {
+  const { out } = await calicoctl(['-h']);
+  assert.match(out, /^Usage: calicoctl COMMAND/);
+  assert.doesNotMatch(out, /^ +(lab|agent) /m);
+  assert.match((await calicoctl(['get', '--help'])).out, /Usage: calicoctl get/);
+  assert.match((await calicoctl(['get', '--bogus'])).err, /Invalid option: 'calicoctl get --bogus'/);
+  assert.match((await calicoctl(['node', 'diags'])).err, /not built/);
+  assert.match(await succeeds(['version']), /Client Version: +v[\s\S]*Cluster Version:/);
+});
+
+test('CT-040: node status, from the socket of the speaker', async () => {
+  await refuses(['node', 'status', '--socket', join(directory, 'none')], /Calico process is not running\./);
+  const socket = join(directory, 'bgp.sock');
+  const peers = [
+    { kind: 'node-mesh', address: 'fd00::1', state: 'Established', since: new Date().toISOString() },
+  ];
+  const listening: Server = createServer((client) =>
+    client.on('data', () => client.write(`${JSON.stringify({ ok: true, result: peers })}\n`)),
+  );
+  await new Promise<void>((done) => listening.listen(socket, done));
+  const out = await succeeds(['node', 'status', '--socket', socket]);
+  listening.close();
+  assert.match(out, /IPv4 BGP status\nNo IPv4 peers found\./);
+  assert.match(
+    out,
+    /IPv6 BGP status\n[\s\S]*\| fd00::1 +\| node-to-node mesh \| up +\| \d\d:\d\d:\d\d \| Established \|/,
+  );
+});
+
+test('a server that is gone', async () => {
+  server.kill('SIGKILL');
+  await refuses(['get', 'ippools'], /./);
+});
