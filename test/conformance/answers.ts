@@ -17,6 +17,9 @@ const suites: Readonly<Record<string, () => Promise<Suite>>> = {
   'l7-match': async () => (await import('./suites/policy.ts')).answerHttp,
   'calc-graph': async () => (await import('./suites/calc.ts')).answer,
   'calc-graph-sequences': async () => (await import('./suites/calc.ts')).answerSequence,
+  'bgp-messages': async () => (await import('./suites/bgp-messages.ts')).answer,
+  'bgp-messages-bird': async () => (await import('./suites/bgp-messages.ts')).answer,
+  'bgp-error-behaviour': async () => (await import('./suites/bgp-errors.ts')).answer,
   'confd-bgp': async () => (await import('./suites/bgp.ts')).answer,
 };
 

@@ -2,6 +2,8 @@
 import { parseNetwork } from '../../src/lib/ip/mod.ts';
 import { judgeCalculation, judgeSequence, type View } from './judge-calculation.ts';
 import { differences, holds, same, sameMembers, type Assertion } from './compare.ts';
+import { judgeOutcome } from './suites/bgp-errors.ts';
+import { judgeMessage } from './suites/bgp-messages.ts';
 import type { Case, JsonObject } from './types.ts';
 
 type Loose = Record<string, unknown>;
@@ -16,6 +18,11 @@ export function judge(suite: string, item: Case, answer: unknown): readonly stri
       return judgeConversion(expected, out);
     case 'confd-bgp':
       return judgeBgp(item, out);
+    case 'bgp-messages':
+    case 'bgp-messages-bird':
+      return judgeMessage(item, answer);
+    case 'bgp-error-behaviour':
+      return judgeOutcome(item, answer);
     case 'policy-scenarios':
       return judgeProbes(item.expected as unknown as Loose[], out);
     case 'calc-graph':
@@ -50,9 +57,7 @@ function judgeProbes(expected: readonly Loose[], out: Loose): readonly string[] 
   if (got.length !== expected.length)
     return [`verdicts: want ${expected.length}, got ${got.length} (${String(out['error'])})`];
   return expected.flatMap(({ verdict, why }, i) =>
-    verdict === got[i]
-      ? []
-      : [`probe ${i}: want ${String(verdict)} (${String(why)}), got ${String(got[i])}`],
+    verdict === got[i] ? [] : [`probe ${i}: want ${String(verdict)} (${String(why)}), got ${String(got[i])}`],
   );
 }
 

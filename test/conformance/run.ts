@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { answer, knownSuites } from './answers.ts';
 import { judge } from './judge.ts';
-import { unsupported, type Case } from './types.ts';
+import { unsupported, type Case, type JsonObject } from './types.ts';
 
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const showsAll = process.argv.includes('--all');
@@ -36,9 +36,12 @@ function rank(name: string): number {
 
 async function runSuite(dir: string, suite: string): Promise<void> {
   const content: unknown = JSON.parse(readFileSync(join(dir, `${suite}.json`), 'utf8'));
-  if (!Array.isArray(content)) return;
-  const cases =
-    suite === 'calc-graph-sequences' ? sequences(dir, content as Sequence[]) : (content as Case[]);
+  const cases = Array.isArray(content)
+    ? suite === 'calc-graph-sequences'
+      ? sequences(dir, content as Sequence[])
+      : (content as Case[])
+    : messageCases(content);
+  if (cases === undefined) return;
   const counts = { pass: 0, fail: 0, unsupported: 0 };
   for (const item of cases) {
     if (item.judge === false) continue;
@@ -71,4 +74,10 @@ function sequences(dir: string, list: readonly Sequence[]): readonly Case[] {
     const input = { states: views.map((view) => view.input) };
     return [{ ...sequence, input, expected: views as unknown as Case['expected'] }];
   });
+}
+
+/** Files of BGP messages: a case is its own input. */
+function messageCases(content: unknown): readonly Case[] | undefined {
+  const { cases } = content as { readonly cases?: readonly JsonObject[] };
+  return cases?.map((input) => ({ id: (input['id'] ?? input['name']) as string, input, expected: {} }));
 }

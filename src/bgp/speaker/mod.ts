@@ -12,6 +12,7 @@ export type {
 } from './types.ts';
 export type { Dial, DialOptions, Listener, Transport, Wire, WireHandlers } from './transport.ts';
 export { configFromFile, configFromPlan, type PlanContext } from './config-plan.ts';
+export { FakeNetwork } from './fake.ts';
 export { IntrospectionServer, type IntrospectionAnswer, type RouteView } from './introspection.ts';
 export { Speaker, type SpeakerOptions } from './speaker.ts';
 export { tcpTransport } from './tcp-transport.ts';

@@ -42,7 +42,7 @@ const settleMs = 10;
 const retryFirstMs = 250;
 const retryMaxMs = 30_000;
 /** Rows written per batch: other work gets its turn between batches. */
-const batchRows = 1024;
+const batchRows = 256;
 
 export class KernelSync {
   readonly #options: KernelSyncOptions;
