@@ -172,6 +172,7 @@ function shellFile(lab: LabStatus, machine: MachineStatus): string {
     '',
     '  ip route                         routes of this machine; proto bird came by BGP',
     '  kubectl get pods -A -o wide      the cluster, from inside',
+    '  calicoctl node status            the BGP sessions of this node',
     '  on worker2 ip route              a command on another machine',
     '  on pod/NAME ip route             … in the network of a pod, wherever it runs',
     '  tcpdump -eni any icmp            what passes by',

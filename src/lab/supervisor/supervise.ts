@@ -115,7 +115,9 @@ function statusOf(
 /** `margay` and `on NODE COMMAND…` for the lab's shells. */
 function writeShellFiles(bin: string): void {
   const script = (name: string, text: string): void => writeFileSync(join(bin, name), text, { mode: 0o755 });
-  script('margay', `#!/bin/sh\nexec '${process.execPath}' '${mainFile()}' "$@"\n`);
+  for (const name of ['margay', 'calicoctl', 'kubectl-calico']) {
+    script(name, `#!/bin/sh\nexec '${process.execPath}' '${mainFile()}' "$@"\n`);
+  }
   script(
     'on',
     `#!/bin/sh\nnode=$1; shift\nexec '${join(bin, 'margay')}' lab exec --name "$MARGAY_LAB" "$node" -- "$@"\n`,
