@@ -32,7 +32,7 @@ test('the CustomResourceDefinitions of both groups are current', () => {
   }
 });
 
-test('the old group has the resources that Calico’s users know', () => {
+test('SR-041: the old group has the resources that Calico’s users know', () => {
   const known =
     'bgpconfigurations bgpfilters bgppeers blockaffinities caliconodestatuses clusterinformations felixconfigurations ' +
     'globalnetworkpolicies globalnetworksets hostendpoints ipamblocks ipamconfigs ipamhandles ippools ipreservations ' +

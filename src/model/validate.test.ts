@@ -169,7 +169,7 @@ test('RS-035: reserved addresses are CIDRs', () => {
   ]);
 });
 
-test('RS-040: switches of address management', () => {
+test('RS-040, NM-031: switches of address management', () => {
   table('IPAMConfiguration', [
     [{ strictAffinity: true, autoAllocateBlocks: false, maxBlocksPerHost: 5, ipCooldownSeconds: 1200 }],
     [{ strictAffinity: false, autoAllocateBlocks: false }, 'spec.autoAllocateBlocks'],
@@ -397,7 +397,7 @@ test('RS-176: operations of BGP filters change accepted routes, one thing each',
   ]);
 });
 
-test('information on the cluster', () => {
+test('RS-181: information on the cluster', () => {
   table('ClusterInformation', [
     [{ clusterGUID: 'x', clusterType: 'k8s,bgp', datastoreReady: true }],
     [{ datastoreReady: 'yes' }, 'spec.datastoreReady'],

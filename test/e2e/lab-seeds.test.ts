@@ -147,19 +147,9 @@ test('SR-053: the default route needs the link route', { skip }, async () => {
   await lab.inPod(pod, 'ip route del default && ip route del 169.254.1.1');
   const early = await lab.exec(
     pod.node,
-    ...[
-      'nsenter',
-      `--net=${pod.netns}`,
-      '--',
-      'ip',
-      'route',
-      'add',
-      'default',
-      'via',
-      '169.254.1.1',
-      'dev',
-      'eth0',
-    ],
+    'sh',
+    '-c',
+    `nsenter --net=${pod.netns} -- ip route add default via 169.254.1.1 dev eth0`,
   );
   assert.notEqual(early.code, 0);
   assert.match(early.err, /unreachable|invalid gateway/i);

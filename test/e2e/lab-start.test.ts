@@ -5,7 +5,7 @@ import { footprint, margay, without } from '../support/lab.ts';
 
 const skip = without('ip', 'ping', 'unshare');
 
-test('start --exit: every pod reaches every pod; nothing is left', { skip }, async () => {
+test('SR-231: start --exit: every pod reaches every pod; nothing is left', { skip }, async () => {
   const clean = footprint();
   const { code, out, err } = await margay(['lab', 'start', '--exit', '--name', 'show']);
   assert.equal(code, 0, out + err);
@@ -22,7 +22,9 @@ test('start --exit: every pod reaches every pod; nothing is left', { skip }, asy
   assert.deepEqual(footprint(), clean);
 });
 
-test('start --no-fabric-bgp --exit: the black hole is expected, shown and explained', { skip }, async () => {
+test('SR-135: start --no-fabric-bgp --exit: the black hole is expected, shown and explained', {
+  skip,
+}, async () => {
   const { code, out, err } = await margay(['lab', 'start', '--exit', '--no-fabric-bgp', '--name', 'show']);
   assert.equal(code, 0, out + err);
   assert.match(out, /black hole/);

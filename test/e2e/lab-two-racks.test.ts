@@ -107,7 +107,7 @@ test('SR-050…SR-057, SR-059, SR-060, SR-062: the pod’s link, address, routes
   assert.doesNotMatch(await lab.sh('worker1', 'ip -o addr'), /169\.254\.1\.1/);
 });
 
-test('SR-012, SR-081, SR-133: one route per remote block by BGP, a black hole for the own one', {
+test('SR-012, SR-081, SR-133, NM-005: one route per remote block by BGP, a black hole for the own one', {
   skip,
 }, async () => {
   const routes = await lab.sh('worker1', 'ip route');

@@ -139,7 +139,7 @@ async function killed(child: ChildProcess | undefined, signal: NodeJS.Signals = 
   await gone;
 }
 
-test('SR-022, SR-044, FX-009, BG-082: from Pods to packets; agent killed under traffic; API server gone and back', {
+test('SR-022, FX-009, BG-082: from Pods to packets; agent killed under traffic; API server gone and back', {
   skip,
 }, async () => {
   await using node = await TestNode.make();

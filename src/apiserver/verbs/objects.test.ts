@@ -75,7 +75,7 @@ test('generateName, and dry runs that change nothing', async (t) => {
   assert.equal((await send('POST', `${pods}?dryRun=Some`, podNamed('dry'))).code, 400);
 });
 
-test('update is compare-and-swap; what does not change is not written', async (t) => {
+test('RS-004: update is compare-and-swap; what does not change is not written', async (t) => {
   const { send } = await startTestServer(t);
   const first = await send('POST', maps, { metadata: { name: 'm' }, data: { a: '1' } });
   const changed = await send('PUT', `${maps}/m`, { ...first.body, data: { a: '2' } });
@@ -266,8 +266,8 @@ test('patches of all three types, with their errors', async (t) => {
     /^Pod "a" is invalid: spec: Forbidden: pod updates may not change/,
   );
   const apply = await patch('apply-patch+yaml', 'metadata: {}');
-  assert.equal(apply.code, 415);
-  assert.match(String(apply.body['message']), /without --server-side/);
+  assert.equal(apply.code, 400);
+  assert.match(String(apply.body['message']), /fieldManager: Required value/);
   assert.equal((await patch('x-unknown', {})).code, 415);
 });
 

@@ -17,7 +17,7 @@ test('without a revision the state comes first, then changes in order', async (t
   assert.deepEqual(await watch.take(2), ['MODIFIED a', 'DELETED b']);
 });
 
-test('from a revision only what came after it, each change once', async (t) => {
+test('RS-004: from a revision only what came after it, each change once', async (t) => {
   const { send, url } = await startTestServer(t);
   await send('POST', maps, { metadata: { name: 'a' } });
   const { body } = await send('GET', maps);

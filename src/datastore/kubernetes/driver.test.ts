@@ -227,7 +227,7 @@ test('a watch that is cut off says so, one that is refused says why', async () =
   );
 });
 
-test('RS-003: the classic group keeps metadata in an annotation and knows other names', async () => {
+test('SR-047, RS-003: the classic group keeps metadata in an annotation and knows other names', async () => {
   const affinity: BlockAffinity = {
     apiVersion: 'projectcalico.org/v3',
     kind: 'BlockAffinity',

@@ -169,7 +169,7 @@ test('SR-043: a restart changes nothing, and other settings do not change the po
   );
 });
 
-test('a datastore that comes late is waited for, and says so in readiness', async () => {
+test('SR-230: a datastore that comes late is waited for, and says so in readiness', async () => {
   using cluster = new Cluster();
   const agent = cluster.start();
   await until(() => (agent.status().phase === 'starting' ? true : undefined), { timeoutMs: 1000 });
