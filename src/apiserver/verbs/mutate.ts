@@ -1,6 +1,7 @@
 // The writing verbs as requests ask for them: create, update, patch, delete, deletecollection.
 import { ok, type Result } from '../../lib/result.ts';
 import { type Api, keyOf } from '../api.ts';
+import { applyTo, type Author } from '../apply/apply.ts';
 import { mediaTypeOf, readBody } from '../http/body.ts';
 import type { Call, Outcome, Target } from '../http/call.ts';
 import { isObject } from '../json.ts';
@@ -8,7 +9,7 @@ import { jsonPatch } from '../patch/json-patch.ts';
 import { mergePatch } from '../patch/merge.ts';
 import { strategicPatch } from '../patch/strategic.ts';
 import type { Schema } from '../schema/types.ts';
-import { notFound, refuse, type StatusError, successBody } from '../status.ts';
+import { conflict, notFound, refuse, type StatusError, successBody } from '../status.ts';
 import type { Stored, Transaction, Write } from '../store/types.ts';
 import type { ServedKind } from '../types.ts';
 import { deleteIn, type DeleteOptions, readDeleteOptions } from './delete.ts';
@@ -16,7 +17,13 @@ import { presentMany, presentOne } from './present.ts';
 import { readPage } from './read.ts';
 import { createIn, type FieldValidation, type Part, readObject, rehearsable, replaceIn } from './write.ts';
 
-type WriteQuery = { readonly dryRun: boolean; readonly validation: FieldValidation };
+type WriteQuery = {
+  readonly dryRun: boolean;
+  readonly validation: FieldValidation;
+  /** Empty when the request names none. */
+  readonly fieldManager: string;
+  readonly force: boolean;
+};
 
 export function readWriteQuery(query: URLSearchParams): Result<WriteQuery, StatusError> {
   const dry = query.getAll('dryRun').filter((one) => one !== '');
@@ -30,7 +37,22 @@ export function readWriteQuery(query: URLSearchParams): Result<WriteQuery, Statu
       `fieldValidation: Unsupported value: "${validation}": supported values: "", "Ignore", "Strict", "Warn"`,
     );
   }
-  return ok({ dryRun: dry.length > 0, validation });
+  const fieldManager = query.get('fieldManager') ?? '';
+  if (fieldManager.length > 128)
+    return refuse('BadRequest', 'fieldManager: Invalid value: may not be more than 128 characters long');
+  const force = ['true', '1'].includes(query.get('force') ?? '');
+  return ok({ dryRun: dry.length > 0, validation, fieldManager, force });
+}
+
+/** Whose write it is: the field manager of the request, else the program that sent it. */
+function authorOf(call: Call, { fieldManager }: WriteQuery, part: Part): Author {
+  const program = (call.request.headers['user-agent'] ?? '').split('/')[0]?.slice(0, 128) ?? '';
+  return {
+    manager: fieldManager !== '' ? fieldManager : program !== '' ? program : 'unknown',
+    named: fieldManager !== '',
+    operation: 'Update',
+    ...(part === 'status' ? { subresource: 'status' } : {}),
+  };
 }
 
 /** Runs a write, or rehearses it. */
@@ -47,7 +69,10 @@ export async function create(api: Api, { kind, namespace = '' }: Target, call: C
   const read = readObject(kind, body.value, query.value.validation);
   if (!read.ok) return read;
   const { object, warnings } = read.value;
-  const created = await perform(api, query.value.dryRun, (tx) => createIn(tx, kind, namespace, object));
+  const author = authorOf(call, query.value, 'object');
+  const created = await perform(api, query.value.dryRun, (tx) =>
+    createIn(tx, kind, namespace, object, { author }),
+  );
   return created.ok ? ok(presentOne(api, kind, created.value, call.accepted.form, 201, warnings)) : created;
 }
 
@@ -92,9 +117,12 @@ export async function update(
     );
   }
   const key = keyOf(kind, namespace, name);
+  const author = authorOf(call, query.value, part);
   const updated = await perform(api, query.value.dryRun, (tx) => {
     const previous = tx.get(key);
-    return previous === undefined ? notFound(kind, name) : replaceIn(tx, kind, previous, object, part);
+    return previous === undefined
+      ? notFound(kind, name)
+      : replaceIn(tx, kind, previous, object, part, { author });
   });
   return updated.ok ? ok(presentOne(api, kind, updated.value, call.accepted.form, 200, warnings)) : updated;
 }
@@ -104,6 +132,8 @@ export const patchTypes = [
   'application/merge-patch+json',
   'application/strategic-merge-patch+json',
 ];
+
+const applyType = 'application/apply-patch+yaml';
 
 export type Patch = (target: unknown) => Result<unknown, StatusError>;
 
@@ -133,11 +163,8 @@ export function readPatch(
         const patched = strategicPatch(target, body, schema);
         return patched.ok ? patched : refuse('BadRequest', patched.error);
       });
-    case 'application/apply-patch+yaml':
-      return refuse(
-        'UnsupportedMediaType',
-        'server-side apply is not served by this server: use kubectl apply without --server-side',
-      );
+    case applyType:
+      return refuse('UnsupportedMediaType', 'this subresource does not take server-side apply');
     default:
       return refuse(
         'UnsupportedMediaType',
@@ -146,17 +173,15 @@ export function readPatch(
   }
 }
 
-export async function patch(
-  api: Api,
-  { kind, namespace = '', name = '' }: Target,
-  part: Part,
-  call: Call,
-): Promise<Outcome> {
+export async function patch(api: Api, target: Target, part: Part, call: Call): Promise<Outcome> {
+  const { kind, namespace = '', name = '' } = target;
   const query = readWriteQuery(call.query);
   if (!query.ok) return query;
   const type = mediaTypeOf(call.request);
-  const body = await readBody(call.request, api.limits, [...patchTypes, 'application/apply-patch+yaml']);
+  const body = await readBody(call.request, api.limits, [...patchTypes, applyType]);
   if (!body.ok) return body;
+  const author = authorOf(call, query.value, part);
+  if (type === applyType) return apply(api, target, part, call, query.value, author, body.value);
   const change = readPatch(type, body.value, kind.schema);
   if (!change.ok) return change;
   let warnings: readonly string[] = [];
@@ -172,9 +197,53 @@ export async function patch(
     if (metadata.name !== name || (kind.namespaced && metadata.namespace !== namespace)) {
       return refuse('BadRequest', 'a patch may not change metadata.name or metadata.namespace');
     }
-    return replaceIn(tx, kind, previous, read.value.object, part);
+    return replaceIn(tx, kind, previous, read.value.object, part, { author });
   });
   return patched.ok ? ok(presentOne(api, kind, patched.value, call.accepted.form, 200, warnings)) : patched;
+}
+
+/** Server-side apply: creates the object or merges the configuration into it, by who owns which fields. */
+async function apply(
+  api: Api,
+  { kind, namespace = '', name = '' }: Target,
+  part: Part,
+  call: Call,
+  query: WriteQuery,
+  author: Author,
+  body: unknown,
+): Promise<Outcome> {
+  if (!author.named)
+    return refuse(
+      'BadRequest',
+      'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    );
+  if (!isObject(body) || body['apiVersion'] === undefined || body['kind'] === undefined)
+    return refuse('BadRequest', 'an applied configuration must say its apiVersion and kind');
+  const read = readObject(kind, body, query.validation);
+  if (!read.ok) return read;
+  const { object, warnings } = read.value;
+  const given = { ...object, metadata: { ...object.metadata, ...(kind.namespaced ? { namespace } : {}) } };
+  if (object.metadata.managedFields !== undefined)
+    return refuse('BadRequest', 'metadata.managedFields must be nil');
+  if (object.metadata.name !== name || ![undefined, '', namespace].includes(object.metadata.namespace))
+    return refuse('BadRequest', 'the name or namespace of the object does not match the URL');
+  const applier: Author = { ...author, operation: 'Apply' };
+  let code = 200;
+  const applied = await perform(api, query.dryRun, (tx) => {
+    const previous = tx.get(keyOf(kind, namespace, name));
+    if (previous === undefined && part !== 'object') return notFound(kind, name);
+    const { resourceVersion = '' } = given.metadata;
+    if (resourceVersion !== '' && resourceVersion !== String(previous?.revision ?? ''))
+      return conflict(kind, name);
+    const merged = applyTo(kind, previous?.object, given, applier, query.force, tx.nowMs);
+    if (!merged.ok) return merged;
+    const { managers } = merged.value;
+    code = previous === undefined ? 201 : 200;
+    return previous === undefined
+      ? createIn(tx, kind, namespace, given, { managers })
+      : replaceIn(tx, kind, previous, merged.value.object, part, { managers });
+  });
+  return applied.ok ? ok(presentOne(api, kind, applied.value, call.accepted.form, code, warnings)) : applied;
 }
 
 /** Kinds whose deletion answers with the object instead of a Status. */

@@ -1,6 +1,8 @@
 // Create and update inside a transaction: what the server adds, what it refuses, when a write is none.
 import { err, ok, type Result } from '../../lib/result.ts';
 import { keyOf } from '../api.ts';
+import { type Author, recordWrite } from '../apply/apply.ts';
+import { type Manager, withManagers } from '../apply/managers.ts';
 import { isObject, listAt, sameJson, textAt, without } from '../json.ts';
 import { decode } from '../schema/decode.ts';
 import { objectMeta } from '../schema/meta.ts';
@@ -117,11 +119,27 @@ function namespaceRefusal(
   ]);
 }
 
+/** Who the fields of a write belong to: its author, or what server-side apply has worked out. */
+export type Signature = { readonly author: Author } | { readonly managers: readonly Manager[] };
+
+function signed(
+  tx: Transaction,
+  kind: ServedKind,
+  before: ApiObject | undefined,
+  after: ApiObject,
+  given: readonly unknown[] | undefined,
+  signature: Signature | undefined,
+): ApiObject {
+  if (signature !== undefined && 'managers' in signature) return withManagers(after, signature.managers);
+  return recordWrite(kind, before, after, given, signature?.author, tx.nowMs);
+}
+
 export function createIn(
   tx: Transaction,
   kind: ServedKind,
   namespace: string,
   given: ApiObject,
+  signature?: Signature,
 ): Result<Stored, StatusError> {
   const { metadata } = given;
   if (metadata.namespace !== undefined && metadata.namespace !== '' && metadata.namespace !== namespace) {
@@ -150,7 +168,8 @@ export function createIn(
   const own = kind.nature === 'custom' && kind.hasStatus ? without(given, 'status') : given;
   const fresh = { ...own, metadata: newMetadata(kind, { ...metadata, name }, namespace, tx.nowMs) };
   const ready = admitted(tx, kind, fresh, undefined, true);
-  return ready.ok ? ok(tx.put(key, ready.value)) : ready;
+  if (!ready.ok) return ready;
+  return ok(tx.put(key, signed(tx, kind, undefined, ready.value, undefined, signature)));
 }
 
 export type Part = 'object' | 'status' | 'finalize' | 'server';
@@ -188,6 +207,7 @@ export function replaceIn(
   previous: Stored,
   given: ApiObject,
   part: Part,
+  signature?: Signature,
 ): Result<Stored, StatusError> {
   const { name } = previous;
   const before = previous.object;
@@ -219,7 +239,9 @@ export function replaceIn(
       ? ok(merged(kind, before, given, part))
       : admitted(tx, kind, merged(kind, before, given, part), before, true);
   if (!ready.ok) return ready;
-  const next = withGeneration(kind, before, ready.value);
+  const counted = withGeneration(kind, before, ready.value);
+  const isOwn = part === 'server' || part === 'finalize';
+  const next = isOwn ? counted : signed(tx, kind, before, counted, given.metadata.managedFields, signature);
   if (mayVanish(next)) {
     const last = tx.remove(previous, next);
     return last === undefined ? notFound(kind, name) : ok(last);
