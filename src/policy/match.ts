@@ -15,7 +15,7 @@ import {
   type Prefix,
 } from '../lib/ip/mod.ts';
 import { matchesHttp } from './http.ts';
-import type { RuleField, SideField } from './trace.ts';
+import type { RuleField } from './trace.ts';
 import type { IcmpMatch, Packet, PortRange, Rule, SetId, SetLookup, SideMatch } from './types.ts';
 
 /** True, false, or undefined for unknown. */
@@ -34,7 +34,7 @@ export type MatchOptions = {
 
 const matched: RuleMatch = { truth: true };
 
-/** Looks at the fields in order of cost; stops at the first that fails. */
+/** Looks at the fields that the rule has, in order of cost; stops at the first that fails. */
 export function matchRule(
   rule: Rule,
   sets: SetLookup,
@@ -42,74 +42,92 @@ export function matchRule(
   options: MatchOptions = {},
 ): RuleMatch {
   let unknown: RuleField | 'rule' | undefined = rule.unresolved === undefined ? undefined : 'rule';
-  for (const [field, test] of criteria) {
-    const truth = test(rule, packet, sets, options);
+  for (const { field, test } of testsOf(rule)) {
+    const truth = test(packet, sets, options);
     if (truth === false) return { truth, field };
     if (truth === undefined) unknown ??= field;
   }
   return unknown === undefined ? matched : { truth: undefined, field: unknown };
 }
 
-type Criterion = (rule: Rule, packet: Packet, sets: SetLookup, options: MatchOptions) => Truth;
-
-const sideCriteria = (side: 'source' | 'destination'): readonly (readonly [RuleField, Criterion])[] => {
-  const addressOf = (packet: Packet): Address => packet[side];
-  const portOf = (packet: Packet): number | undefined =>
-    side === 'source' ? packet.sourcePort : packet.destinationPort;
-  const named = (
-    field: SideField,
-    test: (match: SideMatch, packet: Packet, sets: SetLookup) => Truth,
-  ): readonly [RuleField, Criterion] => [
-    `${side}.${field}`,
-    (rule, packet, sets) => test(rule[side], packet, sets),
-  ];
-  return [
-    named('nets', ({ nets }, packet) => nets === undefined || inNets(nets, addressOf(packet))),
-    named(
-      'notNets',
-      ({ notNets }, packet) => notNets === undefined || outOfNets(notNets, packet, addressOf(packet)),
-    ),
-    named(
-      'ports',
-      ({ ports, portSets }, packet, sets) =>
-        (ports === undefined && portSets === undefined) ||
-        inPorts(ports ?? [], portSets ?? [], sets, packet, addressOf(packet), portOf(packet)),
-    ),
-    named(
-      'notPorts',
-      ({ notPorts, notPortSets }, packet, sets) =>
-        (notPorts === undefined && notPortSets === undefined) ||
-        outOfPorts(notPorts ?? [], notPortSets ?? [], sets, packet, addressOf(packet), portOf(packet)),
-    ),
-    named('selector', (match, packet, sets) =>
-      every(match.sets ?? [], (id) => sets.hasAddress(id, addressOf(packet))),
-    ),
-    named('notSelector', (match, packet, sets) =>
-      every(match.notSets ?? [], (id) => not(sets.hasAddress(id, addressOf(packet)))),
-    ),
-    named('services', (match, packet, sets) =>
-      every(match.serviceSets ?? [], (id) => inPortSet(id, sets, packet, addressOf(packet), portOf(packet))),
-    ),
-  ];
+type Test = {
+  readonly field: RuleField;
+  readonly test: (packet: Packet, sets: SetLookup, options: MatchOptions) => Truth;
 };
 
-const criteria: readonly (readonly [RuleField, Criterion])[] = [
-  ['ipVersion', (rule, packet) => rule.ipVersion === undefined || rule.ipVersion === ipVersionOf(packet)],
-  ['protocol', (rule, packet) => rule.protocol === undefined || rule.protocol === packet.protocol],
-  ['notProtocol', (rule, packet) => rule.notProtocol === undefined || rule.notProtocol !== packet.protocol],
-  ['icmp', (rule, packet) => asksNothing(rule.icmp) || isIcmp(packet, rule.icmp)],
-  ['notICMP', (rule, packet) => asksNothing(rule.notIcmp) || isOtherIcmp(packet, rule.notIcmp)],
-  ...sideCriteria('source'),
-  ...sideCriteria('destination'),
-  [
-    'http',
-    ({ http }, packet, _sets, options) => {
-      if (http === undefined) return true;
-      if (packet.http !== undefined) return matchesHttp(http, packet.http);
-      return packet.protocol === tcp && (options.httpIsJudgedLater === true ? true : undefined);
-    },
-  ],
-];
+/** Rules never change, so what they ask for is made out once. */
+const prepared = new WeakMap<Rule, readonly Test[]>();
+
+function testsOf(rule: Rule): readonly Test[] {
+  const known = prepared.get(rule);
+  if (known !== undefined) return known;
+  const tests = [
+    ...protocolTests(rule),
+    ...sideTests('source', rule.source),
+    ...sideTests('destination', rule.destination),
+    ...httpTests(rule),
+  ];
+  prepared.set(rule, tests);
+  return tests;
+}
+
+function* protocolTests({ ipVersion, protocol, notProtocol, icmp, notIcmp }: Rule): Generator<Test> {
+  if (ipVersion !== undefined)
+    yield { field: 'ipVersion', test: (packet) => ipVersionOf(packet) === ipVersion };
+  if (protocol !== undefined) yield { field: 'protocol', test: (packet) => packet.protocol === protocol };
+  if (notProtocol !== undefined)
+    yield { field: 'notProtocol', test: (packet) => packet.protocol !== notProtocol };
+  if (!asksNothing(icmp)) yield { field: 'icmp', test: (packet) => isIcmp(packet, icmp) };
+  if (!asksNothing(notIcmp)) yield { field: 'notICMP', test: (packet) => isOtherIcmp(packet, notIcmp) };
+}
+
+function* sideTests(side: 'source' | 'destination', match: SideMatch): Generator<Test> {
+  const portField = side === 'source' ? 'sourcePort' : 'destinationPort';
+  const { nets, notNets, sets: among, notSets, ports, portSets, notPorts, notPortSets, serviceSets } = match;
+  const isAmong =
+    (ranges: readonly PortRange[] = [], named: readonly SetId[] = []): Test['test'] =>
+    (packet, sets) =>
+      inPorts(ranges, named, sets, packet, packet[side], packet[portField]);
+  if (ports !== undefined || portSets !== undefined)
+    yield { field: `${side}.ports`, test: isAmong(ports, portSets) };
+  if (notPorts !== undefined || notPortSets !== undefined) {
+    const test = isAmong(notPorts, notPortSets);
+    yield {
+      field: `${side}.notPorts`,
+      test: (packet, sets, options) => hasPorts(packet.protocol) && not(test(packet, sets, options)),
+    };
+  }
+  if (nets !== undefined) yield { field: `${side}.nets`, test: (packet) => inNets(nets, packet[side]) };
+  if (notNets !== undefined)
+    yield { field: `${side}.notNets`, test: (packet) => outOfNets(notNets, packet, packet[side]) };
+  if (among !== undefined)
+    yield {
+      field: `${side}.selector`,
+      test: (packet, sets) => every(among, (id) => sets.hasAddress(id, packet[side])),
+    };
+  if (notSets !== undefined)
+    yield {
+      field: `${side}.notSelector`,
+      test: (packet, sets) => every(notSets, (id) => not(sets.hasAddress(id, packet[side]))),
+    };
+  if (serviceSets !== undefined)
+    yield {
+      field: `${side}.services`,
+      test: (packet, sets) =>
+        every(serviceSets, (id) => inPorts([], [id], sets, packet, packet[side], packet[portField])),
+    };
+}
+
+function* httpTests({ http }: Rule): Generator<Test> {
+  if (http === undefined) return;
+  yield {
+    field: 'http',
+    test: (packet, _sets, options) =>
+      packet.http === undefined
+        ? packet.protocol === tcp && (options.httpIsJudgedLater === true ? true : undefined)
+        : matchesHttp(http, packet.http),
+  };
+}
 
 const tcp = 6;
 const icmpProtocols: ReadonlySet<number> = new Set([1, 58]);
@@ -158,27 +176,6 @@ function inPorts(
   if (ranges.some(({ first, last }) => first <= port && port <= last)) return true;
   return some(portSets, (id) => sets.hasPort(id, address, packet.protocol, port));
 }
-
-function outOfPorts(
-  ranges: readonly PortRange[],
-  portSets: readonly SetId[],
-  sets: SetLookup,
-  packet: Packet,
-  address: Address,
-  port: number | undefined,
-): Truth {
-  return hasPorts(packet.protocol) && not(inPorts(ranges, portSets, sets, packet, address, port));
-}
-
-const inPortSet = (
-  id: SetId,
-  sets: SetLookup,
-  packet: Packet,
-  address: Address,
-  port: number | undefined,
-): Truth =>
-  hasPorts(packet.protocol) &&
-  (port === undefined ? undefined : sets.hasPort(id, address, packet.protocol, port));
 
 const not = (truth: Truth): Truth => (truth === undefined ? undefined : !truth);
 

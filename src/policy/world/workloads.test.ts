@@ -47,6 +47,24 @@ test('RS-081: without policy the namespace’s profile allows everything', () =>
   assert.equal(action([], 'fd00::1', 'fd00::3'), 'allow');
 });
 
+test('SR-179, RS-082, RS-009: namespace and service account are profiles of the pod, and give it labels', () => {
+  const world = worldWith();
+  const api = world.workloads.find(({ pod: name }) => name === 'api');
+  assert.deepEqual(api?.profiles, ['kns.red', 'ksa.red.api']);
+  assert.deepEqual(
+    [
+      'projectcalico.org/namespace',
+      'projectcalico.org/orchestrator',
+      'projectcalico.org/serviceaccount',
+      'pcns.projectcalico.org/name',
+      'pcsa.projectcalico.org/name',
+    ].map((label) => api?.label(label)),
+    ['red', 'k8s', 'api', 'red', 'api'],
+  );
+  const account = world.profiles.get('ksa.red.api');
+  assert.deepEqual([account?.ingress, account?.egress], [[], []]);
+});
+
 test('RS-084: an endpoint whose profile does not exist is closed', () => {
   const stray = pod('green/stray', 'n1', '10.0.2.1');
   assert.equal(action([stray], webRed, '10.0.2.1'), 'deny');
