@@ -130,6 +130,20 @@ test('RS-040: strict affinity forbids borrowing; the block limit holds', async (
   assert.equal(code(await mistaken.ipam().autoAssign(workload('a', 'h'))), 'ConfigurationInvalid');
 });
 
+test('NM-030: a block has 64 addresses, a node at most twenty blocks of a family, unless told otherwise', async () => {
+  const usual = new Stage({ pools: [pool('v4', '10.0.0.0/16')] });
+  const [first] = value(await usual.ipam().autoAssign(workload('a', 'h'))).v4;
+  assert.match(first?.block ?? '', /\/26$/);
+  assert.equal(usual.store.all('IPAMBlock')[0]?.spec.allocations?.length, 64);
+  const strict = new Stage({
+    pools: [pool('v4', '10.0.0.0/24', { blockSize: 32 })],
+    configuration: { strictAffinity: true },
+  });
+  assert.equal(value(await strict.ipam().autoAssign(workload('a', 'h', 20))).v4.length, 20);
+  assert.equal(code(await strict.ipam().autoAssign(workload('a', 'h2'))), 'BlockLimit');
+  await strict.audit(new Set(['h']));
+});
+
 test('RS-049: an empty block of another node is taken when the pool has no other, after a minute', async () => {
   const clock = new VirtualClock(Date.parse('2026-01-01T00:00:00Z'));
   const stage = new Stage({

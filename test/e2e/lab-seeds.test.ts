@@ -366,6 +366,35 @@ test('SR-084, SR-007, BG-031: a fixed address moves with its pod to another node
   );
 });
 
+test('RS-024, RS-025, BG-033: pools that are not exported, or disabled, are not announced; their pods keep working', {
+  skip,
+}, async () => {
+  const inner = (spec: object): Promise<void> =>
+    lab.apply(calico('IPPool', 'inner', { cidr: '10.79.0.0/26', natOutgoing: false, ...spec }));
+  const routeOn = (node: string, wanted: boolean): Promise<string> =>
+    eventually(
+      `${node} ${wanted ? 'has' : 'has no'} route to the pool`,
+      () => lab.sh(node, 'ip route show 10.79.0.0/26'),
+      (text) => text.includes('proto bird') === wanted,
+    );
+  await inner({ disableBGPExport: true, disabled: false });
+  const pod = await runPod('inner', 'worker1', { ipv4pools: ['inner'] });
+  await reaches(on('worker1'), pod.address);
+  // What was announced after the block has come, and the block has not.
+  const later = await runPod('later', 'worker1', { ipAddrs: ['192.168.201.7'] });
+  await reaches(on('worker2'), later.address);
+  assert.equal((await lab.sh('worker2', 'ip route show 10.79.0.0/26')).trim(), '');
+  await inner({ disableBGPExport: false, disabled: false });
+  await routeOn('worker2', true);
+  await reaches(on('worker2'), pod.address);
+  await inner({ disableBGPExport: false, disabled: true });
+  await routeOn('worker2', false);
+  await reaches(on('worker1'), pod.address);
+  for (const name of ['inner', 'later']) await removePod(name);
+  const { code, err } = await lab.kubectl('delete', 'ippools', 'inner', '--timeout=30s');
+  assert.equal(code, 0, err);
+});
+
 test('SR-130, SR-131, SR-132, NM-004, NM-006: the full mesh in AS 64512 is on by default and can be switched off', {
   skip,
 }, async () => {

@@ -12,7 +12,7 @@ import { MemoryStore } from '../../datastore/mod.ts';
 import { FakeHost, mainTable } from '../../kernel/mod.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
 import { startAgent } from './agent.ts';
-import { readiness } from './health.ts';
+import { liveness, readiness } from './health.ts';
 import { samples } from './metrics.ts';
 import type { Agent } from './types.ts';
 
@@ -270,6 +270,23 @@ test('what makes a start impossible is said: root namespace, address of another 
     override readonly host = new FakeHost({ root: true });
   })();
   assert.equal(await outcome(machine), 'RootNamespaceRefused');
+});
+
+test('FX-103: an agent whose kernel does not come back within the watchdog’s time is not live', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const agent = cluster.start({ FELIX_DATAPLANEWATCHDOGTIMEOUT: '60' });
+  expect(await agent.ready, 'ready');
+  const status = agent.status();
+  const stuck = (stuckForMs: number) => ({
+    ...status,
+    dataplane: { ...status.dataplane, routes: { ...status.dataplane.routes, stuckForMs } },
+  });
+  assert.deepEqual(liveness(stuck(60_000)), { ok: true, reasons: [] });
+  const late = liveness(stuck(61_000));
+  assert.equal(late.ok, false);
+  assert.match(late.reasons.join(), /table routes has been stuck for 61 s/);
+  await agent.stop();
 });
 
 test('FX-102, FX-113: health and metrics are served where the configuration says, and follow it', async () => {
