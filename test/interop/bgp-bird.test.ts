@@ -128,7 +128,7 @@ for (const [kind, as, peerAs] of [
   });
 }
 
-test('BIRD 2: our kill -9 and restart cause no route event here or there, and what changed meanwhile is corrected', {
+test('BG-039: BIRD 2: our kill -9 and restart cause no route event here or there, and what changed meanwhile is corrected', {
   skip,
 }, async () => {
   const network = new Network();
@@ -228,7 +228,7 @@ test("BIRD 2: the neighbour's kill -9 and restart keep its routes; what it no lo
   }
 });
 
-test('BIRD 2: a session over IPv6 beside the one over IPv4, as nodes of a dual-stack cluster have them', {
+test('BG-023: BIRD 2: a session over IPv6 beside the one over IPv4, as nodes of a dual-stack cluster have them', {
   skip,
 }, async () => {
   const network = new Network();

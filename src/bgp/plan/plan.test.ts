@@ -73,7 +73,7 @@ function exported(
   ).verdict;
 }
 
-test('the mesh: one session per other node and family, named and passive as Calico has it (BG-010)', () => {
+test('the mesh: one session per other node and family, named and passive as Calico has it (BG-010, NM-006)', () => {
   const plan = computePlan(base);
   assert.deepEqual(
     plan.peers.map((p) => [p.name, p.as, p.passive, p.sourceAddress, p.peerType]),
@@ -87,14 +87,14 @@ test('the mesh: one session per other node and family, named and passive as Cali
   assert.equal(plan.local.routerId, '10.0.0.21');
 });
 
-test('blocks: confirmed ones are originated, single addresses get no blackhole (BG-030)', () => {
+test('blocks: confirmed ones are originated, single addresses get no blackhole (BG-030, BG-032)', () => {
   assert.deepEqual(computePlan(base).origins, [
     { prefix: '10.244.1.0/26', kind: 'block', blackhole: true },
     { prefix: '10.244.2.5/32', kind: 'block', blackhole: false },
   ]);
 });
 
-test('export: blocks are aggregated, borrowed and elevated addresses go out as they are (BG-030 to BG-033)', () => {
+test('export: blocks are aggregated, borrowed and elevated addresses go out as they are (BG-030, BG-031, BG-033, BG-062)', () => {
   const plan = computePlan(base);
   assert.equal(exported(plan, '10.244.1.0/26', 'static'), 'accept');
   assert.equal(exported(plan, '10.244.1.7/32', 'kernel', { interfaceName: 'cali1' }), 'reject');
@@ -176,7 +176,7 @@ test('AS numbers: of the node, of its configuration, of the cluster, 64512 (BG-0
   ]);
 });
 
-test('a peer given by address: port, password, mode; the same peer twice is one session (BG-011 to BG-018)', () => {
+test('a peer given by address: port, password, mode; the same peer twice is one session (BG-011, BG-015, BG-017, BG-018)', () => {
   const spec = {
     peerIP: '192.168.1.1:1790',
     asNumber: 63400,
@@ -262,7 +262,7 @@ test('differences: what bounces, what only filters again (BG-002, BG-024)', () =
   assert.deepEqual(diffPlans(before, fewer).remove, ['Mesh_10_0_0_11', 'Mesh_fd00__11']);
 });
 
-test('services: ranges from everybody, Local ones only from nodes with a ready endpoint (BG-050 to BG-052)', () => {
+test('services: ranges from everybody, Local ones only from nodes with a ready endpoint (BG-050…BG-052)', () => {
   const service = (name: string, spec: object): NonNullable<PlanInput['services']>[number] => ({
     metadata: { name, namespace: 'default' },
     spec,

@@ -167,7 +167,7 @@ describe('plan files', () => {
   });
 });
 
-test('resources become plans: the mesh, own blocks, and changes of both', async () => {
+test('SR-027: resources become plans: the mesh, own blocks, and changes of both', async () => {
   const store = new MemoryStore().open();
   const create = async (
     kind: 'Node' | 'BlockAffinity' | 'IPPool' | 'BGPConfiguration',

@@ -135,7 +135,7 @@ test('rows that come while writing is held are written when it is released', asy
   await sync.stop();
 });
 
-test('rows are written with next hops resolved, through a tunnel when asked, and taken away', async () => {
+test('BG-037: rows are written with next hops resolved, through a tunnel when asked, and taken away', async () => {
   const { kernel, clock, sync, eth } = await machine();
   const settle = async (): Promise<string[]> => {
     for (let i = 0; i < 4; i++) {
@@ -192,7 +192,7 @@ test('rows are written with next hops resolved, through a tunnel when asked, and
   await sync.stop();
 });
 
-test('a host route to a peer behind a gateway is written, and the next hops of that peer go by it', async () => {
+test('BG-019: a host route to a peer behind a gateway is written, and the next hops of that peer go by it', async () => {
   const { kernel, clock, sync } = await machine();
   const settle = async (): Promise<string[]> => {
     for (let i = 0; i < 4; i++) {
@@ -214,7 +214,7 @@ test('a host route to a peer behind a gateway is written, and the next hops of t
   await sync.stop();
 });
 
-test('the learner tells differences: routes of others and networks, not the kernel’s own', async () => {
+test('BG-038: the learner tells differences: routes of others and networks, not the kernel’s own', async () => {
   const { kernel, clock, sync, cali } = await machine();
   const rib = createRib({ routerId: address('10.0.0.11') });
   const learner = new KernelLearner(rib, { kernel: true, connected: true, excludedInterfaces: ['cali*'] });
@@ -293,7 +293,7 @@ describe('what is written', () => {
       { address: '10.0.0.2', tunnel: 'tunl0' },
     ]);
   });
-  test('not what policy rejects, what is ours, or what is gone', () => {
+  test('BG-037: not what policy rejects, what is ours, or what is gone', () => {
     assert.equal(kernelProgram.row(change('10.96.0.10/32')), undefined);
     assert.equal(kernelProgram.row(change('10.244.1.0/26', { source: 'static' })), undefined);
     assert.equal(kernelProgram.row({ prefix: prefix('10.244.1.0/26'), paths: [] }), undefined);
