@@ -262,7 +262,7 @@ test('differences: what bounces, what only filters again (BG-002, BG-024)', () =
   assert.deepEqual(diffPlans(before, fewer).remove, ['Mesh_10_0_0_11', 'Mesh_fd00__11']);
 });
 
-test('services: ranges from everybody, Local ones only from nodes with a ready endpoint (BG-050…BG-052)', () => {
+test('services: ranges from everybody, Local ones only from nodes with a ready endpoint (BG-050, BG-052)', () => {
   const service = (name: string, spec: object): NonNullable<PlanInput['services']>[number] => ({
     metadata: { name, namespace: 'default' },
     spec,
