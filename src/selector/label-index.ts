@@ -239,17 +239,14 @@ export class LabelIndex<SelectorId, ItemId> {
     let best: Demand | undefined;
     let fewest = Number.POSITIVE_INFINITY;
     for (const demand of demands) {
-      let count = 0;
-      for (const items of this.#itemsByLabel.sets(demand)) count += items.size;
-      for (const parents of this.#parentsByLabel.sets(demand))
-        for (const parent of parents) count += parent.items.size;
+      const count =
+        this.#itemsByLabel.count(demand) + this.#parentsByLabel.count(demand, ({ items }) => items.size);
       if (count < fewest) [best, fewest] = [demand, count];
     }
     const found = new Set<Item<SelectorId, ItemId>>();
     if (best === undefined) return found;
-    for (const items of this.#itemsByLabel.sets(best)) for (const item of items) found.add(item);
-    for (const parents of this.#parentsByLabel.sets(best))
-      for (const parent of parents) for (const item of parent.items) found.add(item);
+    for (const item of this.#itemsByLabel.things(best)) found.add(item);
+    for (const parent of this.#parentsByLabel.things(best)) for (const item of parent.items) found.add(item);
     return found;
   }
 
@@ -277,9 +274,9 @@ export class LabelIndex<SelectorId, ItemId> {
 
 type Demand = { readonly label: string; readonly values?: readonly string[] };
 
-/** Things by their labels. */
-class ByLabel<T> {
-  readonly #labels = new Map<string, Map<string, Set<T>>>();
+/** Things by their labels. Many values belong to one thing alone, which then stands there without a set around it. */
+class ByLabel<T extends object> {
+  readonly #labels = new Map<string, Map<string, T | Set<T>>>();
 
   get size(): number {
     return this.#labels.size;
@@ -294,29 +291,46 @@ class ByLabel<T> {
         this.#add(thing, label, after[label] ?? '');
   }
 
-  /** Sets of the things that meet the demand. */
-  *sets(demand: Demand): Generator<ReadonlySet<T>> {
-    const values = this.#labels.get(demand.label);
-    if (values === undefined) return;
-    for (const value of demand.values ?? values.keys()) {
-      const things = values.get(value);
-      if (things !== undefined) yield things;
+  /** How many things meet the demand; or how much they weigh, if they are to be weighed. */
+  count({ label, values }: Demand, weigh?: (thing: T) => number): number {
+    const known = this.#labels.get(label);
+    if (known === undefined) return 0;
+    let sum = 0;
+    for (const value of values ?? known.keys()) {
+      const things = known.get(value);
+      if (things === undefined) continue;
+      if (!(things instanceof Set)) sum += weigh?.(things) ?? 1;
+      else if (weigh === undefined) sum += things.size;
+      else for (const thing of things) sum += weigh(thing);
+    }
+    return sum;
+  }
+
+  /** The things that meet the demand. */
+  *things({ label, values }: Demand): Generator<T> {
+    const known = this.#labels.get(label);
+    if (known === undefined) return;
+    for (const value of values ?? known.keys()) {
+      const things = known.get(value);
+      if (things instanceof Set) yield* things;
+      else if (things !== undefined) yield things;
     }
   }
 
   #add(thing: T, label: string, value: string): void {
-    const values = this.#labels.get(label) ?? new Map<string, Set<T>>();
+    const values = this.#labels.get(label) ?? new Map<string, T | Set<T>>();
     this.#labels.set(label, values);
-    const things = values.get(value) ?? new Set<T>();
-    values.set(value, things);
-    things.add(thing);
+    const things = values.get(value);
+    if (things === undefined) values.set(value, thing);
+    else if (things instanceof Set) things.add(thing);
+    else values.set(value, new Set([things, thing]));
   }
 
   #remove(thing: T, label: string, value: string): void {
     const values = this.#labels.get(label);
     const things = values?.get(value);
-    things?.delete(thing);
-    if (things?.size === 0) values?.delete(value);
+    if (things instanceof Set) things.delete(thing);
+    if (things === thing || (things instanceof Set && things.size === 0)) values?.delete(value);
     if (values?.size === 0) this.#labels.delete(label);
   }
 }

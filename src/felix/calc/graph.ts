@@ -5,6 +5,7 @@
 //   IPPool ───────► pool sets, nat, encapsulation ─► MTU        FelixConfiguration, Node labels ─► config ─► all of it
 //   BlockAffinity ► blackholes ┐                                Node ─► host set
 //   WorkloadEndpoint ──────────┴► routes, interfaces            host interfaces ─► MTU
+//   all of it, and policies, tiers, profiles, sets … ─► policy/graph.ts ─► policy (only when asked for)
 //
 // Changes of configuration are rare: they recompute every row.
 import type { BlockAffinity, FelixConfiguration, IPPool, Node, WorkloadEndpoint } from '../../model/mod.ts';
@@ -12,6 +13,7 @@ import { type FelixConfig, resolveConfig } from './configuration.ts';
 import { Contributions } from './contributions.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
 import { endpointKey, LocalEndpoints, type EndpointKey } from './endpoints.ts';
+import { PolicyGraph, type PolicyUpdate } from './policy/graph.ts';
 import {
   blockRoutes,
   configInputs,
@@ -41,6 +43,8 @@ import {
 export class CalculationGraph {
   readonly #options: CalcOptions;
   readonly #endpoints = new LocalEndpoints();
+  /** Undefined when nobody asks for policy. */
+  readonly policy: PolicyGraph | undefined;
   readonly #pools = new Map<string, IPPool>();
   readonly #affinities = new Map<string, BlockAffinity>();
   readonly #nodes = new Map<string, Node>();
@@ -64,15 +68,17 @@ export class CalculationGraph {
 
   constructor(options: CalcOptions) {
     this.#options = options;
+    this.policy = options.policy === true ? new PolicyGraph({ nodeName: options.nodeName }) : undefined;
     this.#config = resolveConfig(configInputs([], undefined, options));
     this.#node = nodeRow(this.#config, options);
     this.#mtus = resolveMtus(this.#config, encapsulationOf(this.#config, []), []);
   }
 
   /** Takes one change. Objects of other nodes are taken too and cost little. */
-  update(update: CalcUpdate): void {
+  update(update: CalcUpdate | PolicyUpdate): void {
     this.#updates++;
     if (update.type === 'status') return;
+    this.policy?.update(update);
     if (update.type === 'delete') return this.#delete(update.kind, update.name);
     switch (update.kind) {
       case 'WorkloadEndpoint':
@@ -102,6 +108,7 @@ export class CalculationGraph {
   announce(endpoint: WorkloadEndpoint): void {
     const key = endpointKey(endpoint.metadata);
     this.#endpoints.announce(key, endpoint);
+    this.policy?.announce(endpoint);
     this.#refreshEndpoint(key);
   }
 
@@ -109,6 +116,7 @@ export class CalculationGraph {
   withdraw(endpoint: WorkloadEndpoint): void {
     const key = endpointKey(endpoint.metadata);
     this.#endpoints.withdraw(key, endpoint);
+    this.policy?.withdraw(endpoint);
     this.#refreshEndpoint(key);
   }
 
@@ -140,10 +148,17 @@ export class CalculationGraph {
         members: this.#members.flush(),
         nat: this.#nat.flush(),
       },
+      policy: this.#flushPolicy(),
       ...(config === this.#config ? {} : { config: this.#config }),
       ...(same(node, this.#node) ? {} : { node: this.#node }),
       ...(same(mtus, this.#mtus) ? {} : { mtus: this.#mtus }),
     };
+  }
+
+  #flushPolicy(): CalcDelta['policy'] {
+    const source = this.#config.text('RouteSource') === 'WorkloadIPs' ? 'WorkloadIPs' : 'CalicoIPAM';
+    this.policy?.setRouteSource(source);
+    return this.policy?.flush() ?? [];
   }
 
   /** The state after the last flush. */

@@ -2,6 +2,7 @@
 import type { Address, Family, Prefix } from '../../lib/ip/mod.ts';
 import type { ResourceOf } from '../../model/mod.ts';
 import type { FelixConfig } from './configuration.ts';
+import type { PolicyChange } from './policy/types.ts';
 
 /** Kinds the calculation reads. `startSyncer` of the datastore delivers them; see `CalcUpdate`. */
 export const calcKinds = [
@@ -111,6 +112,8 @@ export type CalcDelta = {
   readonly node?: NodeRow;
   readonly config?: FelixConfig;
   readonly mtus?: Mtus;
+  /** What policy demands, in the order in which it is safe to apply; empty unless `CalcOptions.policy`. */
+  readonly policy: readonly PolicyChange[];
 };
 
 /** Everything at once: what a slow model computes and an incremental graph must equal. */
@@ -127,6 +130,8 @@ export type CalcOptions = {
   readonly file?: Readonly<Record<string, string>>;
   /** rtm_protocol of blackholes: 12 when BGP is done by us in BIRD's place, else 80. */
   readonly blackholeProtocol?: number;
+  /** Works out policy, too. Needs the updates of `policyKinds` and of all nodes' endpoints. */
+  readonly policy?: boolean;
 };
 
 /** Counted for metrics. */

@@ -48,15 +48,11 @@ import {
 
 export type PolicyInputKind = PolicyKindName | 'WorkloadEndpoint' | 'IPPool' | 'Node';
 type Name = { readonly name: string; readonly namespace?: string };
-/** One change of the datastore; other kinds are ignored. */
+/** One change of the datastore. Kinds that mean nothing here are passed over. */
 export type PolicyUpdate =
   | {
-      readonly [K in PolicyInputKind]: {
-        readonly type: 'set';
-        readonly kind: K;
-        readonly object: ResourceOf<K>;
-      };
-    }[PolicyInputKind]
+      readonly [K in KindName]: { readonly type: 'set'; readonly kind: K; readonly object: ResourceOf<K> };
+    }[KindName]
   | { readonly type: 'delete'; readonly kind: KindName; readonly name: Name };
 
 export type PolicyOptions = {
@@ -224,6 +220,8 @@ export class PolicyGraph {
         return this.#refreshBlock(name);
       case 'Node':
         return this.#setNode(name, this.#describeNode(update.object));
+      default:
+        return;
     }
   }
 
