@@ -68,8 +68,9 @@ async function answerAgain(
   return ok(resultOf(record, link.value.mtu));
 }
 
-async function readSubject(
-  context: Context,
+/** The pod as the datastore has it, and what it asks for. */
+export async function readSubject(
+  context: CniServerOptions,
   container: ContainerIdentity,
   configuration: NetworkConfiguration,
 ): Promise<Result<Subject, CniError>> {

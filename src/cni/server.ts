@@ -5,12 +5,11 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { err, failure, ok, type Result } from '../lib/result.ts';
 import { assignAddresses, releaseAddresses } from './assignment.ts';
-import { attach } from './attach.ts';
+import { attach, readSubject } from './attach.ts';
 import { check } from './check.ts';
 import { parseConfiguration, supportedVersions } from './configuration.ts';
 import { collectGarbage, detach } from './detach.ts';
 import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
-import { podSettings } from './pod-settings.ts';
 import { awaitReadiness } from './readiness.ts';
 import { EndpointRecords } from './records.ts';
 import { commandOf, containerOf, maxRequestBytes, parseRequest } from './request.ts';
@@ -194,11 +193,11 @@ async function executeIpam(
       cniError(cniCodes.checkFailed, 'CheckFailed', `Container ${container.containerId} has no address.`),
     );
   }
-  const pod = container.pod === undefined ? undefined : await context.datastore.get('Pod', container.pod);
-  if (pod?.ok === false) return err(wrapFailure(cniCodes.datastore, 'Reading the pod', pod.error));
-  const settings = podSettings(pod?.value.metadata.annotations ?? {}, {}, own);
-  if (!settings.ok) return settings;
-  const assigned = await assignAddresses(context, container, own, settings.value);
+  const ready = await awaitAgent(context, own);
+  if (!ready.ok) return ready;
+  const subject = await readSubject(context, container, own);
+  if (!subject.ok) return subject;
+  const assigned = await assignAddresses(context, container, own, subject.value.settings);
   return assigned.ok ? ok(renderAddresses(own.cniVersion, assigned.value.addresses)) : assigned;
 }
 
