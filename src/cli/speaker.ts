@@ -64,9 +64,11 @@ async function calicoSource(flags: Flags) {
   if (!opened.ok) return fail(opened.error.message, opened.error.hint);
   const clusterIPs = process.env['CALICO_ADVERTISE_CLUSTER_IPS']?.split(',').filter((c) => c !== '');
   const routerId = process.env['CALICO_ROUTER_ID'];
+  const namespace = process.env['POD_NAMESPACE'];
   return {
     store: opened.value,
     nodeName: flags.nodename ?? '',
+    ...(namespace === undefined ? {} : { secretNamespace: namespace }),
     settings: {
       ...(routerId === undefined ? {} : { routerIdSetting: routerId }),
       ...(clusterIPs === undefined ? {} : { advertiseClusterIPs: clusterIPs }),

@@ -221,9 +221,12 @@ function readNeighbour(
   const address = r.address(peer, `${field}.address`);
   const sourceAddress = r.optionalAddress(peer, `${field}.sourceAddress`);
   const type = peer['type'] as PlanPeer['type'];
-  if (peer['password'] !== undefined)
-    r.fail(`${field}.password`, 'is set, but sessions with passwords are not supported in plan files yet');
-  const ttlHops = peer['ttlSecurityHops'] as number | undefined;
+  const security = {
+    ...(typeof peer['password'] === 'string' ? { password: peer['password'] } : {}),
+    ...(peer['ttlSecurityHops'] === undefined
+      ? {}
+      : { ttlHops: r.number(peer, `${field}.ttlSecurityHops`, 1) }),
+  };
   return {
     ...readSession(peer, field, as, r, policy),
     name: r.text(peer, `${field}.name`, `Static_${address.replaceAll(/[.:]/g, '_')}`),
@@ -233,7 +236,7 @@ function readNeighbour(
     passive: peer['passive'] === true,
     families: readFamilies(peer, familyOf(address)),
     ...(sourceAddress === undefined ? {} : { sourceAddress }),
-    ...(ttlHops === undefined ? {} : { security: { ttlHops } }),
+    ...(Object.keys(security).length === 0 ? {} : { security }),
   };
 }
 

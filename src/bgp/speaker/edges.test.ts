@@ -236,6 +236,62 @@ test('SR-027: resources become plans: the mesh, own blocks, and changes of both'
   await store.close();
 });
 
+test('passwords come from Secrets: when they appear, when they change, and not from elsewhere', async () => {
+  const store = new MemoryStore().open();
+  const create = async (
+    kind: 'Node' | 'BGPPeer' | 'Secret',
+    name: string,
+    more: object,
+    namespace?: string,
+  ) =>
+    expect(
+      await store.create(kind, {
+        apiVersion: kind === 'Secret' ? 'v1' : 'projectcalico.org/v3',
+        kind,
+        metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+        ...more,
+      } as never),
+      `create ${name}`,
+    );
+  await create('Node', 'a', { spec: { bgp: { ipv4Address: '10.0.0.1/24' } } });
+  await create('BGPPeer', 'tor', {
+    spec: {
+      peerIP: '10.0.0.254',
+      asNumber: 65001,
+      ttlSecurity: 1,
+      password: { secretKeyRef: { name: 'bgp', key: 'tor' } },
+    },
+  });
+  const base64 = (text: string): string => Buffer.from(text).toString('base64');
+  await create('Secret', 'bgp', { data: { tor: base64('of another namespace') } }, 'default');
+  let security: unknown = 'no plan yet';
+  const source = new PlanSource({
+    store,
+    nodeName: 'a',
+    clock: systemClock,
+    logger: silentLogger,
+    computePlan,
+    secretNamespace: 'calico-system',
+    onPlan: (plan, passwords) => {
+      security = configFromPlan(plan, { passwords })?.neighbours[0]?.security;
+    },
+  });
+  source.start();
+  const becomes = async (expected: object): Promise<void> => {
+    const text = JSON.stringify(expected);
+    await until(() => (JSON.stringify(security) === text ? true : undefined), { timeoutMs: 5000 });
+    assert.deepEqual(security, expected);
+  };
+  // Calico's choice: a session without the password, until there is one.
+  await becomes({ ttlHops: 1 });
+  const secret = await create('Secret', 'bgp', { data: { tor: base64('first') } }, 'calico-system');
+  await becomes({ password: 'first', ttlHops: 1 });
+  expect(await store.update('Secret', { ...secret, data: { tor: base64('second') } } as never), 'update');
+  await becomes({ password: 'second', ttlHops: 1 });
+  await source.stop();
+  await store.close();
+});
+
 test('the introspection socket answers lines', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'margay-bgp-'));
   const path = join(directory, 'run', 'bgp.sock');

@@ -31,7 +31,12 @@ export class FakeNetwork {
             err({ ...failure('CannotListen', `Another program listens on ${key}.`), transient: true }),
           );
         this.#listeners.set(key, onWire);
-        return Promise.resolve(ok({ close: () => Promise.resolve(void this.#listeners.delete(key)) }));
+        return Promise.resolve(
+          ok({
+            close: () => Promise.resolve(void this.#listeners.delete(key)),
+            secure: () => undefined,
+          }),
+        );
       },
       dial: ({ remote, port, source }, onWire, onFailure): Dial => {
         const local = source ?? addresses.find((a) => a.includes(':') === remote.includes(':'));

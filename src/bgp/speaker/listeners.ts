@@ -3,7 +3,7 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { address, type Address } from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { Listener, Transport, Wire } from './transport.ts';
+import type { Listener, SecuredPeer, Transport, Wire } from './transport.ts';
 
 const retryMs = 1_000;
 const everyAddress: readonly Address[] = [address('0.0.0.0'), address('::')];
@@ -23,6 +23,7 @@ export class Listeners {
   readonly #logger: Logger;
   readonly #onWire: (wire: Wire) => void;
   readonly #entries = new Map<string, Entry>();
+  #secured: readonly SecuredPeer[] = [];
 
   constructor(options: { transport: Transport; clock: Clock; logger: Logger; onWire: (wire: Wire) => void }) {
     this.#transport = options.transport;
@@ -31,8 +32,15 @@ export class Listeners {
     this.#onWire = options.onWire;
   }
 
-  /** Listens on exactly these; on every address of the host when there are none. Resolves when each has been tried once. */
-  async set(addresses: readonly Address[], port: number): Promise<void> {
+  /** Listens on exactly these; on every address of the host when there are none. Resolves when each has been tried once.
+   *  `secured`: peers that may only come with their password or from near by. */
+  async set(
+    addresses: readonly Address[],
+    port: number,
+    secured: readonly SecuredPeer[] = [],
+  ): Promise<void> {
+    this.#secured = secured;
+    for (const entry of this.#entries.values()) this.#secure(entry);
     const list = addresses.length > 0 ? addresses : everyAddress;
     await this.#keep(new Map(list.map((address) => [`${address} ${port}`, address])), port);
   }
@@ -55,6 +63,13 @@ export class Listeners {
     await Promise.all(opening);
   }
 
+  #secure(entry: Entry): void {
+    const why = entry.listener?.secure(this.#secured);
+    if (why === undefined) return;
+    entry.problem = why;
+    this.#logger.error('cannot secure the listener', { address: entry.address, reason: why });
+  }
+
   async close(): Promise<void> {
     await this.#keep(new Map(), 0);
   }
@@ -67,11 +82,12 @@ export class Listeners {
 
   async #open(entry: Entry): Promise<void> {
     const { address, port } = entry;
-    const result = await this.#transport.listen(address, port, this.#onWire);
+    const result = await this.#transport.listen(address, port, this.#onWire, this.#secured);
     if (result.ok) {
       delete entry.problem;
       entry.listener = result.value;
       if (entry.closed) await result.value.close();
+      else this.#secure(entry);
       return;
     }
     const { message, hint, transient } = result.error;

@@ -9,7 +9,7 @@ import type { BgpPlan, BlockAffinityInput, PlanInput } from '../plan/mod.ts';
 const always = ['Node', 'BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'BlockAffinity'] as const;
 /** Watched only while a BGPConfiguration advertises service addresses. */
 const forServices = ['Service', 'EndpointSlice'] as const;
-type Kind = (typeof always)[number] | (typeof forServices)[number];
+type Kind = (typeof always)[number] | (typeof forServices)[number] | 'Secret';
 
 export type PlanSourceOptions = {
   readonly store: Datastore;
@@ -18,7 +18,10 @@ export type PlanSourceOptions = {
   readonly logger: Logger;
   readonly computePlan: (input: PlanInput) => BgpPlan;
   readonly settings?: Pick<PlanInput, 'routerIdSetting' | 'advertiseClusterIPs'>;
-  readonly onPlan: (plan: BgpPlan) => void;
+  /** Namespace of the Secrets that BGPPeers and the BGPConfiguration refer to: that of the node's own pod in Calico. */
+  readonly secretNamespace?: string;
+  /** The plan, and the passwords it refers to, by `secret/key`. */
+  readonly onPlan: (plan: BgpPlan, passwords: ReadonlyMap<string, string>) => void;
 };
 
 /** Resources that change together are planned together. */
@@ -29,8 +32,12 @@ export class PlanSource {
   readonly #objects = new Map<Kind, Map<string, unknown>>();
   #syncer: Syncer | undefined;
   #services: Syncer | undefined;
+  /** Followed only while a resource refers to a password. */
+  #secrets: Syncer | undefined;
   #ready = false;
   #servicesReady = false;
+  #secretsReady = false;
+  #missing = '';
   #timer: Timer | undefined;
   #last = '';
   #stopped = false;
@@ -51,7 +58,7 @@ export class PlanSource {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
-    await Promise.all([this.#syncer?.stop(), this.#services?.stop()]);
+    await Promise.all([this.#syncer?.stop(), this.#services?.stop(), this.#secrets?.stop()]);
   }
 
   #take(updates: readonly SyncUpdate<Kind>[], inSync: () => void): void {
@@ -81,7 +88,12 @@ export class PlanSource {
 
   #plan(): void {
     if (this.#needsServices() && !this.#servicesReady) return this.#watchServices();
+    const references = this.#passwordReferences();
+    if (references.length > 0 && !this.#secretsReady) return this.#watchSecrets();
     const { nodeName, computePlan, settings, onPlan } = this.#options;
+    const secrets = this.#all('Secret');
+    const passwords = passwordsOf(secrets);
+    this.#tellMissing(references.filter((r) => !passwords.has(r)));
     const plan = computePlan({
       nodeName,
       nodes: this.#all('Node'),
@@ -92,12 +104,47 @@ export class PlanSource {
       blockAffinities: this.#all('BlockAffinity').flatMap(ownedBlock),
       services: this.#all('Service'),
       endpointSlices: this.#all('EndpointSlice'),
+      secrets: secrets.map(({ metadata, data }) => ({
+        name: metadata.name,
+        keys: Object.keys(data ?? {}),
+        revision: metadata.resourceVersion,
+      })),
       ...settings,
     });
     const text = JSON.stringify(plan);
     if (text === this.#last) return;
     this.#last = text;
-    onPlan(plan);
+    onPlan(plan, passwords);
+  }
+
+  /** `secret/key` of every password that a resource speaks of. */
+  #passwordReferences(): string[] {
+    const all = [
+      ...this.#all('BGPPeer').map(({ spec }) => spec?.password),
+      ...this.#all('BGPConfiguration').map(({ spec }) => spec?.nodeMeshPassword),
+    ];
+    return all.flatMap((password) => {
+      const key = password?.secretKeyRef;
+      return key === undefined ? [] : [`${key.name}/${key.key}`];
+    });
+  }
+
+  /** Once for each set of them. */
+  #tellMissing(missing: readonly string[]): void {
+    const text = missing.join();
+    if (text === this.#missing) return;
+    this.#missing = text;
+    if (text !== '')
+      this.#options.logger.warn('passwords are missing, sessions go without, as Calico has it', { missing });
+  }
+
+  #watchSecrets(): void {
+    const { store, logger, secretNamespace = 'kube-system' } = this.#options;
+    this.#secrets ??= startSyncer(store, {
+      kinds: [{ kind: 'Secret', namespace: secretNamespace }],
+      logger,
+      onUpdates: (updates) => this.#take(updates, () => (this.#secretsReady = true)),
+    });
   }
 
   #needsServices(): boolean {
@@ -126,6 +173,17 @@ const ownedBlock = ({
   spec: { node, cidr, state, type, deleted },
 }: ResourceOf<'BlockAffinity'>): BlockAffinityInput[] =>
   deleted === true || type === 'virtual' ? [] : [{ node, cidr, state }];
+
+/** Values of Secrets are base64. */
+function passwordsOf(secrets: readonly ResourceOf<'Secret'>[]): Map<string, string> {
+  return new Map(
+    secrets.flatMap(({ metadata, data }) =>
+      Object.entries(data ?? {}).map(
+        ([key, value]) => [`${metadata.name}/${key}`, Buffer.from(value, 'base64').toString('utf8')] as const,
+      ),
+    ),
+  );
+}
 
 const keyOf = (name: { readonly name: string; readonly namespace?: string }): string =>
   `${name.namespace ?? ''}/${name.name}`;

@@ -9,6 +9,7 @@ import type { PlanInput } from '../plan/mod.ts';
 import { configFromFile, configFromPlan } from './config-plan.ts';
 import { IntrospectionServer } from './introspection.ts';
 import { PlanSource } from './plan-source.ts';
+import { loadSocketOptions } from './socket-options.ts';
 import { Speaker } from './speaker.ts';
 import { tcpTransport } from './tcp-transport.ts';
 import type { SpeakerConfig } from './types.ts';
@@ -24,6 +25,8 @@ export type RunOptions = {
     | {
         readonly store: Datastore;
         readonly nodeName: string;
+        /** Where Secrets with passwords are; kube-system when absent. */
+        readonly secretNamespace?: string;
         readonly settings?: Pick<PlanInput, 'routerIdSetting' | 'advertiseClusterIPs'>;
       };
 };
@@ -47,6 +50,7 @@ export async function runSpeaker(options: RunOptions): Promise<Result<void, Fail
         speaker = undefined;
         return undefined;
       }
+      if (config.neighbours.some((n) => n.security !== undefined)) await loadSocketOptions();
       if (speaker !== undefined) return speaker.apply(config);
       const next = new Speaker(config, { transport: tcpTransport, clock: systemClock, logger, kernel });
       speaker = next;
@@ -104,8 +108,8 @@ async function startSource(
     clock: systemClock,
     logger,
     computePlan,
-    onPlan: (plan) => {
-      const config = configFromPlan(plan);
+    onPlan: (plan, passwords) => {
+      const config = configFromPlan(plan, { passwords });
       if (config === undefined)
         logger.warn('the node has no address for BGP and no router id: no session can run', {
           node: source.nodeName,

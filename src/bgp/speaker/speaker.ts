@@ -92,7 +92,7 @@ export class Speaker {
     }
     this.#beginRecovery();
     this.#populate();
-    await this.#listeners.set(this.#config.listen.addresses, this.#config.listen.port);
+    await this.#listen();
     this.#neighbours.start();
     return ok(undefined);
   }
@@ -132,7 +132,15 @@ export class Speaker {
       }
     }
     this.#changed();
-    await this.#listeners.set(next.listen.addresses, next.listen.port);
+    await this.#listen();
+  }
+
+  async #listen(): Promise<void> {
+    const { listen, neighbours } = this.#config;
+    const secured = neighbours.flatMap(({ address, security }) =>
+      security === undefined ? [] : [{ address, security }],
+    );
+    await this.#listeners.set(listen.addresses, listen.port, secured);
   }
 
   // ── the table ──────────────────────────────────────────────────────────────────────────────────────────────────────

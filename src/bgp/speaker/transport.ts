@@ -36,8 +36,12 @@ export type DialOptions = {
 export interface Dial {
   cancel(): void;
 }
+/** A peer whose sessions need socket options, on the listener's side too. */
+export type SecuredPeer = { readonly address: Address; readonly security: SessionSecurity };
 export interface Listener {
   close(): Promise<void>;
+  /** Takes the place of the peers given before; says what did not work. */
+  secure(peers: readonly SecuredPeer[]): string | undefined;
 }
 export type ListenError = Failure<'CannotListen'> & { readonly transient: boolean };
 
@@ -46,6 +50,7 @@ export interface Transport {
     address: Address,
     port: number,
     onWire: (wire: Wire) => void,
+    secured?: readonly SecuredPeer[],
   ): Promise<Result<Listener, ListenError>>;
   /** Exactly one of the callbacks is called, unless cancelled. */
   dial(options: DialOptions, onWire: (wire: Wire) => void, onFailure: (reason: DownReason) => void): Dial;

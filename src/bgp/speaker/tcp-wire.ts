@@ -1,0 +1,77 @@
+// A TCP connection as the speaker sees it.
+import type { Socket } from 'node:net';
+import { isAddress, type Address } from '../../lib/ip/mod.ts';
+import type { Wire, WireHandlers } from './transport.ts';
+
+/** A peer that does not take our last bytes (a NOTIFICATION) holds the socket no longer than this. */
+const lingerMs = 2_000;
+
+const ignore = (): void => {};
+
+export class TcpWire implements Wire {
+  readonly #socket: Socket;
+  readonly localAddress: Address;
+  readonly remoteAddress: Address;
+  #over = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.localAddress = plainAddress(socket.localAddress);
+    this.remoteAddress = plainAddress(socket.remoteAddress);
+    // Nobody listens between accept and `open`; an error there shows as a close later.
+    socket.on('error', ignore);
+    socket.pause();
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  open(handlers: WireHandlers): void {
+    const socket = this.#socket;
+    let problem: string | undefined;
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      problem = error.code === 'ECONNRESET' ? 'connection reset by the peer' : error.message;
+    });
+    socket.on('data', (chunk: Uint8Array) => {
+      if (!this.#over) handlers.data(chunk);
+    });
+    socket.on('drain', () => {
+      if (!this.#over) handlers.drained();
+    });
+    socket.on('end', () => this.#ended(handlers, problem));
+    socket.on('close', () => this.#ended(handlers, problem));
+    if (socket.destroyed) this.#ended(handlers, 'connection reset by the peer');
+    else socket.resume();
+  }
+
+  write(chunks: readonly Uint8Array[]): void {
+    const socket = this.#socket;
+    if (this.#over || !socket.writable) return;
+    if (chunks.length > 1) socket.cork();
+    for (const chunk of chunks) socket.write(chunk);
+    if (chunks.length > 1) socket.uncork();
+  }
+
+  close(): void {
+    this.#over = true;
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    socket.end();
+    socket.resume();
+    setTimeout(() => socket.destroy(), lingerMs).unref();
+  }
+
+  #ended(handlers: WireHandlers, problem: string | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#socket.destroy();
+    handlers.closed(problem);
+  }
+}
+
+/** Without IPv4-mapped form and zone. */
+function plainAddress(text: string | undefined): Address {
+  const bare = (text ?? '').replace(/^::ffff:(?=\d+\.)/, '').replace(/%.*$/, '');
+  return (isAddress(bare) ? bare : '0.0.0.0') as Address;
+}

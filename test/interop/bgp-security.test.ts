@@ -1,0 +1,141 @@
+// TCP MD5 passwords and TTL security with BIRD 2 as the other side: it dials, we dial, in IPv4 and IPv6; a wrong password
+// and a peer from too far away get nowhere; a password changes while the process runs.
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { test } from 'node:test';
+import { established, eventually, missing, Network } from './support/network.ts';
+
+const skip = missing('ip', 'bird');
+type Side = { readonly passive: boolean; readonly password?: string; readonly ttl?: boolean };
+
+const birdConfig = (family: 4 | 6, { passive, password, ttl }: Side): string => {
+  const [own, peer] = family === 4 ? ['10.9.0.2', '10.9.0.1'] : ['fd09::2', 'fd09::1'];
+  return `
+log stderr all;
+router id 10.9.0.2;
+protocol device { scan time 1; }
+protocol static { ipv4; route 10.60.1.0/24 blackhole; }
+protocol bgp peer {
+  local ${own} as 65002;
+  neighbor ${peer} as 65001;
+  ${passive ? 'passive on;' : ''}
+  ${password === undefined ? '' : `password "${password}";`}
+  ${ttl === true ? 'ttl security on;' : ''}
+  connect delay time 1; connect retry time 1; error wait time 1, 2;
+  ipv4 { import all; export where source = RTS_STATIC; next hop address 10.9.0.2; };
+}
+`;
+};
+
+const plan = (family: 4 | 6, { passive, password, ttl }: Side) => ({
+  local: {
+    nodeName: 'us',
+    as: 65001,
+    routerId: '10.9.0.1',
+    listen: { addresses: ['10.9.0.1', 'fd09::1'] },
+    addresses: { 4: '10.9.0.1/24', 6: 'fd09::1/64' },
+  },
+  peers: [
+    {
+      name: 'bird',
+      address: family === 4 ? '10.9.0.2' : 'fd09::2',
+      sourceAddress: family === 4 ? '10.9.0.1' : 'fd09::1',
+      as: 65002,
+      families: [4],
+      passive,
+      ...(password === undefined ? {} : { password }),
+      ...(ttl === true ? { ttlSecurityHops: 1 } : {}),
+    },
+  ],
+  origins: ['10.244.1.0/26'],
+});
+
+async function inNetwork(body: (network: Network) => Promise<void>): Promise<void> {
+  const network = new Network();
+  try {
+    network.host('us');
+    network.host('them');
+    network.cable('us', 'them', ['10.9.0.1/24', 'fd09::1/64'], ['10.9.0.2/24', 'fd09::2/64']);
+    await body(network);
+  } finally {
+    await network.close();
+  }
+}
+
+const bird = (network: Network, config: string) =>
+  network.start(
+    'them',
+    'bird',
+    'bird',
+    '-f',
+    '-c',
+    network.file('bird.conf', config),
+    '-s',
+    `${network.directory}/ctl`,
+  );
+
+const states = async (network: Network): Promise<string> =>
+  ((await network.ask<{ state: string }[]>('us', { op: 'peers' })) ?? []).map((p) => p.state).join();
+
+for (const [family, security, wePassive] of [
+  [4, { password: 'mesh secret' }, true],
+  [4, { password: 'mesh secret', ttl: true }, false],
+  [6, { password: 'mesh secret', ttl: true }, true],
+  [6, { password: 'mesh secret' }, false],
+  [4, { ttl: true }, true],
+] as const) {
+  const what = Object.keys(security).join(' and ');
+  test(`BIRD 2, IPv${family}, ${what}, ${wePassive ? 'it dials' : 'we dial'}`, { skip }, () =>
+    inNetwork(async (network) => {
+      bird(network, birdConfig(family, { ...security, passive: !wePassive }));
+      network.speaker('us', plan(family, { ...security, passive: wePassive }));
+      await established(network, 'us');
+      await eventually(
+        'the route from BIRD',
+        () => network.routes('us'),
+        (r) => r.length === 1,
+      );
+    }),
+  );
+}
+
+test('a wrong password never gets a session; the right one does, without a restart', { skip }, () =>
+  inNetwork(async (network) => {
+    bird(network, birdConfig(4, { passive: false, password: 'theirs' }));
+    const speaker = network.speaker('us', plan(4, { passive: false, password: 'ours' }));
+    await eventually(
+      'the speaker answers',
+      () => states(network),
+      (s) => s !== '',
+    );
+    await delay(3000);
+    assert.notEqual(await states(network), 'Established');
+    network.file('us.json', JSON.stringify(plan(4, { passive: false, password: 'theirs' })));
+    speaker.kill('SIGHUP');
+    await established(network, 'us');
+    // And without any, it ends.
+    network.file('us.json', JSON.stringify(plan(4, { passive: false })));
+    speaker.kill('SIGHUP');
+    await eventually(
+      'the end of the session',
+      () => states(network),
+      (s) => s !== 'Established' && s !== '',
+    );
+    await delay(2000);
+    assert.notEqual(await states(network), 'Established');
+  }),
+);
+
+test('TTL security: a peer that does not send with 255 gets nowhere', { skip }, () =>
+  inNetwork(async (network) => {
+    bird(network, birdConfig(4, { passive: false }));
+    network.speaker('us', plan(4, { passive: true, ttl: true }));
+    await eventually(
+      'the speaker answers',
+      () => states(network),
+      (s) => s !== '',
+    );
+    await delay(4000);
+    assert.notEqual(await states(network), 'Established');
+  }),
+);
