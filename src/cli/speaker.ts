@@ -64,7 +64,7 @@ async function calicoSource(flags: Flags) {
   if (!opened.ok) return fail(opened.error.message, opened.error.hint);
   const clusterIPs = process.env['CALICO_ADVERTISE_CLUSTER_IPS']?.split(',').filter((c) => c !== '');
   const routerId = process.env['CALICO_ROUTER_ID'];
-  const namespace = process.env['POD_NAMESPACE'];
+  const namespace = process.env['NAMESPACE'];
   return {
     store: opened.value,
     nodeName: flags.nodename ?? '',

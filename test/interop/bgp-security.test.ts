@@ -85,7 +85,7 @@ for (const [family, security, wePassive] of [
   [4, { ttl: true }, true],
 ] as const) {
   const what = Object.keys(security).join(' and ');
-  test(`BIRD 2, IPv${family}, ${what}, ${wePassive ? 'it dials' : 'we dial'}`, { skip }, () =>
+  test(`BG-014, BG-016: BIRD 2, IPv${family}, ${what}, ${wePassive ? 'it dials' : 'we dial'}`, { skip }, () =>
     inNetwork(async (network) => {
       bird(network, birdConfig(family, { ...security, passive: !wePassive }));
       network.speaker('us', plan(family, { ...security, passive: wePassive }));
@@ -99,7 +99,7 @@ for (const [family, security, wePassive] of [
   );
 }
 
-test('a wrong password never gets a session; the right one does, without a restart', { skip }, () =>
+test('BG-014: a wrong password never gets a session; the right one does, without a restart', { skip }, () =>
   inNetwork(async (network) => {
     bird(network, birdConfig(4, { passive: false, password: 'theirs' }));
     const speaker = network.speaker('us', plan(4, { passive: false, password: 'ours' }));
@@ -126,7 +126,7 @@ test('a wrong password never gets a session; the right one does, without a resta
   }),
 );
 
-test('TTL security: a peer that does not send with 255 gets nowhere', { skip }, () =>
+test('BG-016: TTL security: a peer that does not send with 255 gets nowhere', { skip }, () =>
   inNetwork(async (network) => {
     bird(network, birdConfig(4, { passive: false }));
     network.speaker('us', plan(4, { passive: true, ttl: true }));

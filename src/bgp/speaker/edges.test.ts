@@ -236,7 +236,7 @@ test('SR-027: resources become plans: the mesh, own blocks, and changes of both'
   await store.close();
 });
 
-test('passwords come from Secrets: when they appear, when they change, and not from elsewhere', async () => {
+test('BG-014: passwords come from Secrets: when they appear, when they change, and not from elsewhere', async () => {
   const store = new MemoryStore().open();
   const create = async (
     kind: 'Node' | 'BGPPeer' | 'Secret',
