@@ -397,6 +397,13 @@ test('every event is legal in every state, and the invariants hold', () => {
   );
 });
 
+test('a connection that nobody asked for takes the one before with it, and the machine knows', () => {
+  let state = initialState(options);
+  for (const type of ['start', 'connected', 'connected'] as const) state = step(state, { type }).state;
+  assert.equal(state.outgoing, undefined);
+  assert.equal(stateName(state), 'Active');
+});
+
 test('it always comes back: left alone, a running machine that dials waits for a timer or for the peer', () => {
   fc.assert(
     fc.property(fc.array(anyEvent, { maxLength: 40 }), (events) => {

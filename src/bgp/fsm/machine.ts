@@ -166,8 +166,9 @@ class Transition {
   connected(): Step {
     const s = this.#state;
     if (!s.dialling) {
+      // Nobody asked for it. The new socket has taken the place of the one before, which is lost with it.
       this.#act({ do: 'close', side: 'outgoing' });
-      return this.#done();
+      return s.outgoing === undefined ? this.#done() : this.closed('outgoing', undefined);
     }
     s.dialling = false;
     this.#clear('connect-timeout');
