@@ -4,7 +4,7 @@ import type { Logger } from '../lib/log.ts';
 import type { Registry } from './kinds/registry.ts';
 import type { Store } from './store/store.ts';
 import type { Key } from './store/types.ts';
-import { type Limits, resourceKeyOf, type ServedKind } from './types.ts';
+import { type Limits, resourceKeyOf, type ServedKind, storageOf } from './types.ts';
 
 export type Api = {
   readonly store: Store;
@@ -17,7 +17,7 @@ export type Api = {
 };
 
 export const keyOf = (kind: ServedKind, namespace: string, name: string): Key => ({
-  resource: resourceKeyOf(kind),
+  resource: resourceKeyOf(storageOf(kind)),
   namespace: kind.namespaced ? namespace : '',
   name,
 });

@@ -3,6 +3,7 @@ import { systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Api } from './api.ts';
+import { DefinitionController } from './controllers/definitions.ts';
 import { expireEvents } from './controllers/expiry.ts';
 import { GarbageCollector } from './controllers/garbage.ts';
 import { PoolController } from './controllers/pools.ts';
@@ -41,9 +42,11 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
   const namespaces = new NamespaceController(api);
   const garbage = new GarbageCollector(api);
   const pools = new PoolController(api);
+  const definitions = new DefinitionController(api);
   await namespaces.start();
   garbage.start();
   await createTiers(api);
+  await definitions.start();
   pools.start();
   const stopExpiry = expireEvents(api);
   const listeners: Listener[] = [];
@@ -51,7 +54,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
     stopping.abort();
     stopExpiry();
     await Promise.all(listeners.map((listener) => listener.close()));
-    await Promise.all([namespaces.idle(), garbage.idle(), pools.idle()]);
+    await Promise.all([namespaces.idle(), garbage.idle(), pools.idle(), definitions.idle()]);
     await store.close();
   };
   let stopped: Promise<void> | undefined;

@@ -47,6 +47,10 @@ export type ServedKind = {
   readonly countsGenerations: boolean;
   /** Known fields and merge keys; undefined when the kind's own validation does that. */
   readonly schema: Schema | undefined;
+  /** Set when the kind is another form of a stored one. */
+  readonly view?: View;
+  /** Drops fields that the kind does not have, and names them. */
+  prune?(object: ApiObject): { readonly object: ApiObject; readonly unknown: readonly string[] };
   /** The structural schema of a custom kind, as in a CustomResourceDefinition. */
   readonly structural?: () => JsonObject;
   /** How names are checked; `path` only refuses what cannot stand in a URL. */
@@ -66,6 +70,16 @@ export type ServedKind = {
   /** For kinds that are questions: nothing is stored, POST answers with this. */
   answer?(object: ApiObject): ApiObject;
 };
+
+/** How objects of a kind look that are kept as those of another: another version, or another group. */
+export type View = {
+  readonly base: ServedKind;
+  outward(object: ApiObject): ApiObject;
+  inward(object: ApiObject, previous: ApiObject | undefined): ApiObject;
+};
+
+/** The kind as which the objects are kept and checked. */
+export const storageOf = (kind: ServedKind): ServedKind => kind.view?.base ?? kind;
 
 /** What a kind may look at to decide about one of its objects. */
 export type World = {

@@ -23,6 +23,8 @@ export type Kubectl = {
   /** What kubectl says when it refuses. */
   refused(...args: readonly string[]): Promise<string>;
   apply(manifest: string, ...args: readonly string[]): Promise<string>;
+  /** With this program as the editor. */
+  withEditor(editor: string, ...args: readonly string[]): Promise<string>;
   readonly home: string;
   readonly url: string;
 };
@@ -44,6 +46,10 @@ export async function cluster(t: TestContext): Promise<Kubectl> {
   return Object.assign(call, {
     home,
     url,
+    withEditor: async (editor: string, ...args: readonly string[]) => {
+      const env = { ...options.env, KUBE_EDITOR: editor };
+      return (await run(program, ['--server', url, ...args], { ...options, env })).stdout;
+    },
     refused: async (...args: readonly string[]) => {
       try {
         await run(program, ['--server', url, ...args], options);

@@ -20,6 +20,8 @@ export type BuiltinOptions = {
   readonly defaults?: (object: ApiObject) => ApiObject;
   readonly validate?: (object: ApiObject, previous: ApiObject | undefined) => readonly Issue[];
   readonly prepare?: NonNullable<ServedKind['prepare']>;
+  readonly keep?: NonNullable<ServedKind['keep']>;
+  readonly finalizeWith?: NonNullable<ServedKind['finalizeWith']>;
   readonly answer?: (object: ApiObject) => ApiObject;
 };
 
@@ -47,6 +49,8 @@ export function builtin(options: BuiltinOptions): ServedKind {
       return missing.length > 0 ? missing : (validate?.(object, previous) ?? []);
     },
     ...(prepare === undefined ? {} : { prepare }),
+    ...(options.keep === undefined ? {} : { keep: options.keep }),
+    ...(options.finalizeWith === undefined ? {} : { finalizeWith: options.finalizeWith }),
     ...(options.answer === undefined ? {} : { answer: options.answer }),
   };
 }

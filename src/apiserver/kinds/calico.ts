@@ -1,5 +1,11 @@
 // Calico's kinds, served in projectcalico.org/v3 as the model defines them: names, columns, checks, defaults.
-import { allKinds, customResourceDefinition, kindDefinition, type KindName } from '../../model/mod.ts';
+import {
+  allKinds,
+  type CrdGroup,
+  customResourceDefinition,
+  kindDefinition,
+  type KindName,
+} from '../../model/mod.ts';
 import { at, isObject, type JsonObject, listAt, objectAt } from '../json.ts';
 import { ageColumn, nameColumn } from '../table/columns.ts';
 import { ageOf } from '../table/duration.ts';
@@ -47,7 +53,7 @@ function cell(value: unknown): string | number | boolean | undefined {
 }
 
 /** Cells of absent values are empty, as for custom resources in Kubernetes. */
-function servedColumn(column: {
+export function servedColumn(column: {
   readonly name: string;
   readonly type: Column['type'];
   readonly path: string;
@@ -68,8 +74,8 @@ function servedColumn(column: {
   };
 }
 
-const structuralSchema = (name: KindName): JsonObject => {
-  const [version] = listAt(customResourceDefinition(name, 'projectcalico.org'), 'spec', 'versions');
+export const structuralSchema = (name: KindName, group: CrdGroup = 'projectcalico.org'): JsonObject => {
+  const [version] = listAt(customResourceDefinition(name, group), 'spec', 'versions');
   return objectAt(version, 'schema', 'openAPIV3Schema');
 };
 

@@ -10,6 +10,12 @@ import type { ApiObject, Issue, ServedKind } from '../types.ts';
 import { type BuiltinOptions, builtin } from './builtin.ts';
 import { defaultedService, preparedService, serviceIssues } from './services.ts';
 import { defaultedPod, podIssues, preparedPod } from './pods.ts';
+import {
+  definitionIssues,
+  finalizerOfDefinition,
+  preparedDefinition,
+  whyDefinitionStays,
+} from './defined.ts';
 import { reviewKinds } from './reviews.ts';
 import * as workloads from './workloads.ts';
 
@@ -337,6 +343,10 @@ const otherKinds: readonly BuiltinOptions[] = [
     generation: true,
     schema: core.customResourceDefinition,
     columns: columns.createdAtColumns,
+    prepare: preparedDefinition,
+    validate: definitionIssues,
+    keep: whyDefinitionStays,
+    finalizeWith: finalizerOfDefinition,
   },
 ];
 

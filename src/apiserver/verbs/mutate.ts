@@ -11,9 +11,9 @@ import { strategicPatch } from '../patch/strategic.ts';
 import type { Schema } from '../schema/types.ts';
 import { conflict, notFound, refuse, type StatusError, successBody } from '../status.ts';
 import type { Stored, Transaction, Write } from '../store/types.ts';
-import type { ServedKind } from '../types.ts';
+import { type ApiObject, type ServedKind, storageOf } from '../types.ts';
 import { deleteIn, type DeleteOptions, readDeleteOptions } from './delete.ts';
-import { presentMany, presentOne } from './present.ts';
+import { presentMany, presentOne, shownAs } from './present.ts';
 import { readPage } from './read.ts';
 import { createIn, type FieldValidation, type Part, readObject, rehearsable, replaceIn } from './write.ts';
 
@@ -55,6 +55,9 @@ function authorOf(call: Call, { fieldManager }: WriteQuery, part: Part): Author 
   };
 }
 
+const inward = (kind: ServedKind, object: ApiObject, previous?: Stored): ApiObject =>
+  kind.view?.inward(object, previous?.object) ?? object;
+
 /** Runs a write, or rehearses it. */
 export async function perform<T>(api: Api, dryRun: boolean, work: Write<T>): Promise<Result<T, StatusError>> {
   const { write, outcome } = rehearsable(dryRun, work);
@@ -71,7 +74,7 @@ export async function create(api: Api, { kind, namespace = '' }: Target, call: C
   const { object, warnings } = read.value;
   const author = authorOf(call, query.value, 'object');
   const created = await perform(api, query.value.dryRun, (tx) =>
-    createIn(tx, kind, namespace, object, { author }),
+    createIn(tx, storageOf(kind), namespace, inward(kind, object), { author }),
   );
   return created.ok ? ok(presentOne(api, kind, created.value, call.accepted.form, 201, warnings)) : created;
 }
@@ -122,7 +125,7 @@ export async function update(
     const previous = tx.get(key);
     return previous === undefined
       ? notFound(kind, name)
-      : replaceIn(tx, kind, previous, object, part, { author });
+      : replaceIn(tx, storageOf(kind), previous, inward(kind, object, previous), part, { author });
   });
   return updated.ok ? ok(presentOne(api, kind, updated.value, call.accepted.form, 200, warnings)) : updated;
 }
@@ -188,7 +191,7 @@ export async function patch(api: Api, target: Target, part: Part, call: Call): P
   const patched = await perform(api, query.value.dryRun, (tx) => {
     const previous = tx.get(keyOf(kind, namespace, name));
     if (previous === undefined) return notFound(kind, name);
-    const changed = change.value(previous.object);
+    const changed = change.value(shownAs(kind, previous).object);
     if (!changed.ok) return changed;
     const read = readObject(kind, changed.value, query.value.validation);
     if (!read.ok) return read;
@@ -197,7 +200,8 @@ export async function patch(api: Api, target: Target, part: Part, call: Call): P
     if (metadata.name !== name || (kind.namespaced && metadata.namespace !== namespace)) {
       return refuse('BadRequest', 'a patch may not change metadata.name or metadata.namespace');
     }
-    return replaceIn(tx, kind, previous, read.value.object, part, { author });
+    const changedTo = inward(kind, read.value.object, previous);
+    return replaceIn(tx, storageOf(kind), previous, changedTo, part, { author });
   });
   return patched.ok ? ok(presentOne(api, kind, patched.value, call.accepted.form, 200, warnings)) : patched;
 }
@@ -235,13 +239,15 @@ async function apply(
     const { resourceVersion = '' } = given.metadata;
     if (resourceVersion !== '' && resourceVersion !== String(previous?.revision ?? ''))
       return conflict(kind, name);
-    const merged = applyTo(kind, previous?.object, given, applier, query.force, tx.nowMs);
+    const base = storageOf(kind);
+    const wanted = inward(kind, given, previous);
+    const merged = applyTo(base, previous?.object, wanted, applier, query.force, tx.nowMs);
     if (!merged.ok) return merged;
     const { managers } = merged.value;
     code = previous === undefined ? 201 : 200;
     return previous === undefined
-      ? createIn(tx, kind, namespace, given, { managers })
-      : replaceIn(tx, kind, previous, merged.value.object, part, { managers });
+      ? createIn(tx, base, namespace, wanted, { managers })
+      : replaceIn(tx, base, previous, merged.value.object, part, { managers });
   });
   return applied.ok ? ok(presentOne(api, kind, applied.value, call.accepted.form, code, warnings)) : applied;
 }
@@ -267,7 +273,9 @@ export async function remove(
   const key = keyOf(kind, namespace, name);
   const deleted = await perform(api, options.value.dryRun, (tx) => {
     const previous = tx.get(key);
-    return previous === undefined ? notFound(kind, name) : deleteIn(tx, kind, previous, options.value);
+    return previous === undefined
+      ? notFound(kind, name)
+      : deleteIn(tx, storageOf(kind), previous, options.value);
   });
   if (!deleted.ok) return deleted;
   const { stored, gone } = deleted.value;
@@ -286,7 +294,7 @@ export async function removeCollection(api: Api, target: Target, call: Call): Pr
   if (!page.ok) return page;
   const { items, metadata } = page.value;
   const deleted = await perform(api, options.value.dryRun, (tx) =>
-    removeAll(tx, target.kind, items, options.value),
+    removeAll(tx, storageOf(target.kind), items, options.value),
   );
   return deleted.ok
     ? ok(presentMany(api, target.kind, deleted.value, metadata, call.accepted.form))

@@ -5,7 +5,7 @@ import type { Call, Outcome, Target } from '../http/call.ts';
 import { parseSelection, type Selection } from '../selectors.ts';
 import { notFound, refuse, type StatusError } from '../status.ts';
 import type { Stored } from '../store/types.ts';
-import { resourceKeyOf } from '../types.ts';
+import { resourceKeyOf, storageOf } from '../types.ts';
 import { type ListMetadata, presentMany, presentOne } from './present.ts';
 
 /** A resourceVersion of a request; undefined when none is given. */
@@ -118,7 +118,7 @@ export function readPage(
   const start = readStart(api, query);
   if (!start.ok) return start;
   const { revision, from } = start.value;
-  const resource = resourceKeyOf(kind);
+  const resource = resourceKeyOf(storageOf(kind));
   const all =
     revision === store.revision
       ? store.list(resource, namespace)

@@ -14,7 +14,8 @@ import type { Selection } from '../selectors.ts';
 import { expired, refuse, statusBody, type StatusError } from '../status.ts';
 import type { Change, ChangeFeed, Stored } from '../store/types.ts';
 import { columnDefinitions, metadataOnly, rowOf, table } from '../table/render.ts';
-import { groupVersionOf, resourceKeyOf, type ServedKind } from '../types.ts';
+import { groupVersionOf, resourceKeyOf, type ServedKind, storageOf } from '../types.ts';
+import { shownAs } from './present.ts';
 import { readRevision, readSelection } from './read.ts';
 
 const bookmarkEveryMs = 30_000;
@@ -62,7 +63,7 @@ function readRequest(
     from,
     initial: wantsState
       ? api.store
-          .list(resourceKeyOf(kind), namespace)
+          .list(resourceKeyOf(storageOf(kind)), namespace)
           .filter((stored) => selection.value.matches(stored.object))
       : undefined,
     marksInitialEnd: initialEvents === 'true',
@@ -107,7 +108,7 @@ class Watcher {
     this.#form = call.accepted.form;
     this.#request = request;
     this.#initial = request.initial === undefined ? -1 : 0;
-    this.#feed = api.store.feed(resourceKeyOf(target.kind), request.from, () => this.#wake());
+    this.#feed = api.store.feed(resourceKeyOf(storageOf(target.kind)), request.from, () => this.#wake());
   }
 
   start(): void {
@@ -222,12 +223,13 @@ class Watcher {
 
   #line(type: string, stored: Stored): string {
     const form = this.#form;
+    const shown = shownAs(this.#kind, stored);
     if (form.as === 'table') {
-      const row = rowOf(stored.object, this.#kind.columns, form.included, this.#api.clock.now());
+      const row = rowOf(shown.object, this.#kind.columns, form.included, this.#api.clock.now());
       return this.#wrap(type, this.#table(stored.object.metadata.resourceVersion ?? '', [row]));
     }
-    if (form.as === 'metadata') return this.#wrap(type, metadataOnly(stored.object));
-    return `{"type":"${type}","object":${stored.text}}\n`;
+    if (form.as === 'metadata') return this.#wrap(type, metadataOnly(shown.object));
+    return `{"type":"${type}","object":${shown.text}}\n`;
   }
 
   #table(resourceVersion: string, rows: readonly JsonObject[]): JsonObject {
@@ -257,6 +259,8 @@ class Watcher {
 
   /** Only when everything before has been written: a bookmark promises that. */
   #bookmark(): void {
+    // Changes of other kinds wake nobody: only a look at the history tells how far this watcher has come.
+    this.#turn();
     if (
       !this.#request.bookmarks ||
       this.#ended ||

@@ -3,7 +3,7 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import { keyOf } from '../api.ts';
 import { type Author, recordWrite } from '../apply/apply.ts';
 import { type Manager, withManagers } from '../apply/managers.ts';
-import { isObject, listAt, sameJson, textAt, without } from '../json.ts';
+import { isObject, type JsonObject, listAt, sameJson, textAt, without } from '../json.ts';
 import { decode } from '../schema/decode.ts';
 import { objectMeta } from '../schema/meta.ts';
 import {
@@ -49,8 +49,7 @@ export function readObject(
       `the object provided is unrecognized (must be of type ${kind.kind}): it says ${JSON.stringify(named)}`,
     );
   }
-  const { value, unknown, wrong } =
-    kind.schema === undefined ? decodeMetadata(body) : decode(body, kind.schema);
+  const { value, unknown, wrong } = decodeAs(kind, body);
   const cannot = `${kind.kind} in version "${kind.version}" cannot be handled as a ${kind.kind}`;
   if (wrong[0] !== undefined) return refuse('BadRequest', `${cannot}: json: ${wrong[0]}`);
   const complaints = unknown.map((path) => `unknown field "${path}"`);
@@ -66,6 +65,14 @@ export function readObject(
     metadata: { name: '', ...metadata },
   };
   return ok({ object: without(object, 'selfLink'), warnings: validation === 'Warn' ? complaints : [] });
+}
+
+function decodeAs(kind: ServedKind, body: JsonObject): ReturnType<typeof decode> {
+  if (kind.schema !== undefined) return decode(body, kind.schema);
+  const read = decodeMetadata(body);
+  if (kind.prune === undefined) return read;
+  const { object, unknown } = kind.prune(read.value as ApiObject);
+  return { ...read, value: object, unknown: [...read.unknown, ...unknown] };
 }
 
 /** Kinds that check themselves: only the metadata is read by schema here. */
