@@ -10,7 +10,7 @@ import {
 } from '../../model/mod.ts';
 import { orderOf, refusalOf, type Writing } from './kinds.ts';
 import type { Loaded, Metadata, Resource } from './input/resources.ts';
-import { identifier, issuesText, notSupported, problemsOf, storeErrorText } from './problems.ts';
+import { identifier, issuesText, notSupported, problemOf, storeErrorText } from './problems.ts';
 import { type CliError, fail, type Flags, isSet, textFlag } from './program.ts';
 
 /** `missing` and `exists` are what --skip-not-exists and --skip-exists forgive. */
@@ -61,8 +61,8 @@ export function inNamespace(loaded: Loaded, flags: Flags): Acting<Loaded> {
   });
 }
 
-async function refused(error: StoreError, loaded: Loaded): Promise<Acting<never>> {
-  const message = await storeErrorText(error, idOf(loaded), loaded);
+function refused(error: StoreError, loaded: Loaded): Acting<never> {
+  const message = storeErrorText(error, idOf(loaded), loaded);
   const kind = error.code === 'NotFound' ? 'missing' : error.code === 'AlreadyExists' ? 'exists' : undefined;
   return { ok: false, error: { code: error.code, message, ...(kind === undefined ? {} : { kind }) } };
 }
@@ -73,9 +73,8 @@ function refusal(loaded: Loaded, writing: Writing): Acting<never> | undefined {
 }
 
 /** The object as it will be stored, or what is wrong with it. */
-export async function prepared(loaded: Loaded): Promise<Acting> {
-  const problems = await problemsOf(loaded);
-  const text = problems.shape ?? problems.meaning;
+export function prepared(loaded: Loaded): Acting {
+  const text = problemOf(loaded);
   if (text !== undefined) return fail(text);
   return ok(plain(applyDefaults(loaded.definition.name, generic(loaded.object))));
 }
@@ -102,7 +101,7 @@ export async function listResources(
     name === 'Profile'
       ? await (await import('./profiles.ts')).listProfiles(store)
       : await store.list(name, options);
-  if (!listed.ok) return fail(await storeErrorText(listed.error, definition.kind));
+  if (!listed.ok) return fail(storeErrorText(listed.error, definition.kind));
   const order = orderOf[name];
   const items = [...listed.value.items].map(plain).toSorted((a, b) => {
     const byOrder = order === undefined ? 0 : order({ spec: a['spec'] }) - order({ spec: b['spec'] });
@@ -120,7 +119,7 @@ const compare = (a = '', b = ''): number => (a < b ? -1 : a > b ? 1 : 0);
 export async function createResource(store: Datastore, loaded: Loaded): Promise<Acting> {
   const no = refusal(loaded, 'create');
   if (no !== undefined) return no;
-  const ready = await prepared(loaded);
+  const ready = prepared(loaded);
   if (!ready.ok) return ready;
   const {
     resourceVersion: _version,
@@ -145,7 +144,7 @@ export async function replaceResource(
 ): Promise<Acting> {
   const no = refusal(loaded, writing);
   if (no !== undefined) return no;
-  const ready = await prepared(loaded);
+  const ready = prepared(loaded);
   if (!ready.ok) return ready;
   const given = ready.value.metadata.resourceVersion;
   for (let attempt = 1; ; attempt++) {
@@ -158,7 +157,7 @@ export async function replaceResource(
       );
     const next = { ...ready.value, metadata: mergedMetadata(stored.metadata, ready.value.metadata) };
     const changes = validateChange(loaded.definition.name, next, stored);
-    const text = await issuesText(loaded, changes);
+    const text = issuesText(loaded, changes);
     if (text !== undefined) return fail(text);
     const written = await store.update(loaded.definition.name, generic(next));
     if (written.ok) return ok(plain(written.value));
@@ -185,7 +184,7 @@ export async function applyResource(store: Datastore, loaded: Loaded): Promise<A
   const no = refusal(loaded, 'apply');
   if (no !== undefined) return no;
   if (refusal(loaded, 'create') === undefined) {
-    const ready = await prepared(loaded);
+    const ready = prepared(loaded);
     if (!ready.ok) return ready;
     const current = await readOne(store, loaded);
     if (!current.ok && current.error.code === 'NotFound') {

@@ -13,7 +13,7 @@ import { fileFlags } from './execute.ts';
 import { parseDocuments } from './input/documents.ts';
 import { readInputs } from './input/files.ts';
 import { isObject, resourcesIn, type Resource } from './input/resources.ts';
-import { problemsOf } from './problems.ts';
+import { problemOf } from './problems.ts';
 import { yamlText } from './output/print.ts';
 import { type CliError, fail, isSet, print, printLine, textFlag, verb } from './program.ts';
 
@@ -48,11 +48,10 @@ export const command = verb(
           converted.push(kubernetes.value);
           continue;
         }
-        const resources = await resourcesIn(document, document.value, []);
+        const resources = resourcesIn(document, document.value, []);
         if (!resources.ok) return fail(`failed to execute command: ${resources.error.message}`);
         for (const one of resources.value) {
-          const { shape, meaning } = await problemsOf(one);
-          const problem = shape ?? meaning;
+          const problem = problemOf(one);
           if (problem !== undefined && !isSet(flags, 'ignoreValidation'))
             return fail(`failed to execute command: ${problem}`);
           converted.push(one.object);

@@ -4,7 +4,7 @@ import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { type ActionError, inNamespace } from './actions.ts';
 import { type Loaded, loadResources, type LoadError, type Resource } from './input/resources.ts';
 import { kindOfWord } from './kinds.ts';
-import { problemsOf } from './problems.ts';
+import { shapeProblemOf } from './problems.ts';
 import { type CliError, fail, type Flags, isSet, printLine, textFlag, withDatastore } from './program.ts';
 
 export const fileFlags = [
@@ -44,7 +44,7 @@ export async function resourcesOf(
   });
   if (!loaded.ok) return loaded;
   for (const one of loaded.value) {
-    const { shape } = await problemsOf(one);
+    const shape = shapeProblemOf(one);
     if (shape !== undefined) return err({ ...failure('BadFile', shape), unreadable: true });
   }
   return loaded;
@@ -97,10 +97,15 @@ export async function executeEach(
 const isForgiven = ({ kind }: ActionError, flags: Flags): boolean =>
   (kind === 'exists' && isSet(flags, 'skipExists')) || (kind === 'missing' && isSet(flags, 'skipNotExists'));
 
+/** Of more errors only the number is told. */
+const errorsShown = 50;
+
 /** Says how it went, and fails when anything failed. */
 export function report(words: Words, outcome: Outcome): Result<void, CliError> {
   const { total, handled, errors, kind } = outcome;
-  const errorTexts = `[${errors.map(({ message }) => message).join(' ')}]`;
+  const shown = errors.slice(0, errorsShown).map(({ message }) => message);
+  const more = errors.length > shown.length ? ` and ${errors.length - shown.length} more` : '';
+  const errorTexts = `[${shown.join(' ')}]${more}`;
   const resources = kind === undefined ? 'resources' : `'${kind}' resources`;
   if (errors.length === 0) {
     printLine(

@@ -4,7 +4,7 @@ import { type ActionError, getResource, inNamespace, replaceResource } from './a
 import { loadFailure, namespaceFlag, resourcesOf } from './execute.ts';
 import { readFields, type Loaded, type Resource } from './input/resources.ts';
 import { parseDocuments } from './input/documents.ts';
-import { problemsOf, identityChange } from './problems.ts';
+import { shapeProblemOf, identityChange } from './problems.ts';
 import { type CliError, done, fail, printLine, textFlag, verb, withDatastore } from './program.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import { ok, type Result } from '../../lib/result.ts';
@@ -75,7 +75,7 @@ async function patchOne(
     const identity = identityChange(current.value, object);
     if (identity !== undefined) return fail(identity);
     const next: Loaded = { definition, object };
-    const { shape } = await problemsOf(next);
+    const shape = shapeProblemOf(next);
     if (shape !== undefined) return fail(shape);
     const written = await replaceResource(store, next, 'patch');
     if (written.ok || attempt >= attempts || !written.error.message.startsWith('update conflict'))

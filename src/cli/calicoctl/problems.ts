@@ -68,10 +68,10 @@ function decoderText(kind: string, { field, value, reason }: Issue): string | un
   return `cannot unmarshal ${jsonType(value)} into Go struct field ${kind}Spec.${field} of type ${type}`;
 }
 
-async function issueText(loaded: Loaded, issue: Issue): Promise<string> {
+function issueText(loaded: Loaded, issue: Issue): string {
   const { field, value, reason } = issue;
   const isUnknown = reason.startsWith('is not a field here');
-  const place = await placeOf(loaded.origin, fieldPath(field), isUnknown ? 'name' : 'value');
+  const place = placeOf(loaded.origin, fieldPath(field), isUnknown ? 'name' : 'value');
   if (isUnknown) {
     const meant = / did you mean (\S+)\?$/.exec(reason)?.[1];
     return `unknown field "${field}"${meant === undefined ? '' : `; did you mean ${meant}?`}${place}`;
@@ -85,26 +85,20 @@ async function issueText(loaded: Loaded, issue: Issue): Promise<string> {
 }
 
 /** All issues of one object as one text; undefined when there is none. */
-export async function issuesText(loaded: Loaded, issues: readonly Issue[]): Promise<string | undefined> {
-  const texts = await Promise.all(issues.map((issue) => issueText(loaded, issue)));
+export function issuesText(loaded: Loaded, issues: readonly Issue[]): string | undefined {
+  const texts = issues.map((issue) => issueText(loaded, issue));
   if (texts.length <= 1) return texts[0];
   return `error with the following fields:\n${texts.map((text) => `-  ${text}`).join('\n')}`;
 }
 
-export type Problems = {
-  /** The object cannot be read: unknown fields, values of other types. */
-  readonly shape?: string;
-  /** The object can be read, but means nothing allowed. */
-  readonly meaning?: string;
-};
+/** What the model says of an object, as text; undefined when it is fine. */
+export const problemOf = (loaded: Loaded): string | undefined =>
+  issuesText(loaded, validate(loaded.definition.name, loaded.object));
 
-/** What the model says of an object, as text; nothing when it is fine. */
-export async function problemsOf(loaded: Loaded): Promise<Problems> {
+/** The same, only when the object cannot even be read: unknown fields, values of other types. */
+export function shapeProblemOf(loaded: Loaded): string | undefined {
   const issues = validate(loaded.definition.name, loaded.object);
-  if (issues.length === 0) return {};
-  const text = await issuesText(loaded, issues);
-  if (text === undefined) return {};
-  return issues.some(isShapeIssue) ? { shape: text } : { meaning: text };
+  return issues.some(isShapeIssue) ? issuesText(loaded, issues) : undefined;
 }
 
 /** `IPPool(default)`, `NetworkPolicy(shop/web)`. */
@@ -115,7 +109,7 @@ export const identifier = (
   name.namespace === undefined ? `${kind}(${name.name})` : `${kind}(${name.namespace}/${name.name})`;
 
 /** An error of the datastore in calicoctl's words. */
-export async function storeErrorText(error: StoreError, id: string, loaded?: Loaded): Promise<string> {
+export function storeErrorText(error: StoreError, id: string, loaded?: Loaded): string {
   switch (error.code) {
     case 'NotFound':
       // A namespace that is missing is another mistake than an object that is.
@@ -129,7 +123,7 @@ export async function storeErrorText(error: StoreError, id: string, loaded?: Loa
       return `update conflict: ${id}: ${error.message}`;
     case 'Invalid': {
       const issues = error.issues ?? [];
-      const text = loaded === undefined ? undefined : await issuesText(loaded, issues);
+      const text = loaded === undefined ? undefined : issuesText(loaded, issues);
       return text ?? error.message;
     }
     case 'Forbidden':

@@ -91,6 +91,11 @@ export function verb(
     name: spec.name,
     summary: spec.summary,
     async run(argv) {
+      // Whoever reads may stop reading: `calicoctl get … | head`.
+      process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EPIPE') process.exit(0);
+        throw error;
+      });
       const invocation = await parseFlags(spec, argv);
       if (typeof invocation === 'number') return invocation;
       const ended = await run(invocation);

@@ -22,7 +22,7 @@ export const command = verb(
     const handled: Resource[] = [];
     const errors: ActionError[] = [];
     for (const one of loaded.value) {
-      const result = await prepared(one);
+      const result = prepared(one);
       if (result.ok) handled.push(result.value);
       else errors.push(result.error);
     }

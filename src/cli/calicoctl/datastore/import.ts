@@ -48,7 +48,7 @@ async function readExport(file: string): Promise<Result<Export, CliError>> {
   if (!documents.ok) return documents;
   const resources: Loaded[] = [];
   for (const document of documents.value) {
-    const found = await resourcesIn(document, document.value, []);
+    const found = resourcesIn(document, document.value, []);
     if (!found.ok) return found;
     resources.push(...found.value);
   }

@@ -1,5 +1,6 @@
 // Text of a file as documents, each of whose values can be found again by line and column. JSON is read by the fast parser
-// of the language; the YAML library reads the rest, and any text of which a position is asked for.
+// of the language; the YAML library reads the rest.
+import { jsonPosition } from './json-position.ts';
 import { parseJson } from '../../../lib/json.ts';
 import { err, failure, ok, type Failure, type Result } from '../../../lib/result.ts';
 
@@ -12,7 +13,7 @@ export type SourceDocument = {
   readonly source: string;
   readonly value: unknown;
   /** Of the field or, when there is none, of what would hold it. */
-  locate(path: FieldPath, part: Part): Promise<Position | undefined>;
+  locate(path: FieldPath, part: Part): Position | undefined;
 };
 export type DocumentError = Failure<'BadDocument'>;
 
@@ -26,7 +27,7 @@ export async function parseDocuments(
   if (/^\s*[[{]/.test(text)) {
     try {
       const value = parseJson(text);
-      return ok([{ source, value, locate: (path, part) => locateIn(text, path, part) }]);
+      return ok([{ source, value, locate: (path, part) => jsonPosition(text, path, part) }]);
     } catch (error) {
       // Several documents, YAML in braces, or a mistake, whose place the other parser tells.
       if (error instanceof RangeError) return tooDeep(source);
@@ -58,7 +59,7 @@ async function parseYaml(
       documents.push({
         source,
         value,
-        locate: (path, part) => Promise.resolve(positionIn(contents, lines, path, part)),
+        locate: (path, part) => positionIn(contents, lines, path, part),
       });
     }
     return ok(documents);
@@ -67,16 +68,6 @@ async function parseYaml(
     if (error instanceof ReferenceError)
       return bad(`${source}: the document has more than ${maxAliases} aliases.`);
     throw error;
-  }
-}
-
-async function locateIn(text: string, path: FieldPath, part: Part): Promise<Position | undefined> {
-  const { LineCounter, parseDocument } = await import('yaml');
-  const lines = new LineCounter();
-  try {
-    return positionIn(parseDocument(text, { lineCounter: lines }).contents, lines, path, part);
-  } catch {
-    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { fieldName, problemsOf } from '../problems.ts';
+import { fieldName, problemOf } from '../problems.ts';
 import { fieldPath, parseDocuments } from './documents.ts';
 import { loadResources } from './resources.ts';
 
@@ -21,8 +21,7 @@ async function load(t: TestContext, text: string | Uint8Array) {
   const path = fileWith(t, text);
   const loaded = await loadResources(path, options);
   if (!loaded.ok) return loaded.error.message.replaceAll(path, 'FILE');
-  const problems = await Promise.all(loaded.value.map(problemsOf));
-  const found = problems.flatMap(({ shape, meaning }) => shape ?? meaning ?? []);
+  const found = loaded.value.flatMap((one) => problemOf(one) ?? []);
   return found.length > 0
     ? found.join('\n').replaceAll(path, 'FILE')
     : loaded.value.map(({ object }) => object);
@@ -148,7 +147,7 @@ test('a place that is not there is that of what would hold it', async () => {
   const parsed = await parseDocuments('f', 'spec:\n  a:\n  - b: 1\n    c: 2\n');
   assert.ok(parsed.ok);
   const at = (field: string, part: 'name' | 'value') => parsed.value[0]?.locate(fieldPath(field), part);
-  assert.deepEqual(await at('spec.a[0].c', 'value'), { line: 4, column: 8 });
-  assert.deepEqual(await at('spec.a[0].c', 'name'), { line: 4, column: 5 });
-  assert.deepEqual(await at('spec.missing.x', 'value'), { line: 1, column: 1 });
+  assert.deepEqual(at('spec.a[0].c', 'value'), { line: 4, column: 8 });
+  assert.deepEqual(at('spec.a[0].c', 'name'), { line: 4, column: 5 });
+  assert.deepEqual(at('spec.missing.x', 'value'), { line: 1, column: 1 });
 });

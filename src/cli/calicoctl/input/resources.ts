@@ -51,7 +51,7 @@ export async function loadResources(name: string, options: LoadOptions): Promise
     if (!documents.ok) return unreadable(documents.error.message);
     const before = loaded.length;
     for (const document of documents.value) {
-      const resources = await resourcesIn(document, document.value, []);
+      const resources = resourcesIn(document, document.value, []);
       if (!resources.ok) return resources;
       loaded.push(...resources.value);
     }
@@ -75,14 +75,14 @@ const unreadable = (message: string): { readonly ok: false; readonly error: Load
 });
 
 /** The resources of one document. */
-export async function resourcesIn(
+export function resourcesIn(
   document: SourceDocument,
   value: unknown,
   path: FieldPath,
   kindOfItems?: { readonly apiVersion: unknown; readonly kind: string },
-): Promise<Loading<readonly Loaded[]>> {
-  const at = async (steps: FieldPath, message: string) => {
-    const position = await document.locate([...path, ...steps], 'value');
+): Loading<readonly Loaded[]> {
+  const at = (steps: FieldPath, message: string) => {
+    const position = document.locate([...path, ...steps], 'value');
     const place =
       position === undefined ? document.source : `${document.source}:${position.line}:${position.column}`;
     return unreadable(`${place}: ${message}`);
@@ -123,13 +123,13 @@ function elsewhere(apiVersion: unknown, kind: string): string {
     : '';
 }
 
-async function all(
+function all(
   items: readonly unknown[],
-  each: (item: unknown, index: number) => Promise<Loading<readonly Loaded[]>>,
-): Promise<Loading<readonly Loaded[]>> {
+  each: (item: unknown, index: number) => Loading<readonly Loaded[]>,
+): Loading<readonly Loaded[]> {
   const found: Loaded[] = [];
   for (const [i, item] of items.entries()) {
-    const loaded = await each(item, i);
+    const loaded = each(item, i);
     if (!loaded.ok) return loaded;
     for (const one of loaded.value) found.push(one);
   }
@@ -168,14 +168,17 @@ function canonicalDuration(text: string): string {
   return ms !== undefined && Number.isInteger(ms) ? formatDuration(ms) : text;
 }
 
+/** Finding places in a large file takes time: after so many of them one knows enough. */
+const placesTold = new WeakMap<SourceDocument, number>();
+const mostPlaces = 50;
+
 /** Where an issue is in its file: ` at pool.yaml:7:9`. Empty when the object is of no file. */
-export async function placeOf(
-  origin: Origin | undefined,
-  field: FieldPath,
-  part: 'name' | 'value',
-): Promise<string> {
+export function placeOf(origin: Origin | undefined, field: FieldPath, part: 'name' | 'value'): string {
   if (origin === undefined) return '';
-  const position = await origin.document.locate([...origin.path, ...field], part);
+  const told = placesTold.get(origin.document) ?? 0;
+  placesTold.set(origin.document, told + 1);
+  if (told >= mostPlaces) return ` in ${origin.document.source}`;
+  const position = origin.document.locate([...origin.path, ...field], part);
   return position === undefined
     ? ` in ${origin.document.source}`
     : ` at ${origin.document.source}:${position.line}:${position.column}`;
