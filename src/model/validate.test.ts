@@ -426,6 +426,13 @@ function words(node: SchemaNode): string[] {
   ]);
 }
 
+test('an empty text where a list or object belongs is refused, not taken for absent', () => {
+  for (const spec of [{ importV4: '' }, { exportV6: '' }]) {
+    const issues = validate('BGPFilter', objectOf('BGPFilter', spec));
+    assert.match(issues[0]?.reason ?? '', /must be a list/);
+  }
+});
+
 test('any value is judged and completed without an exception, and completing twice is completing once', () => {
   for (const kind of ['IPPool', 'BGPFilter', 'WorkloadEndpoint', 'NetworkPolicy', 'Tier'] as const) {
     const names = [...new Set(words(kindDefinition(kind).schema))];

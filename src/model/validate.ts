@@ -92,8 +92,13 @@ function checkObject(
 }
 
 const isBlank = (node: SchemaNode, value: unknown): boolean =>
-  (value === '' && (node.enum === undefined || node.anyCase === true)) ||
+  (value === '' && takesText(node) && (node.enum === undefined || node.anyCase === true)) ||
   (value === 0 && node.format === 'or-zero');
+
+const takesText = (node: SchemaNode): boolean =>
+  node.type === undefined
+    ? (node.anyOf ?? [node]).some((o) => o.type === undefined || o.type === 'string')
+    : node.type === 'string';
 
 function checkArray(
   node: SchemaNode,
