@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeDifference, footprint } from './footprint.mjs';
 
@@ -13,7 +13,8 @@ const node = pinnedNode();
 const bundle = join(root, 'dist', 'margay.js');
 const env = {
   ...process.env,
-  PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH ?? ''}:/usr/sbin:/sbin`,
+  // The pinned Node first: the tools' own launchers ask the PATH for theirs.
+  PATH: `${dirname(node)}:${join(root, 'node_modules', '.bin')}:${process.env.PATH ?? ''}:/usr/sbin:/sbin`,
   NODE_OPTIONS: '',
 };
 
