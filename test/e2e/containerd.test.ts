@@ -1,5 +1,5 @@
 // Debian's containerd runs a real container through the plugin: a locally built image, no registry. Everything is inside
-// the private namespaces that tools/run.mjs made; /etc and /opt get an overlay there, so that nothing is written to them.
+// the private namespaces that tools/run.mjs made; /etc, /opt and /var/lib get an overlay there, so that nothing is written to them.
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
@@ -64,6 +64,8 @@ it('CN-007, SR-050, SR-051, SR-052: containerd runs a container through the plug
   try {
     overlay('/etc', scratch);
     overlay('/opt', scratch);
+    // containerd's CNI library keeps results below /var/lib/cni.
+    overlay('/var/lib', scratch);
     installCniPlugins({ binDirectory: '/opt/cni/bin', socketPath: node.socketPath });
     writeConflist('/etc/cni/net.d/10-calico.conflist', { portmap: false });
     const started = await startContainerd(scratch);
@@ -114,7 +116,7 @@ it('CN-007, SR-050, SR-051, SR-052: containerd runs a container through the plug
       await gone;
     }
     await node.stop();
-    // Both overlays and what they are made of lie in this run's own mount namespace and /run: they end with it.
-    spawnSync('umount', ['-l', '/etc', '/opt']);
+    // The overlays and what they are made of lie in this run's own mount namespace and /run: they end with it.
+    spawnSync('umount', ['-l', '/etc', '/opt', '/var/lib']);
   }
 });
