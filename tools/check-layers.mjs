@@ -27,6 +27,7 @@ const ranks = {
   kernel: 4,
   'felix/dataplane': 5,
   'bgp/speaker': 5,
+  'bgp/bird': 5.2,
   cni: 5,
   controllers: 5,
   'felix/agent': 6,

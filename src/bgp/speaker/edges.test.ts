@@ -18,7 +18,7 @@ import { computePlan, type BgpPlan } from '../plan/mod.ts';
 import { configFromFile, configFromPlan } from './config-plan.ts';
 import { FakeNetwork } from './fake.ts';
 import { Framer } from './framer.ts';
-import { IntrospectionServer } from './introspection.ts';
+import { answer, IntrospectionServer } from './introspection.ts';
 import { PlanSource } from './plan-source.ts';
 import { Speaker } from './speaker.ts';
 import { tcpTransport } from './tcp-transport.ts';
@@ -305,7 +305,11 @@ test('the introspection socket answers lines', async () => {
   const transport = new FakeNetwork(clock).transport(address('10.0.0.1'));
   const speaker = new Speaker(config, { transport, clock, logger: silentLogger });
   let ready: Speaker | undefined;
-  const server = new IntrospectionServer({ path, logger: silentLogger, speaker: () => ready });
+  const server = new IntrospectionServer({
+    path,
+    logger: silentLogger,
+    answer: (request) => answer(ready, request),
+  });
   expect(await server.start(), 'start');
   const ask = (request: string): Promise<{ ok: boolean; result?: unknown; error?: { code: string } }> =>
     new Promise((resolve, reject) => {

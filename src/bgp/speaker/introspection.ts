@@ -43,10 +43,18 @@ export type IntrospectionAnswer =
   | { readonly op: 'routes' | 'announced'; readonly result: readonly RouteView[] };
 
 const lineLimit = 64 * 1024;
+/** Requests of one connection that wait for their answers. */
+const requestLimit = 1000;
 const routeLimit = 10_000;
 const connectionLimit = 64;
 
-type Request = { readonly [key: string]: unknown };
+export type IntrospectionRequest = { readonly [key: string]: unknown };
+type Request = IntrospectionRequest;
+
+/** Who answers: the native speaker at once, an engine that has to ask another process later. */
+export type Answerer = (
+  request: IntrospectionRequest,
+) => Result<unknown, Failure> | Promise<Result<unknown, Failure>>;
 
 /** Answers one request. `speaker` is undefined while there is no plan yet. */
 export function answer(speaker: Speaker | undefined, request: Request): Result<unknown, IntrospectionError> {
@@ -145,14 +153,14 @@ function attributeView(a: Attributes) {
 export class IntrospectionServer {
   readonly #path: string;
   readonly #logger: Logger;
-  readonly #speaker: () => Speaker | undefined;
+  readonly #answerer: Answerer;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
 
-  constructor(options: { path: string; logger: Logger; speaker: () => Speaker | undefined }) {
+  constructor(options: { path: string; logger: Logger; answer: Answerer }) {
     this.#path = options.path;
     this.#logger = options.logger;
-    this.#speaker = options.speaker;
+    this.#answerer = options.answer;
   }
 
   async start(): Promise<Result<void, Failure<'CannotListen'>>> {
@@ -188,17 +196,25 @@ export class IntrospectionServer {
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', (error) => this.#logger.debug('introspection client', { reason: error.message }));
     let pending = '';
+    // Answers leave in the order of the requests.
+    let answered: Promise<void> = Promise.resolve();
+    let waiting = 0;
     socket.on('data', (text: string) => {
       pending += text;
       for (let end = pending.indexOf('\n'); end >= 0; end = pending.indexOf('\n')) {
-        socket.write(`${this.#answer(pending.slice(0, end))}\n`);
+        const line = pending.slice(0, end);
+        waiting++;
+        answered = answered.then(async () => {
+          if (!socket.destroyed) socket.write(`${await this.#answer(line)}\n`);
+          waiting--;
+        });
         pending = pending.slice(end + 1);
       }
-      if (pending.length > lineLimit) socket.destroy();
+      if (pending.length > lineLimit || waiting > requestLimit) socket.destroy();
     });
   }
 
-  #answer(line: string): string {
+  async #answer(line: string): Promise<string> {
     let request: unknown;
     try {
       request = JSON.parse(line);
@@ -207,7 +223,7 @@ export class IntrospectionServer {
     }
     const result =
       typeof request === 'object' && request !== null
-        ? answer(this.#speaker(), request as Request)
+        ? await this.#answerer(request as Request)
         : err(failure('BadRequest', 'A request is one JSON object on one line.'));
     return JSON.stringify(
       result.ok ? { ok: true, result: result.value } : { ok: false, error: result.error },

@@ -7,7 +7,7 @@ import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import type { PlanInput } from '../plan/mod.ts';
 import { configFromFile, configFromPlan } from './config-plan.ts';
-import { IntrospectionServer } from './introspection.ts';
+import { answer, IntrospectionServer } from './introspection.ts';
 import { PlanSource } from './plan-source.ts';
 import { loadSocketOptions } from './socket-options.ts';
 import { Speaker } from './speaker.ts';
@@ -62,7 +62,11 @@ export async function runSpeaker(options: RunOptions): Promise<Result<void, Fail
     });
   };
 
-  const introspection = new IntrospectionServer({ path: options.socket, logger, speaker: () => speaker });
+  const introspection = new IntrospectionServer({
+    path: options.socket,
+    logger,
+    answer: (request) => answer(speaker, request),
+  });
   const listening = await introspection.start();
   if (!listening.ok) return listening;
   const source = await startSource(options, apply);
