@@ -11,7 +11,7 @@ export function statusText(lab: LabStatus, kubeconfig: string): string {
     p.lastEnd === undefined ? '' : `last end: ${p.lastEnd}`,
   ]);
   return [
-    `Lab "${lab.name}": ${lab.topology}, up since ${lab.startedAt}. KUBECONFIG=${kubeconfig}`,
+    `Lab "${lab.name}": ${lab.topology}, design ${lab.design}, up since ${lab.startedAt}. KUBECONFIG=${kubeconfig}`,
     '',
     ...table([['MACHINE', 'ROLE', 'RACK', 'ADDRESSES'], ...machines]),
     '',

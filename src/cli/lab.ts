@@ -9,6 +9,8 @@ type TopologyFlags = {
   readonly topology: string;
   readonly dualStack?: boolean;
   readonly fabricBgp: boolean;
+  readonly design: string;
+  readonly reflectors: 'nodes' | 'routers';
   readonly port?: number;
 };
 
@@ -32,17 +34,29 @@ async function run(argv: readonly string[]): Promise<number> {
     parser.option('--name <name>', 'which lab', 'lab').exitOverride();
   const shaped = (parser: InstanceType<typeof Parser>, topology: string): InstanceType<typeof Parser> =>
     named(parser)
-      .option('--nodes <number>', 'how many nodes (4)', whole)
-      .option('--topology <name>', 'flat: one subnet; two-racks: leaves and a spine', topology)
+      .option('--nodes <number>', 'how many nodes (4, with more racks two more than racks)', whole)
+      .option(
+        '--topology <name>',
+        'flat: one subnet; two-racks, three-racks, four-racks: leaves and a spine',
+        topology,
+      )
+      .option('--design <name>', 'who speaks BGP with whom: mesh, rr, as-per-rack, as-per-server', 'mesh')
+      .addOption(
+        new Option('--reflectors <kind>', 'what reflects in the design rr: selected nodes, or two routers')
+          .choices(['nodes', 'routers'])
+          .default('nodes'),
+      )
       .option('--dual-stack', 'IPv6 beside IPv4')
       .option('--no-fabric-bgp', 'leaves and spine speak no BGP: rack 2 becomes a black hole for pods')
       .option('--port <number>', 'port of 127.0.0.1 for kubectl outside of the lab', whole);
   const upOptions = (flags: TopologyFlags): Parameters<typeof lab.labUp>[0] => ({
     name: flags.name,
     topology: flags.topology,
-    nodes: flags.nodes ?? 4,
     dualStack: flags.dualStack ?? false,
     fabricBgp: flags.fabricBgp,
+    design: flags.design,
+    reflectors: flags.reflectors,
+    ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.port === undefined ? {} : { port: flags.port }),
   });
 
@@ -86,6 +100,14 @@ async function run(argv: readonly string[]): Promise<number> {
           ? `${JSON.stringify(status.value.lab, undefined, 2)}\n`
           : statusText(status.value.lab, status.value.paths.kubeconfig),
       );
+    });
+  named(program.command('design'))
+    .argument('<design>', 'mesh, rr, as-per-rack or as-per-server')
+    .description('change who speaks BGP with whom, in the running lab')
+    .action(async (design: string, flags: { name: string }) => {
+      const changed = await lab.labDesign(flags.name, design);
+      if (!changed.ok) return fail(changed.error);
+      process.stdout.write(`The lab "${flags.name}" now has the design ${changed.value.design}.\n`);
     });
   named(program.command('exec'))
     .argument('<node>', 'a node or router, or the network of a pod: pod/NAME')

@@ -4,7 +4,10 @@ import { createConnection, createServer, type Server } from 'node:net';
 import { err, failure, ok, type Result } from '../lib/result.ts';
 import type { LabError } from './types.ts';
 
-export type ControlRequest = { readonly op: 'status' } | { readonly op: 'down' };
+export type ControlRequest =
+  | { readonly op: 'status' }
+  /** The routers' side of another BGP design. */
+  | { readonly op: 'design'; readonly design: string };
 
 const longestLine = 1 << 20;
 

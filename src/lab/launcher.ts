@@ -30,13 +30,18 @@ import {
   removeState,
   writeRecord,
 } from './state.ts';
-import { nodesOf, planTopology, type Topology } from './topology/mod.ts';
+import { nodesOf, planTopology, type ReflectorKind, type Topology } from './topology/mod.ts';
 import type { LabError, LabOptions, LabRecord, LabStatus, ProcessIdentity, ProgressLine } from './types.ts';
 
 export const defaultPort = 16443;
 
-export type UpOptions = Omit<LabOptions, 'topology'> & {
+export type UpOptions = Pick<LabOptions, 'name' | 'dualStack' | 'fabricBgp'> & {
   readonly topology: string;
+  /** As many as the topology has of its own when absent. */
+  readonly nodes?: number;
+  /** mesh when absent. */
+  readonly design?: string;
+  readonly reflectors?: ReflectorKind;
   /** A port asked for must be free; without one the lab takes the default, or any other when that is taken. */
   readonly port?: number;
   readonly onStep?: (text: string) => void;
@@ -88,9 +93,11 @@ async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> 
     options: {
       name: options.name,
       topology: topology.value.name,
-      nodes: options.nodes,
+      nodes: nodesOf(topology.value).length,
       dualStack: options.dualStack,
       fabricBgp: topology.value.fabricBgp,
+      design: topology.value.design,
+      reflectors: options.reflectors ?? 'nodes',
     },
   });
 }
@@ -309,6 +316,27 @@ export async function labStatus(
   if (!found.ok) return found;
   const status = await ask<LabStatus>(found.value.paths.socket, { op: 'status' });
   return status.ok ? ok({ lab: status.value, ...found.value }) : status;
+}
+
+/** Changes the BGP design of a running lab: its routers, then the resources of the cluster. */
+export async function labDesign(name: string, design: string): Promise<Result<LabStatus, LabError>> {
+  const found = await labStatus(name);
+  if (!found.ok) return found;
+  const { lab, record, paths } = found.value;
+  const topology = planTopology({ ...lab, name: lab.topology, nodes: record.options.nodes, design });
+  if (!topology.ok) return topology;
+  const inside = process.env['MARGAY_LAB_STATE'] === paths.directory;
+  const { openDatastore } = await import('../datastore/mod.ts');
+  const opened = await openDatastore({
+    kubeconfig: inside ? paths.insideKubeconfig : paths.kubeconfig,
+    userAgent: 'margay-lab',
+  });
+  if (!opened.ok) return err(failure('NoAnswer', opened.error.message, opened.error.hint));
+  const { applyDesign } = await import('./design.ts');
+  const applied = await applyDesign(opened.value, topology.value);
+  await opened.value.close();
+  if (!applied.ok) return err(failure('NoAnswer', applied.error.message, applied.error.hint));
+  return ask<LabStatus>(paths.socket, { op: 'design', design });
 }
 
 /** Ends the lab and removes its directory. `false`: there was none. */

@@ -37,6 +37,10 @@ export const labStatus = async (
 ): Promise<Result<{ lab: LabStatus; record: LabRecord; paths: LabPaths }, LabError>> =>
   (await import('./launcher.ts')).labStatus(name);
 
+/** Another BGP design for a running lab. */
+export const labDesign = async (name: string, design: string): Promise<Result<LabStatus, LabError>> =>
+  (await import('./launcher.ts')).labDesign(name, design);
+
 /** Runs a command on a node or router with this terminal; gives its exit code. */
 export const labExec = async (
   name: string,

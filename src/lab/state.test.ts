@@ -40,7 +40,15 @@ test('a record belongs to a living process; what a dead one left is stale', asyn
   const identity = identify(child.pid ?? 0);
   assert.ok(identity !== undefined && isAlive(identity));
   await writeRecord(paths, {
-    options: { name: 'one', topology: 'flat', nodes: 1, dualStack: false, fabricBgp: true },
+    options: {
+      name: 'one',
+      topology: 'flat',
+      nodes: 1,
+      dualStack: false,
+      fabricBgp: true,
+      design: 'mesh',
+      reflectors: 'nodes',
+    },
     port: 1,
     init: identity,
     parent: identity,

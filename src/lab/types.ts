@@ -1,9 +1,10 @@
 // What the lab's parts tell each other: errors, the state on disk, the supervisor's answers.
 import type { Failure } from '../lib/result.ts';
-import type { TopologyName } from './topology/mod.ts';
+import type { DesignName, ReflectorKind, TopologyName } from './topology/mod.ts';
 
 export type LabErrorCode =
   | 'UnknownTopology'
+  | 'BadDesign'
   | 'BadNodeCount'
   | 'BadName'
   | 'AlreadyUp'
@@ -24,6 +25,8 @@ export type LabOptions = {
   readonly nodes: number;
   readonly dualStack: boolean;
   readonly fabricBgp: boolean;
+  readonly design: DesignName;
+  readonly reflectors: ReflectorKind;
 };
 
 /** `lab.json` in the state directory. `init` is process 1 of the lab, seen from outside. */
@@ -66,6 +69,9 @@ export type LabStatus = {
   readonly topology: TopologyName;
   readonly dualStack: boolean;
   readonly fabricBgp: boolean;
+  /** The one in force now. */
+  readonly design: DesignName;
+  readonly reflectors: ReflectorKind;
   readonly startedAt: string;
   readonly machines: readonly MachineStatus[];
   readonly processes: readonly ProcessStatus[];

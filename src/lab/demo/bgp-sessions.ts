@@ -1,6 +1,6 @@
 // The BGP sessions of all machines, asked of each speaker over its socket.
 import { askInside } from '../inside.ts';
-import type { Topology } from '../topology/mod.ts';
+import { sessionCount, type Topology } from '../topology/mod.ts';
 import type { LabRecord, MachineStatus } from '../types.ts';
 
 export type SessionRow = {
@@ -41,7 +41,7 @@ export async function bgpSessions(
     if (plan === undefined || (plan.role !== 'node' && plan.bgp === undefined)) continue;
     const answer = await askInside<PeersAnswer>(record, machine, speakerSocket, { op: 'peers' });
     const peers = answer?.result;
-    const expected = expectedPeers(topology, machine);
+    const expected = sessionCount(topology, machine.name);
     if (peers === undefined || peers.length < expected)
       rows.push({
         machine: machine.name,
@@ -67,14 +67,6 @@ export async function bgpSessions(
       });
   }
   return rows;
-}
-
-function expectedPeers(topology: Topology, machine: MachineStatus): number {
-  const plan = topology.machines.find((m) => m.name === machine.name);
-  if (plan?.bgp !== undefined) return plan.bgp.neighbours.length;
-  const families = topology.dualStack ? 2 : 1;
-  const nodes = topology.machines.filter((m) => m.role === 'node').length;
-  return families * (nodes - 1) + topology.peers.filter((p) => p.rack === machine.rack).length;
 }
 
 const nameOf = (machines: readonly MachineStatus[], address: string): string => {

@@ -35,6 +35,8 @@ const findings = (topology: Topology, change: (probe: Probe) => Probe = (p) => p
       topology: topology.name,
       dualStack: false,
       fabricBgp: topology.fabricBgp,
+      design: 'mesh',
+      reflectors: 'nodes',
       startedAt: '',
       machines: [],
       processes: [],

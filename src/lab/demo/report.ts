@@ -40,9 +40,9 @@ function explainMatrix({ topology, matrix }: Findings): string[] {
   const explained = [
     '64: the pod itself. 63: same node, one host forwards. 62: across nodes of a subnet, two hosts forward.',
   ];
-  if (topology.name === 'two-racks' && topology.fabricBgp)
+  if (topology.racks.length > 1 && topology.fabricBgp)
     explained.push('59: across racks, through leaf, spine and leaf, which learned the pod blocks by BGP.');
-  if (topology.name === 'two-racks' && !topology.fabricBgp) explained.push('', ...blackHole(matrix));
+  if (topology.racks.length > 1 && !topology.fabricBgp) explained.push('', ...blackHole(matrix));
   const clients = matrix.cells.filter((c) => c.probe.client !== undefined);
   if (clients.length > 0 && clients.every((c) => c.probe.client === c.from.address))
     explained.push("Every server saw its client's own pod address: no NAT between pods.");
@@ -71,7 +71,7 @@ export function closing(findings: Findings, running: RunningLab, stays: boolean)
   const reached = matrix.cells.filter((c) => c.probe.ttl !== undefined).length;
   const verdict =
     problems.length === 0
-      ? topology.fabricBgp || topology.name === 'flat'
+      ? topology.fabricBgp || topology.racks.length === 0
         ? [`All as expected: every pod reaches every pod (${reached} of ${matrix.cells.length}).`]
         : [
             `All as expected for a fabric without BGP: ${reached} of ${matrix.cells.length} pairs reach each other.`,

@@ -21,6 +21,8 @@ export type ClusterObjects = {
 /** A node tells its leaf of its own blocks only. What it learned from the mesh it must keep to itself: the leaf would
  *  hear of every block from every node of the rack, with the same AS path, and send packets in circles. */
 const ownBlocksOnly = 'own-blocks-only';
+/** On every BGPPeer that a design made, so that the next one can take it away. */
+export const designLabel = 'lab-design';
 
 const apiVersion = 'projectcalico.org/v3';
 
@@ -48,7 +50,11 @@ export function clusterObjects(topology: Topology): ClusterObjects {
       apiVersion,
       kind: 'BGPConfiguration',
       metadata: { name: 'default' },
-      spec: { asNumber: topology.nodeAsNumber, nodeToNodeMeshEnabled: true, logSeverityScreen: 'Info' },
+      spec: {
+        asNumber: topology.nodeAsNumber,
+        nodeToNodeMeshEnabled: topology.mesh,
+        logSeverityScreen: 'Info',
+      },
     },
     felixConfiguration: { apiVersion, kind: 'FelixConfiguration', metadata: { name: 'default' }, spec: {} },
     clusterInformation: {
@@ -57,30 +63,24 @@ export function clusterObjects(topology: Topology): ClusterObjects {
       metadata: { name: 'default' },
       spec: { datastoreReady: true, clusterType: 'k8s,bgp,margay' },
     },
-    filters:
-      topology.peers.length === 0
-        ? []
-        : [
-            {
-              apiVersion,
-              kind: 'BGPFilter',
-              metadata: { name: ownBlocksOnly },
-              spec: {
-                exportV4: [{ action: 'Reject', source: 'RemotePeers' }],
-                exportV6: [{ action: 'Reject', source: 'RemotePeers' }],
-              },
+    filters: !topology.peers.some((p) => p.ownBlocksOnly)
+      ? []
+      : [
+          {
+            apiVersion,
+            kind: 'BGPFilter',
+            metadata: { name: ownBlocksOnly },
+            spec: {
+              exportV4: [{ action: 'Reject', source: 'RemotePeers' }],
+              exportV6: [{ action: 'Reject', source: 'RemotePeers' }],
             },
-          ],
-    peers: topology.peers.map((peer) => ({
+          },
+        ],
+    peers: topology.peers.map(({ name, ownBlocksOnly: filtered, ...spec }) => ({
       apiVersion,
       kind: 'BGPPeer',
-      metadata: { name: peer.name },
-      spec: {
-        peerIP: peer.peerIP,
-        asNumber: peer.asNumber,
-        nodeSelector: `rack == '${peer.rack}'`,
-        filters: [ownBlocksOnly],
-      },
+      metadata: { name, labels: { [designLabel]: topology.design } },
+      spec: { ...spec, ...(filtered === true ? { filters: [ownBlocksOnly] } : {}) },
     })),
   };
 }

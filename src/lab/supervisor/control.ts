@@ -5,6 +5,7 @@ import { expect } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
 import { bindThroughApi, startControlLoop } from '../control/mod.ts';
+import { tellNewNodes } from '../design.ts';
 import { planTopology } from '../topology/mod.ts';
 import type { LabOptions } from '../types.ts';
 import { clusterObjects } from './cluster-objects.ts';
@@ -26,15 +27,21 @@ export async function runControl(
       await sleep(backoff(attempt, 50, 2000), signal);
     }
   };
-  for (const name of ['default', 'kube-system'])
-    await ensure('Namespace', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-  await ensure('BGPConfiguration', objects.bgpConfiguration);
-  await ensure('FelixConfiguration', objects.felixConfiguration);
-  for (const pool of objects.pools) await ensure('IPPool', pool);
-  for (const filter of objects.filters) await ensure('BGPFilter', filter);
-  for (const peer of objects.peers) await ensure('BGPPeer', peer);
-  // Last: it says that the rest is there (CN-004).
-  await ensure('ClusterInformation', objects.clusterInformation);
+  const setUp = async (): Promise<void> => {
+    for (const name of ['default', 'kube-system'])
+      await ensure('Namespace', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+    await ensure('BGPConfiguration', objects.bgpConfiguration);
+    await ensure('FelixConfiguration', objects.felixConfiguration);
+    for (const pool of objects.pools) await ensure('IPPool', pool);
+    for (const filter of objects.filters) await ensure('BGPFilter', filter);
+    for (const peer of objects.peers) await ensure('BGPPeer', peer);
+    // Last: it says that the rest is there (CN-004).
+    await ensure('ClusterInformation', objects.clusterInformation);
+  };
+  const isKnown = await datastore.get('ClusterInformation', { name: 'default' }, signal);
+  // A control plane that is started again must not bring back what the user has changed since.
+  if (!isKnown.ok) await setUp();
+  const telling = isKnown.ok ? undefined : tellNewNodes(datastore, topology.nodeBgp, signal);
   const loop = startControlLoop({
     datastore,
     logger,
@@ -45,4 +52,5 @@ export async function runControl(
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
   await loop.stop();
+  await telling;
 }

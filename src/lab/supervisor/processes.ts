@@ -108,6 +108,11 @@ export class ProcessKeeper {
     return [...this.#entries.values()].map((entry) => this.#statusOf(entry));
   }
 
+  /** Tells a running process something; one that is down reads its files when it starts. */
+  signal(machine: string, name: string, signal: NodeJS.Signals): void {
+    this.#entries.get(`${machine}/${name}`)?.handle?.kill(signal);
+  }
+
   /** Ends everything and starts nothing again. */
   stop(): void {
     this.#stopped = true;

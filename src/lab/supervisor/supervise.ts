@@ -10,7 +10,7 @@ import { serveControl } from '../control-socket.ts';
 import { kubeconfigText } from '../kubeconfig.ts';
 import { mainFile } from '../main-file.ts';
 import { pathsOf } from '../state.ts';
-import { planTopology } from '../topology/mod.ts';
+import { planTopology, type Topology } from '../topology/mod.ts';
 import type { LabOptions, LabStatus, MachineStatus, ProgressLine } from '../types.ts';
 import { apiAddress, apiPort, processSpecs } from './commands.ts';
 import { type BuiltMachine, buildTopology } from './machines.ts';
@@ -55,14 +55,21 @@ export async function supervise(argv: {
     const dataDirectory = '/run/margay/apiserver';
     mkdirSync(dataDirectory, { recursive: true });
     const planFile = (name: string): string => join(argv.state, `${name}-bgp.json`);
-    for (const { machine } of machines)
-      if (machine.bgp !== undefined) await writeFile(planFile(machine.name), routerPlan(machine));
+    writeRouterPlans(topology, planFile);
     const keeper = new ProcessKeeper({
       onEnd: (end) => logger.warn('a process ended and will be started again', { ...end }),
     });
-    const control = await serveControl(paths.socket, () =>
-      statusOf(argv.options, startedAt, machines, keeper),
-    );
+    let options = argv.options;
+    const control = await serveControl(paths.socket, (request) => {
+      if (request.op === 'design') {
+        const next = planTopology({ ...options, name: options.topology, design: request.design });
+        if (!next.ok) return next;
+        options = { ...options, design: next.value.design };
+        for (const router of writeRouterPlans(next.value, planFile))
+          keeper.signal(router, 'speaker', 'SIGHUP');
+      }
+      return statusOf(options, startedAt, machines, keeper);
+    });
     control.on('error', (error) => logger.error('control socket failed', { error: error.message }));
     const specs = processSpecs({
       topology,
@@ -88,6 +95,13 @@ export async function supervise(argv: {
     return 1;
   }
   return new Promise(() => undefined);
+}
+
+/** What each router's speaker reads; gives the names of those that have one. */
+function writeRouterPlans(topology: Topology, planFile: (machine: string) => string): string[] {
+  const routers = topology.machines.filter((m) => m.bgp !== undefined);
+  for (const router of routers) writeFileSync(planFile(router.name), routerPlan(router));
+  return routers.map((r) => r.name);
 }
 
 function statusOf(

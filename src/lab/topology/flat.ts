@@ -1,46 +1,58 @@
-// N nodes on one bridge: one subnet, no routers. The bridge lives in a namespace of its own, as a switch would.
+// N nodes on one bridge: one subnet, no routers but route reflectors. The bridge lives in a namespace of its own, as a
+// switch would.
 import { expect } from '../../lib/result.ts';
 import { parseInterfaceAddress } from '../../lib/ip/mod.ts';
 import { bridge, port } from './interfaces.ts';
-import type { Cable, Machine, Topology } from './types.ts';
+import type { Cable, Fabric, Machine } from './types.ts';
 
 /** 10.0.0.11 … 10.0.0.250. */
 export const maxFlatNodes = 240;
 
-export function flat(options: { nodes: number; dualStack: boolean }): Topology {
-  const nodes = Array.from({ length: options.nodes }, (_, i): Machine => {
-    const addresses = [`10.0.0.${11 + i}/24`, ...(options.dualStack ? [`fd00:10::${11 + i}/64`] : [])];
-    return {
-      name: i === 0 ? 'master1' : `worker${i}`,
-      role: 'node',
-      interfaces: [
-        port(
-          'eth0',
-          addresses.map((text) => expect(parseInterfaceAddress(text), 'node address')),
+export function flatFabric(options: {
+  readonly nodes: number;
+  readonly dualStack: boolean;
+  readonly withReflectors: boolean;
+}): Fabric {
+  const { dualStack } = options;
+  const machine = (name: string, role: Machine['role'], host: number): Machine => ({
+    name,
+    role,
+    interfaces: [
+      port(
+        'eth0',
+        [`10.0.0.${host}/24`, ...(dualStack ? [`fd00:10::${host}/64`] : [])].map((text) =>
+          expect(parseInterfaceAddress(text), 'address'),
         ),
-      ],
-      routes: [],
-    };
-  });
-  const fabric: Machine = {
-    name: 'switch',
-    role: 'switch',
-    interfaces: [bridge('lan', []), ...nodes.map((_, i) => port(`swp${i + 1}`, [], 'lan'))],
+      ),
+    ],
     routes: [],
-  };
-  const cables = nodes.map(
-    (node, i): Cable => ({
-      a: { machine: 'switch', interface: `swp${i + 1}` },
-      b: { machine: node.name, interface: 'eth0' },
-    }),
+  });
+  const nodes = Array.from({ length: options.nodes }, (_, i) =>
+    machine(i === 0 ? 'master1' : `worker${i}`, 'node', 11 + i),
   );
+  const reflectors = options.withReflectors
+    ? [machine('rr1', 'router', 251), machine('rr2', 'router', 252)]
+    : [];
+  const members = [...nodes, ...reflectors];
   return {
     name: 'flat',
-    dualStack: options.dualStack,
-    fabricBgp: false,
-    machines: [...nodes, fabric],
-    cables,
-    peers: [],
-    nodeAsNumber: 64512,
+    dualStack,
+    machines: [
+      ...members,
+      {
+        name: 'switch',
+        role: 'switch',
+        interfaces: [bridge('lan', []), ...members.map((_, i) => port(`swp${i + 1}`, [], 'lan'))],
+        routes: [],
+      },
+    ],
+    cables: members.map(
+      ({ name }, i): Cable => ({
+        a: { machine: 'switch', interface: `swp${i + 1}` },
+        b: { machine: name, interface: 'eth0' },
+      }),
+    ),
+    racks: [],
+    reflectors: reflectors.map((r) => r.name),
   };
 }

@@ -1,12 +1,13 @@
 // From what the user asked for to a topology, and what to expect of it.
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
-import { flat, maxFlatNodes } from './flat.ts';
-import { twoRacks } from './two-racks.ts';
-import { type Topology, topologyNames, type TopologyOptions } from './types.ts';
+import { layDesign } from './designs.ts';
+import { flatFabric, maxFlatNodes } from './flat.ts';
+import { rackCounts, racksFabric } from './racks.ts';
+import { designNames, type Topology, topologyNames, type TopologyOptions } from './types.ts';
 
-export type TopologyError = Failure<'UnknownTopology' | 'BadNodeCount'>;
+export type TopologyError = Failure<'UnknownTopology' | 'BadNodeCount' | 'BadDesign'>;
 
-/** Two racks number their further workers from 10.0.0.24 on. */
+/** Racks number their further workers from .24 on. */
 const maxRackNodes = 200;
 
 export function planTopology(
@@ -22,7 +23,9 @@ export function planTopology(
       ),
     );
   }
-  const nodes = options.nodes ?? 4;
+  const racks = rackCounts[name] ?? 0;
+  // Every rack has a node.
+  const nodes = options.nodes ?? Math.max(4, racks + 2);
   const most = name === 'flat' ? maxFlatNodes : maxRackNodes;
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > most) {
     return err(
@@ -33,12 +36,26 @@ export function planTopology(
       ),
     );
   }
-  const dualStack = options.dualStack ?? false;
-  return ok(
-    name === 'flat'
-      ? flat({ nodes, dualStack })
-      : twoRacks({ nodes, dualStack, fabricBgp: options.fabricBgp ?? true }),
-  );
+  const design = designNames.find((known) => known === (options.design ?? 'mesh'));
+  if (design === undefined)
+    return err(
+      failure(
+        'BadDesign',
+        `There is no design "${options.design}".`,
+        `Choose one of: ${designNames.join(', ')}.`,
+      ),
+    );
+  const fabricBgp = options.fabricBgp ?? true;
+  const needsLeaves = design === 'as-per-rack' || design === 'as-per-server';
+  if (needsLeaves && racks === 0)
+    return err(
+      failure('BadDesign', `The design ${design} needs leaves; topology ${name} has none.`, 'Use two-racks.'),
+    );
+  if (needsLeaves && !fabricBgp)
+    return err(failure('BadDesign', `The design ${design} needs leaves that speak BGP.`));
+  const withReflectors = options.reflectors === 'routers';
+  const shape = { name, nodes, dualStack: options.dualStack ?? false, withReflectors };
+  return ok(layDesign(racks === 0 ? flatFabric(shape) : racksFabric(shape), design, fabricBgp));
 }
 
 /** What a ping from a pod of one node to a pod of another is expected to see. */

@@ -4,7 +4,15 @@ import fc from 'fast-check';
 import { containsAddress } from '../../lib/ip/mod.ts';
 import { expect } from '../../lib/result.ts';
 import { subnetOf } from './interfaces.ts';
-import { drawTopology, expectBetween, nodesOf, planTopology, type Topology } from './mod.ts';
+import {
+  designNames,
+  drawTopology,
+  expectBetween,
+  nodesOf,
+  planTopology,
+  sessionCount,
+  type Topology,
+} from './mod.ts';
 
 const plan = (name: string, options: Parameters<typeof planTopology>[0] | object = {}): Topology =>
   expect(planTopology({ name, ...options }), name);
@@ -39,6 +47,46 @@ test('without BGP in the fabric the subnets are still routed', () => {
   assert.ok(topology.machines.filter((m) => m.role === 'router').every((m) => m.routes.length > 0));
 });
 
+test('SR-149, SR-150, SR-151: designs without a mesh: one leaf per node, AS numbers per rack or per node', () => {
+  const asOf = (t: Topology): string[] => t.nodeBgp.map((n) => `${n.node} ${n.asNumber}`);
+  const rack = plan('two-racks', { design: 'as-per-rack' });
+  assert.deepEqual(asOf(rack), ['master1 65001', 'worker1 65001', 'worker2 65001', 'worker3 65002']);
+  const server = plan('two-racks', { design: 'as-per-server' });
+  assert.deepEqual(asOf(server), ['master1 65011', 'worker1 65021', 'worker2 65022', 'worker3 65023']);
+  for (const topology of [rack, server]) {
+    assert.equal(topology.mesh, false);
+    assert.deepEqual(
+      topology.peers.map((p) => `${p.node} ${p.peerIP} ${p.asNumber}`),
+      [
+        'master1 10.0.0.254 65001',
+        'worker1 10.0.0.254 65001',
+        'worker2 10.0.0.254 65001',
+        'worker3 30.0.0.254 65002',
+      ],
+    );
+  }
+  assert.equal(planTopology({ name: 'flat', design: 'as-per-rack' }).ok, false);
+  assert.equal(planTopology({ name: 'two-racks', design: 'as-per-rack', fabricBgp: false }).ok, false);
+  assert.equal(planTopology({ name: 'flat', design: 'star' }).ok, false);
+});
+
+test('SR-143, SR-144, SR-145, SR-156: two reflectors, nodes or routers, in place of the mesh', () => {
+  const inCluster = plan('two-racks', { design: 'rr' });
+  assert.deepEqual(
+    inCluster.nodeBgp.filter((n) => n.routeReflectorClusterID !== undefined).map((n) => n.node),
+    ['master1', 'worker3'],
+  );
+  assert.equal(sessionCount(inCluster, 'worker1'), 2 + 1);
+  assert.equal(sessionCount(inCluster, 'master1'), 3 + 1);
+  const routers = plan('flat', { design: 'rr', reflectors: 'routers', nodes: 10 });
+  assert.deepEqual(
+    routers.peers.map((p) => `${p.name} ${p.peerIP} ${p.asNumber}`),
+    ['rr1 10.0.0.251 64512', 'rr2 10.0.0.252 64512'],
+  );
+  assert.equal(sessionCount(routers, 'worker1'), 2);
+  assert.equal(sessionCount(routers, 'rr1'), 10);
+});
+
 test('what a ping should see', () => {
   const topology = plan('two-racks');
   assert.deepEqual(expectBetween(topology, 'worker1', 'worker1'), { reachable: true, ttl: 63 });
@@ -64,13 +112,20 @@ test('every plan is consistent: unique names, addresses and cable ends, gateways
   fc.assert(
     fc.property(
       fc.record({
-        name: fc.constantFrom('flat', 'two-racks'),
+        name: fc.constantFrom('flat', 'two-racks', 'three-racks', 'four-racks'),
         nodes: fc.integer({ min: 1, max: 200 }),
         dualStack: fc.boolean(),
         fabricBgp: fc.boolean(),
+        design: fc.constantFrom(...designNames),
+        reflectors: fc.constantFrom('nodes' as const, 'routers' as const),
       }),
       (options) => {
-        const topology = expect(planTopology(options), 'plan');
+        const planned = planTopology(options);
+        if (!planned.ok) {
+          assert.equal(planned.error.code, 'BadDesign');
+          return;
+        }
+        const topology = planned.value;
         const unique = (values: readonly string[]): void =>
           assert.equal(new Set(values).size, values.length, values.join());
         unique(topology.machines.map((m) => m.name));
@@ -92,9 +147,27 @@ test('every plan is consistent: unique names, addresses and cable ends, gateways
           const subnets = machine.interfaces.flatMap((i) => i.addresses.map(subnetOf));
           for (const route of machine.routes) assert.ok(subnets.some((s) => containsAddress(s, route.via)));
           for (const neighbour of machine.bgp?.neighbours ?? [])
-            assert.ok(subnets.some((s) => containsAddress(s, neighbour.address)));
+            assert.ok(
+              [...subnets, ...machine.routes.map((r) => r.dst)].some((s) =>
+                containsAddress(s, neighbour.address),
+              ),
+            );
         }
-        assert.ok(drawTopology(topology).every((line) => line.length < 160));
+        // The ends of a session agree on AS numbers, and both know of it.
+        for (const machine of topology.machines)
+          for (const neighbour of machine.bgp?.neighbours ?? []) {
+            const other = topology.machines.find((m) => m.name === neighbour.name);
+            const as =
+              other?.bgp?.asNumber ??
+              topology.nodeBgp.find((n) => n.node === neighbour.name)?.asNumber ??
+              topology.nodeAsNumber;
+            assert.equal(neighbour.asNumber, as, `${machine.name} ${neighbour.name}`);
+            assert.ok(sessionCount(topology, neighbour.name) > 0);
+          }
+        unique(topology.peers.map((p) => p.name));
+        assert.ok(
+          drawTopology(topology).every((line) => line.length < 80 * Math.max(2, topology.racks.length)),
+        );
       },
     ),
     { numRuns: 60 },

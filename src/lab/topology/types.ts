@@ -1,17 +1,28 @@
 // A topology as plain data: machines, their interfaces and addresses, the cables between them, static routes and BGP
-// plans. Building it in the kernel is ../builder.ts; drawing it is draw.ts; nothing here touches a machine.
+// plans. Building it in the kernel is ../supervisor/machines.ts; drawing it is draw.ts; nothing here touches a machine.
 import type { Address, InterfaceAddress, Prefix } from '../../lib/ip/mod.ts';
 
-export type TopologyName = 'flat' | 'two-racks';
-export const topologyNames: readonly TopologyName[] = ['flat', 'two-racks'];
+export type TopologyName = 'flat' | 'two-racks' | 'three-racks' | 'four-racks';
+export const topologyNames: readonly TopologyName[] = ['flat', 'two-racks', 'three-racks', 'four-racks'];
+
+/** Who speaks BGP with whom, and under which AS numbers. */
+export type DesignName = 'mesh' | 'rr' | 'as-per-rack' | 'as-per-server';
+export const designNames: readonly DesignName[] = ['mesh', 'rr', 'as-per-rack', 'as-per-server'];
+
+/** Route reflectors are selected nodes of the cluster, or routers of their own. */
+export type ReflectorKind = 'nodes' | 'routers';
 
 export type TopologyOptions = {
   readonly name: TopologyName;
-  /** Number of nodes; `two-racks` has four of its own and puts more into its racks in turn. */
+  /** Number of nodes; racks have four of their own at least and take more in turn. */
   readonly nodes?: number;
   readonly dualStack?: boolean;
-  /** Whether leaves and spine speak BGP (two-racks only). Default: yes. */
+  /** Whether leaves and spine speak BGP (racks only). Default: yes. */
   readonly fabricBgp?: boolean;
+  /** Default: mesh. */
+  readonly design?: string;
+  /** With routers there are two more machines. Default: nodes. */
+  readonly reflectors?: ReflectorKind;
 };
 
 /** An end of a cable, or a bridge with the interfaces of the same machine that name it as their bridge. */
@@ -31,8 +42,12 @@ export type BgpNeighbour = {
   readonly name: string;
   readonly address: Address;
   readonly asNumber: number;
+  /** The router reflects routes to and from this neighbour. */
+  readonly rrClient?: boolean;
+  /** What the router passes on keeps the next hop it came with: neighbours of one subnet reach each other directly. */
+  readonly keepsNextHop?: boolean;
 };
-/** What a router of the fabric speaks; the nodes get theirs from BGPPeer resources. */
+/** What a router of the fabric speaks; the nodes get theirs from resources. */
 export type RouterBgp = {
   readonly asNumber: number;
   readonly routerId: Address;
@@ -52,21 +67,57 @@ export type Machine = {
 export type CableEnd = { readonly machine: string; readonly interface: string };
 export type Cable = { readonly a: CableEnd; readonly b: CableEnd };
 
-/** A BGPPeer resource to create: all nodes of a rack peer with their leaf. */
-export type PeerPlan = {
+/** A leaf with its nodes. */
+export type Rack = {
   readonly name: string;
-  readonly peerIP: Address;
+  readonly leaf: string;
   readonly asNumber: number;
-  readonly rack: string;
+  /** The leaf's addresses in the rack. */
+  readonly gateways: readonly InterfaceAddress[];
+  /** Transfer addresses: the leaf's end and the spine's. */
+  readonly uplinks: readonly { readonly leaf: InterfaceAddress; readonly spine: InterfaceAddress }[];
 };
 
-export type Topology = {
+/** What is plugged together, before anything speaks BGP. */
+export type Fabric = {
   readonly name: TopologyName;
   readonly dualStack: boolean;
-  readonly fabricBgp: boolean;
   readonly machines: readonly Machine[];
   readonly cables: readonly Cable[];
+  /** None on a flat network. */
+  readonly racks: readonly Rack[];
+  /** Routers that only reflect. */
+  readonly reflectors: readonly string[];
+};
+
+/** A BGPPeer resource to create. */
+export type PeerPlan = {
+  readonly name: string;
+  readonly peerIP?: Address;
+  readonly asNumber?: number;
+  readonly peerSelector?: string;
+  /** The nodes it is for; all of them without either. */
+  readonly node?: string;
+  readonly nodeSelector?: string;
+  /** The peer hears of the node's own blocks only. */
+  readonly ownBlocksOnly?: boolean;
+};
+
+/** What a Node resource says about BGP, beyond its addresses. */
+export type NodeBgp = {
+  readonly node: string;
+  readonly asNumber?: number;
+  readonly routeReflectorClusterID?: Address;
+};
+
+export type Topology = Omit<Fabric, 'reflectors'> & {
+  readonly design: DesignName;
+  readonly fabricBgp: boolean;
+  /** The full mesh between the nodes. */
+  readonly mesh: boolean;
   readonly peers: readonly PeerPlan[];
+  /** Of all nodes, in order; most have nothing of their own. */
+  readonly nodeBgp: readonly NodeBgp[];
   readonly nodeAsNumber: number;
 };
 
@@ -77,11 +128,14 @@ export type NodePlan = {
   readonly addresses: readonly InterfaceAddress[];
 };
 
-export const nodesOf = (topology: Topology): readonly NodePlan[] =>
+export const nodesOf = (topology: { readonly machines: readonly Machine[] }): readonly NodePlan[] =>
   topology.machines
     .filter((m) => m.role === 'node')
     .map((m) => ({
       name: m.name,
       ...(m.rack === undefined ? {} : { rack: m.rack }),
-      addresses: m.interfaces.flatMap((i) => i.addresses),
+      addresses: addressesOf(m),
     }));
+
+export const addressesOf = (machine: Machine): readonly InterfaceAddress[] =>
+  machine.interfaces.flatMap((i) => i.addresses);
