@@ -24,6 +24,8 @@ export interface Ffi {
   mount(source: string, target: string, type: string | null, flags: number): number;
   unmount(target: string, flags: number): number;
   ioctl(fd: number, request: number, argument: Uint8Array | number): number;
+  /** bpf(BPF_PROG_LOAD): a descriptor of the program, or -1; with `log` the verifier's words go there. */
+  loadProgram(type: number, code: Uint8Array, licence: string, log: Uint8Array | undefined): number;
   close(fd: number): void;
 }
 
@@ -91,6 +93,7 @@ function build(koffi: Koffi): Ffi {
   const umount2 = libc.func('int umount2(const char *, int)') as (target: string, flags: number) => number;
   const ioctlPointer = libc.func('ioctl', 'int', ['int', 'uint64_t', 'void *']) as IoctlCall<Uint8Array>;
   const ioctlNumber = libc.func('ioctl', 'int', ['int', 'uint64_t', 'int64_t']) as IoctlCall<number>;
+  const loadProgram = bpfProgramLoader(koffi, libc);
   const errno = (): number => koffi.errno();
 
   return {
@@ -124,8 +127,49 @@ function build(koffi: Koffi): Ffi {
     unmount: umount2,
     ioctl: (fd, request, argument) =>
       typeof argument === 'number' ? ioctlNumber(fd, request, argument) : ioctlPointer(fd, request, argument),
+    loadProgram,
     close: (fd) => closeSync(fd),
   };
+}
+
+/** libc has no function for bpf(2). The structure is the beginning of union bpf_attr up to the fields used here. */
+function bpfProgramLoader(koffi: Koffi, libc: ReturnType<Koffi['load']>): Ffi['loadProgram'] {
+  const attribute = koffi.struct('MargayProgramLoad', {
+    type: 'uint32_t',
+    instructionCount: 'uint32_t',
+    instructions: 'const uint8_t *',
+    licence: 'const char *',
+    logLevel: 'uint32_t',
+    logSize: 'uint32_t',
+    log: 'uint8_t *',
+    kernelVersion: 'uint32_t',
+    flags: 'uint32_t',
+  });
+  const syscall = libc.func('syscall', 'int64_t', [
+    'int64_t',
+    'int64_t',
+    koffi.pointer(attribute),
+    'int64_t',
+  ]) as (number: number, command: number, attribute: object, size: number) => number;
+  const bpfSystemCall = process.arch === 'x64' ? 321 : 280;
+  const BPF_PROG_LOAD = 5;
+  return (type, code, licence, log) =>
+    syscall(
+      bpfSystemCall,
+      BPF_PROG_LOAD,
+      {
+        type,
+        instructionCount: code.length / 8,
+        instructions: code,
+        licence,
+        logLevel: log === undefined ? 0 : 1,
+        logSize: log?.length ?? 0,
+        log: log ?? null,
+        kernelVersion: 0,
+        flags: 0,
+      },
+      koffi.sizeof(attribute),
+    );
 }
 
 type BufferCall = (fd: number, data: Uint8Array, length: number) => number;

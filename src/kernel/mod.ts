@@ -1,6 +1,14 @@
 // Public face of the kernel module. See docs/kernel.md.
 export type * from './types.ts';
 export { mainTable, routeProtocols } from './types.ts';
+export {
+  Assembler,
+  helpers,
+  type Comparison,
+  type Operand,
+  type Register,
+  type Width,
+} from './bpf/assembler.ts';
 export { FakeHost, type FakeFault } from './fake.ts';
 export { namedNamespacePath } from './named.ts';
 export { openKernel } from './open.ts';

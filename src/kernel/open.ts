@@ -5,6 +5,7 @@ import { openNamespace } from './namespace.ts';
 import { NetlinkOpenError } from './netlink/socket.ts';
 import { realConntrack } from './real/conntrack.ts';
 import { subscribe, type EventOptions } from './real/events.ts';
+import { realFilters } from './real/filters.ts';
 import { realLinks } from './real/links.ts';
 import {
   realAddresses,
@@ -45,6 +46,7 @@ export async function openKernelWith(
     neighbours: realNeighbours(session),
     fdb: realForwardingDatabase(session),
     rules: realRules(session),
+    filters: realFilters(session),
     nftables: realNftables(session),
     conntrack: realConntrack(session),
     sysctls: realSysctls(session),

@@ -30,6 +30,7 @@ export type LinkKind =
   | 'tun'
   | 'ipip'
   | 'dummy'
+  | 'ifb'
   | 'loopback'
   | 'physical'
   | 'other';
@@ -79,6 +80,8 @@ export type LinkSpec = {
   | { readonly kind: 'bridge' }
   | { readonly kind: 'tun' }
   | { readonly kind: 'dummy' }
+  /** An "intermediate functional block": to be had where `dummy` is not, and like it a device that leads nowhere. */
+  | { readonly kind: 'ifb' }
   | { readonly kind: 'ipip'; readonly local?: Address }
 );
 
@@ -229,6 +232,27 @@ export interface ForwardingDatabase {
   ): Promise<Outcome[]>;
 }
 
+// ── traffic filters ──────────────────────────────────────────────────────────────────────────────────────────────────
+/** An eBPF program at the ingress or egress of a link (clsact). One per link, direction and priority. */
+export type TrafficFilter = {
+  readonly linkIndex: number;
+  readonly direction: 'ingress' | 'egress';
+  readonly priority: number;
+  /** Free text the kernel keeps with the filter, by which programs are told apart: up to 250 characters. */
+  readonly name: string;
+};
+/** Machine code of type sched_cls, and the licence the kernel asks for. */
+export type FilterProgram = { readonly code: Uint8Array; readonly licence: string };
+export type TrafficFilterChange =
+  /** In one step: packets meet the old program or the new one, never none. */
+  | { readonly op: 'replace'; readonly filter: TrafficFilter; readonly program: FilterProgram }
+  | { readonly op: 'delete'; readonly filter: TrafficFilter };
+export interface TrafficFilters {
+  list(linkIndex: number): Promise<Result<TrafficFilter[], KernelError>>;
+  /** One outcome per change; deleting what is not there is ok. */
+  apply(changes: readonly TrafficFilterChange[]): Promise<Outcome[]>;
+}
+
 export type PolicyRule = {
   readonly family: Family;
   readonly priority: number;
@@ -331,13 +355,18 @@ export type KernelEvent =
   | { readonly type: 'route' | 'route-deleted'; readonly route: Route }
   | { readonly type: 'neighbour' | 'neighbour-deleted'; readonly neighbour: Neighbour }
   | { readonly type: 'rule' | 'rule-deleted'; readonly rule: PolicyRule }
+  /** A forwarding database entry that this kernel tells of (those of VXLAN devices). */
+  | { readonly type: 'fdb' | 'fdb-deleted'; readonly entry: FdbEntry }
+  /** Filters of the link came, changed or went: read them again. */
+  | { readonly type: 'filters'; readonly linkIndex: number }
   /** Somebody committed an nftables transaction: `own` when it went through this Kernel. `pid` is the kernel's number, which
    *  inside a PID namespace is not `process.pid`. */
   | { readonly type: 'nftables'; readonly pid: number; readonly own?: boolean }
   /** Events were lost (ENOBUFS): read everything again. The stream goes on. */
   | { readonly type: 'lost' };
 
-export type EventGroup = 'links' | 'addresses' | 'routes' | 'neighbours' | 'rules' | 'nftables';
+/** `neighbours` includes forwarding database entries. */
+export type EventGroup = 'links' | 'addresses' | 'routes' | 'neighbours' | 'rules' | 'filters' | 'nftables';
 export interface Subscription {
   close(): void;
 }
@@ -350,6 +379,7 @@ export interface Kernel {
   readonly neighbours: Neighbours;
   readonly fdb: ForwardingDatabase;
   readonly rules: PolicyRules;
+  readonly filters: TrafficFilters;
   readonly nftables: Nftables;
   readonly conntrack: Conntrack;
   readonly sysctls: Sysctls;

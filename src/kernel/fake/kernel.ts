@@ -7,7 +7,16 @@ import { macToBytes } from '../netlink/message.ts';
 import { matchesFilter } from '../netlink/routes.ts';
 import { fullMarkMask } from '../netlink/rules.ts';
 import { isNetworkSysctl } from '../sysctl-path.ts';
-import type { FdbEntry, Kernel, KernelError, Link, Neighbour, Outcome, PolicyRule } from '../types.ts';
+import type {
+  FdbEntry,
+  Kernel,
+  KernelError,
+  Link,
+  Neighbour,
+  Outcome,
+  PolicyRule,
+  TrafficFilter,
+} from '../types.ts';
 import { changeLink, createLink, type FakeWorld } from './links.ts';
 import { publicLink, type FakeLink, type FakeNamespace, type Fault } from './namespace.ts';
 import { changeRoute, lookupRoute } from './routing.ts';
@@ -157,6 +166,22 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
           outcome('rules.apply', String(rule.priority), () => changeRule(ns, op, rule)),
         ),
     },
+    filters: {
+      list: async (linkIndex) =>
+        read('filters.list', String(linkIndex), () => ns.filters.filter((f) => f.linkIndex === linkIndex)),
+      apply: async (changes) =>
+        changes.map((change) =>
+          outcome('filters.apply', change.filter.name, () => {
+            const { filter, op } = change;
+            if (op === 'replace' && !ns.links.has(filter.linkIndex)) return { errno: errno.ENODEV };
+            const place = (f: TrafficFilter): string => `${f.linkIndex} ${f.direction} ${f.priority}`;
+            const rest = ns.filters.filter((f) => place(f) !== place(filter));
+            ns.filters = op === 'replace' ? [...rest, filter] : rest;
+            ns.emit({ type: 'filters', linkIndex: filter.linkIndex });
+            return undefined;
+          }),
+        ),
+    },
     nftables: {
       apply: async (commands) => {
         if (writesRefused) return err(rootNamespaceRefused());
@@ -289,8 +314,13 @@ function changeFdb(ns: FakeNamespace, op: 'replace' | 'delete', entry: FdbEntry)
   const rest = ns.fdb.filter((e) => e.mac !== entry.mac.toLowerCase() || e.linkIndex !== entry.linkIndex);
   if (op === 'replace') {
     if (!ns.links.has(entry.linkIndex)) return { errno: errno.ENODEV };
-    ns.fdb = [...rest, { ...entry, mac: entry.mac.toLowerCase() }];
-  } else ns.fdb = rest;
+    const kept = { ...entry, mac: entry.mac.toLowerCase() };
+    ns.fdb = [...rest, kept];
+    ns.emit({ type: 'fdb', entry: kept });
+  } else if (rest.length < ns.fdb.length) {
+    ns.fdb = rest;
+    ns.emit({ type: 'fdb-deleted', entry });
+  }
   return undefined;
 }
 

@@ -20,6 +20,7 @@ import type {
   Neighbour,
   PolicyRule,
   Route,
+  TrafficFilter,
 } from '../types.ts';
 import { FakeNftables } from './nftables.ts';
 
@@ -39,6 +40,8 @@ const groupOf = (event: KernelEvent): EventGroup | undefined => {
   const noun = event.type.replace('-deleted', '');
   if (noun === 'nftables') return 'nftables';
   if (noun === 'lost') return undefined;
+  if (noun === 'filters') return 'filters';
+  if (noun === 'fdb') return 'neighbours';
   return noun === 'address' ? 'addresses' : (`${noun}s` as EventGroup);
 };
 
@@ -49,6 +52,7 @@ export class FakeNamespace {
   readonly routes = new Map<string, Route>();
   neighbours: Neighbour[] = [];
   fdb: FdbEntry[] = [];
+  filters: TrafficFilter[] = [];
   rules: PolicyRule[] = defaultRules();
   connections: { readonly addresses: readonly Address[] }[] = [];
   readonly sysctls = new Map<string, string>();
@@ -147,6 +151,7 @@ export class FakeNamespace {
     this.links.delete(link.index);
     this.neighbours = this.neighbours.filter((n) => n.linkIndex !== link.index);
     this.fdb = this.fdb.filter((entry) => entry.linkIndex !== link.index);
+    this.filters = this.filters.filter((filter) => filter.linkIndex !== link.index);
     for (const key of this.sysctls.keys())
       if (key.split('/').includes(link.name) && /^net\/ipv[46]\/(conf|neigh)\//.test(key))
         this.sysctls.delete(key);
@@ -163,6 +168,7 @@ export class FakeNamespace {
     this.#dropRoutesOf(link.index);
     this.neighbours = this.neighbours.filter((n) => n.linkIndex !== link.index);
     this.fdb = this.fdb.filter((entry) => entry.linkIndex !== link.index);
+    this.filters = this.filters.filter((filter) => filter.linkIndex !== link.index);
     this.links.delete(link.index);
     this.emit({ type: 'link-deleted', link: publicLink(link) });
     link.up = false;

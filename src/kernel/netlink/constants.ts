@@ -58,11 +58,17 @@ export const RTM_GETNEIGH = 30;
 export const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
 export const RTM_GETRULE = 34;
+export const RTM_NEWQDISC = 36;
+export const RTM_DELQDISC = 37;
+export const RTM_NEWTFILTER = 44;
+export const RTM_DELTFILTER = 45;
+export const RTM_GETTFILTER = 46;
 
 /** Multicast groups of NETLINK_ROUTE (RTNLGRP_*), as numbers. */
 export const routeGroups = {
   links: [1],
   neighbours: [3],
+  filters: [4],
   addresses: [5, 9],
   routes: [7, 11],
   rules: [8, 19],

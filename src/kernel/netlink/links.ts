@@ -45,6 +45,7 @@ const kinds: Readonly<Record<string, LinkKind>> = {
   tun: 'tun',
   ipip: 'ipip',
   dummy: 'dummy',
+  ifb: 'ifb',
 };
 
 /** Interface names the kernel takes: 1 to 15 bytes without slash, colon or white space. */
@@ -99,6 +100,7 @@ export function encodeLinkCreate(w: MessageWriter, spec: LinkSpec, peerNamespace
     case 'bridge':
     case 'tun':
     case 'dummy':
+    case 'ifb':
       break;
   }
   w.endNest(info);

@@ -95,7 +95,8 @@ export function encodeFdbEntry(w: MessageWriter, entry: FdbEntry): void {
 }
 
 export function decodeFdbEntry(view: DataView, message: MessageHeader): FdbEntry | undefined {
-  if (message.type !== c.RTM_NEWNEIGH || view.getUint8(message.start) !== c.AF_BRIDGE) return undefined;
+  if (message.type !== c.RTM_NEWNEIGH && message.type !== c.RTM_DELNEIGH) return undefined;
+  if (view.getUint8(message.start) !== c.AF_BRIDGE) return undefined;
   const entry = readEntry(view, message);
   if (entry.mac === undefined) return undefined;
   return {

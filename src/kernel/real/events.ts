@@ -7,9 +7,10 @@ import { ffi } from '../ffi.ts';
 import { withNamespace } from '../namespace.ts';
 import { decodeAddress } from '../netlink/addresses.ts';
 import * as c from '../netlink/constants.ts';
+import { linkOfFilterMessage } from '../netlink/filters.ts';
 import { decodeLink } from '../netlink/links.ts';
 import { attributes, messages, type MessageHeader } from '../netlink/message.ts';
-import { decodeNeighbour } from '../netlink/neighbours.ts';
+import { decodeFdbEntry, decodeNeighbour } from '../netlink/neighbours.ts';
 import { decodeRoute } from '../netlink/routes.ts';
 import { decodeRule } from '../netlink/rules.ts';
 import { enlargeReceiveBuffer, netlinkAddress } from '../netlink/socket.ts';
@@ -170,13 +171,16 @@ function decodeRouteEvent(view: DataView, message: MessageHeader): KernelEvent |
     case c.RTM_NEWNEIGH:
     case c.RTM_DELNEIGH: {
       const neighbour = decodeNeighbour(view, message);
-      return (
-        neighbour && {
-          type: message.type === c.RTM_NEWNEIGH ? 'neighbour' : 'neighbour-deleted',
-          neighbour,
-        }
-      );
+      const isNew = message.type === c.RTM_NEWNEIGH;
+      if (neighbour !== undefined) return { type: isNew ? 'neighbour' : 'neighbour-deleted', neighbour };
+      const entry = decodeFdbEntry(view, message);
+      return entry && { type: isNew ? 'fdb' : 'fdb-deleted', entry };
     }
+    case c.RTM_NEWTFILTER:
+    case c.RTM_DELTFILTER:
+    case c.RTM_NEWQDISC:
+    case c.RTM_DELQDISC:
+      return { type: 'filters', linkIndex: linkOfFilterMessage(view, message) };
     case c.RTM_NEWRULE:
     case c.RTM_DELRULE: {
       const rule = decodeRule(view, message);

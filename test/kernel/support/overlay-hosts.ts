@@ -1,0 +1,115 @@
+// Two hosts in two subnets with a router between them, and a pod behind each: what overlays are tried on.
+//
+//   pod1 10.244.1.5 ── h1 10.1.0.1 ── router ── 10.2.0.1 h2 ── pod2 10.244.2.5
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { expect } from '../../../src/lib/result.ts';
+import {
+  createNamedNamespace,
+  deleteNamedNamespace,
+  type Kernel,
+  openKernel,
+} from '../../../src/kernel/mod.ts';
+
+let serial = 0;
+const parts = ['h1', 'h2', 'router', 'pod1', 'pod2'] as const;
+export type Part = (typeof parts)[number];
+
+export class OverlayHosts {
+  readonly #name = `ov${process.pid}n${serial++}`;
+  readonly kernels = new Map<Part, Kernel>();
+
+  static async make(): Promise<OverlayHosts> {
+    const hosts = new OverlayHosts();
+    for (const part of parts) expect(await createNamedNamespace(hosts.ns(part)), part);
+    for (const part of parts) hosts.ip(part, 'link set lo up');
+    for (const n of [1, 2] as const) {
+      hosts.#wire(`h${n}`, 'eth0', 'router', `r${n}`);
+      hosts.ip(`h${n}`, `addr add 10.${n}.0.1/24 dev eth0`);
+      hosts.ip('router', `addr add 10.${n}.0.254/24 dev r${n}`);
+      hosts.ip(`h${n}`, `route add default via 10.${n}.0.254`);
+      hosts.#wire(`h${n}`, `cali${n}`, `pod${n}`, 'eth0');
+      hosts.ip(`pod${n}`, `addr add 10.244.${n}.5/32 dev eth0`);
+      hosts.ip(`pod${n}`, `route add 169.254.1.1 dev eth0 scope link`);
+      hosts.ip(`pod${n}`, `route add default via 169.254.1.1`);
+      hosts.ip(`h${n}`, `route add 10.244.${n}.5 dev cali${n} scope link`);
+      hosts.sysctl(`h${n}`, `net/ipv4/conf/cali${n}/proxy_arp`, '1');
+      hosts.sysctl(`h${n}`, `net/ipv4/neigh/cali${n}/proxy_delay`, '0');
+    }
+    for (const part of ['h1', 'h2', 'router'] as const) hosts.sysctl(part, 'net/ipv4/ip_forward', '1');
+    for (const part of ['h1', 'h2'] as const)
+      hosts.kernels.set(part, expect(await openKernel({ netns: hosts.path(part) }), `open ${part}`));
+    return hosts;
+  }
+
+  kernel(part: 'h1' | 'h2'): Kernel {
+    return this.kernels.get(part) as Kernel;
+  }
+
+  ns(part: Part): string {
+    return `${this.#name}-${part}`;
+  }
+
+  path(part: Part): string {
+    return `/var/run/netns/${this.ns(part)}`;
+  }
+
+  ip(part: Part, command: string): string {
+    return execFileSync('ip', ['-n', this.ns(part), ...command.split(' ')], { encoding: 'utf8' });
+  }
+
+  sysctl(part: Part, path: string, value: string): void {
+    execFileSync('ip', ['netns', 'exec', this.ns(part), 'sh', '-c', `echo ${value} > /proc/sys/${path}`]);
+  }
+
+  /** Runs a command there; what it wrote, and its exit code. */
+  run(part: Part, ...command: string[]): Promise<{ readonly code: number; readonly output: string }> {
+    return new Promise((resolve) => {
+      execFile(
+        'ip',
+        ['netns', 'exec', this.ns(part), ...command],
+        { encoding: 'utf8' },
+        (error, stdout, stderr) =>
+          resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: stdout + stderr }),
+      );
+    });
+  }
+
+  /** What tcpdump sees on a device while `act` runs. */
+  async capture(part: Part, device: string, filter: string, act: () => Promise<unknown>): Promise<string> {
+    const child = spawn('ip', [
+      'netns',
+      'exec',
+      this.ns(part),
+      'tcpdump',
+      '-lnvei',
+      device,
+      '--immediate-mode',
+      ...filter.split(' '),
+    ]);
+    let output = '';
+    const listening = new Promise<void>((resolve) => {
+      child.stderr.on('data', (chunk: Buffer) => {
+        if (chunk.toString().includes('listening')) resolve();
+      });
+    });
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    await listening;
+    await act();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    child.kill('SIGTERM');
+    await ended;
+    return output;
+  }
+
+  #wire(a: Part, deviceA: string, b: Part, deviceB: string): void {
+    this.ip(a, `link add ${deviceA} type veth peer name ${deviceB} netns ${this.ns(b)}`);
+    this.ip(a, `link set ${deviceA} up`);
+    this.ip(b, `link set ${deviceB} up`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const kernel of this.kernels.values()) await kernel.close();
+    for (const part of parts) await deleteNamedNamespace(this.ns(part));
+  }
+}
