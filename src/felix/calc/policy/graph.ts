@@ -367,6 +367,10 @@ const localWorkload = (
     ...(spec.interfaceName === undefined ? {} : { interfaceName: spec.interfaceName }),
     addresses: networks(spec.ipNetworks),
     profiles: spec.profiles ?? [],
+    ...(spec.allowSpoofedSourcePrefixes?.length
+      ? { foreignSources: networks(spec.allowSpoofedSourcePrefixes) }
+      : {}),
+    ...(spec.qosControls === undefined ? {} : { limits: spec.qosControls }),
   },
 });
 

@@ -95,6 +95,8 @@ function endpointPolicyOf(world: World, endpoint: Endpoint): EndpointPolicy {
     ...(interfaceName === '' ? {} : { interfaceName }),
     addresses: [...new Set(endpoint.addresses)].map(hostPrefix),
     profiles,
+    ...(endpoint.foreignSources.length === 0 ? {} : { foreignSources: endpoint.foreignSources }),
+    ...(endpoint.limits === undefined ? {} : { limits: endpoint.limits }),
     normal: at('normal'),
     forward: at('forward'),
     untracked: at('untracked'),

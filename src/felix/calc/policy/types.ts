@@ -1,5 +1,6 @@
 // What a node must enforce, and how changes of it are told: in an order that never leaves something pointing into the void.
 import type { Prefix } from '../../../lib/ip/mod.ts';
+import type { QosControls } from '../../../model/mod.ts';
 import type { CompiledPolicy, CompiledProfile, PolicyId, SetDefinition, SetId } from '../../../policy/mod.ts';
 import type { NetworkRoute, Vtep } from '../network/types.ts';
 
@@ -43,6 +44,10 @@ export type EndpointPolicy = {
   readonly addresses: readonly Prefix[];
   /** In order; one that does not exist is told as a profile that denies. */
   readonly profiles: readonly string[];
+  /** Foreign source addresses that a workload asks to send from (FX-138). */
+  readonly foreignSources?: readonly Prefix[];
+  /** Limits of a workload (RS-190). */
+  readonly limits?: QosControls;
   readonly normal: readonly TierOrder[];
   /** Of host endpoints only. */
   readonly forward: readonly TierOrder[];

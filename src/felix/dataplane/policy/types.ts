@@ -23,6 +23,9 @@ export type PolicySettings = {
   readonly filterAllowance: 'accept' | 'return';
   readonly mangleAllowance: 'accept' | 'return';
   readonly logPrefix: string;
+  /** `<number>/<second|minute|hour|day>`; empty: every packet is logged. */
+  readonly logRate: string;
+  readonly logBurst: number;
   readonly dropsInvalidConnections: boolean;
   readonly allowsVxlanFromWorkloads: boolean;
   readonly allowsIpipFromWorkloads: boolean;

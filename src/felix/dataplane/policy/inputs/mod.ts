@@ -1,0 +1,16 @@
+// What both back ends of policy build on:
+//
+//   PolicyChange[] ─► PolicyMirror.take ─► MirrorChanges: which endpoints, policies, profiles, sets became different
+//   EndpointPolicy ─► planOf(endpoint, stage, direction): what its program is made of, with a key equal for equal ones
+//   ProgramPlan    ─► programOf(plan, mirror): the PolicyProgram as policies and profiles read now; what is missing denies
+//   FelixConfig    ─► policySettings(config, backEnd)
+export { PolicyMirror, type MemberChange, type MirrorChanges, type MirroredSet } from './mirror.ts';
+export {
+  endpointStages,
+  planOf,
+  policiesOf,
+  programOf,
+  type PlannedTier,
+  type ProgramPlan,
+} from './programs.ts';
+export { policySettings, type PolicyBackEnd } from './settings.ts';
