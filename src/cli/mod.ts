@@ -18,6 +18,16 @@ const entries: readonly Entry[] = [
     load: () => import('./lab.ts'),
   },
   {
+    name: 'policy',
+    summary: 'who and whom: policies of a pod, pods of a policy, unused rules; will A reach B, and why',
+    load: async () => ({ command: (await import('./policy/mod.ts')).policy }),
+  },
+  {
+    name: 'pods',
+    summary: 'pods of POLICY: whom a policy selects, and what its rules mean',
+    load: async () => ({ command: (await import('./policy/mod.ts')).pods }),
+  },
+  {
     name: 'agent',
     summary: "a node's agent: routes, rules and addresses of its pods (what calico-node's Felix does)",
     load: () => import('./agent.ts'),

@@ -147,6 +147,21 @@ export async function outputOf(
   });
 }
 
+/** What a command prints on each node of a lab. */
+export async function outputsOf(
+  name: string,
+  command: readonly string[],
+): Promise<Result<readonly { readonly machine: string; readonly out: string }[], LabError>> {
+  const found = await labStatus(name);
+  if (!found.ok) return found;
+  const nodes = found.value.lab.machines.filter(({ role }) => role === 'node');
+  const outputs = nodes.map(async ({ name: machine }) => {
+    const entrance = await findEntrance(name, machine);
+    return { machine, out: entrance.ok ? (await outputOf(entrance.value, command)).out : '' };
+  });
+  return ok(await Promise.all(outputs));
+}
+
 export async function shellIn(
   name: string,
   machineName: string | undefined,

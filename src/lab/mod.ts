@@ -48,6 +48,13 @@ export const labExec = async (
   command: readonly string[],
 ): Promise<Result<number, LabError>> => (await import('./enter.ts')).execIn(name, machine, command);
 
+/** What a command prints on each node. */
+export const labOutputs = async (
+  name: string,
+  command: readonly string[],
+): Promise<Result<readonly { readonly machine: string; readonly out: string }[], LabError>> =>
+  (await import('./enter.ts')).outputsOf(name, command);
+
 export const labShell = async (
   name: string,
   machine: string | undefined,
