@@ -3,6 +3,7 @@
 //   {"op":"status"}                       {"op":"peers"}
 //   {"op":"routes","peer":"Mesh_10_0_0_21","bestOnly":true,"limit":1000}
 //   {"op":"announced","peer":"…"}         {"op":"explain","prefix":"10.244.0.0/26"}
+//   {"op":"why","prefix":"10.244.0.0/26","peer":"10.0.0.254"}
 //   → {"ok":true,"result":…}              → {"ok":false,"error":{"code":"…","message":"…"}}
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -27,6 +28,7 @@ export type RouteView = {
   readonly best: boolean;
   readonly multipath: boolean;
   readonly stale: boolean;
+  readonly interfaceName?: string;
   readonly localPref: number;
   readonly asPath: string;
   readonly origin: 'igp' | 'egp' | 'incomplete';
@@ -86,19 +88,20 @@ export function answer(speaker: Speaker | undefined, request: Request): Result<u
           ...attributeView(attributes),
         })),
       );
+    case 'why':
     case 'explain': {
       const prefix = prefixOf(request);
       if (!prefix.ok) return prefix;
       if (prefix.value === undefined)
-        return err(failure('BadRequest', 'The operation "explain" needs a prefix.'));
-      return ok(speaker.explain(prefix.value));
+        return err(failure('BadRequest', `The operation "${request['op']}" needs a prefix.`));
+      return ok(request['op'] === 'why' ? speaker.why(prefix.value, peer) : speaker.explain(prefix.value));
     }
     default:
       return err(
         failure(
           'UnknownOperation',
           `There is no operation ${JSON.stringify(request['op'])}.`,
-          'There are: status, peers, routes, announced, explain.',
+          'There are: status, peers, routes, announced, explain, why.',
         ),
       );
   }
@@ -130,6 +133,7 @@ function routeView(path: PathView): RouteView {
     best: path.best,
     multipath: path.multipath,
     stale: path.stale,
+    ...(path.interfaceName === undefined ? {} : { interfaceName: path.interfaceName }),
     localPref: path.localPref,
     ...attributeView(path.attributes),
     ...(reason === undefined ? {} : { reason }),
@@ -227,11 +231,11 @@ export class IntrospectionServer {
         : err(failure('BadRequest', 'A request is one JSON object on one line.'));
     return JSON.stringify(
       result.ok ? { ok: true, result: result.value } : { ok: false, error: result.error },
-      plain,
+      plainBytes,
     );
   }
 }
 
 /** Bytes as hexadecimal text. */
-const plain = (_key: string, value: unknown): unknown =>
+export const plainBytes = (_key: string, value: unknown): unknown =>
   value instanceof Uint8Array ? [...value].map((b) => b.toString(16).padStart(2, '0')).join('') : value;

@@ -7,7 +7,8 @@ import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import type { PlanInput } from '../plan/mod.ts';
 import { configFromFile, configFromPlan } from './config-plan.ts';
-import { answer, IntrospectionServer } from './introspection.ts';
+import { answer, type Answerer, IntrospectionServer } from './introspection.ts';
+import type { NodeStatusReporter } from './node-status/reporter.ts';
 import { PlanSource } from './plan-source.ts';
 import { loadSocketOptions } from './socket-options.ts';
 import { Speaker } from './speaker.ts';
@@ -30,6 +31,8 @@ export type RunOptions = {
         readonly settings?: Pick<PlanInput, 'routerIdSetting' | 'advertiseClusterIPs'>;
       };
 };
+
+const engineVersion = 'margay';
 
 /** Runs until SIGTERM or SIGINT. Peers are not told of the end: they keep our routes and the kernel keeps theirs, so that a
  *  restart loses nothing (RFC 4724). SIGHUP reads a plan file again. */
@@ -62,11 +65,8 @@ export async function runSpeaker(options: RunOptions): Promise<Result<void, Fail
     });
   };
 
-  const introspection = new IntrospectionServer({
-    path: options.socket,
-    logger,
-    answer: (request) => answer(speaker, request),
-  });
+  const answerer: Answerer = (request) => answer(speaker, request);
+  const introspection = new IntrospectionServer({ path: options.socket, logger, answer: answerer });
   const listening = await introspection.start();
   if (!listening.ok) return listening;
   const source = await startSource(options, apply);
@@ -74,18 +74,40 @@ export async function runSpeaker(options: RunOptions): Promise<Result<void, Fail
     await introspection.stop();
     return source;
   }
+  const reporter = await startReporter(options, answerer);
   const { signals } = options;
   const reload = (): void => source.value.reload();
   signals.on('SIGHUP', reload);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) signals.on(signal, finish);
   await finished;
   signals.off('SIGHUP', reload);
+  await reporter?.stop();
   await source.value.stop();
   await queue;
   await speaker?.stop('persist');
   await introspection.stop();
   await kernel.close();
   return problem === undefined ? ok(undefined) : err(problem);
+}
+
+/** Of a node; a router with a plan file has nobody to report to. */
+async function startReporter(
+  { source, logger }: RunOptions,
+  answerer: Answerer,
+): Promise<NodeStatusReporter | undefined> {
+  if ('plan' in source) return undefined;
+  const { NodeStatusReporter: Reporter } = await import('./node-status/reporter.ts');
+  const { store, nodeName } = source;
+  const reporter = new Reporter({
+    store,
+    nodeName,
+    answer: answerer,
+    clock: systemClock,
+    logger,
+    version: engineVersion,
+  });
+  reporter.start();
+  return reporter;
 }
 
 type Source = { reload(): void; stop(): Promise<void> };

@@ -2,7 +2,14 @@
 // order of things: the kernel is read first, then sessions start; the table is flushed in slices; best paths go to the
 // kernel. `apply` takes a new configuration and touches only what differs.
 import type { Clock, Timer } from '../../lib/clock.ts';
-import { prefixFamily, type Address, type Prefix } from '../../lib/ip/mod.ts';
+import {
+  prefixAddress,
+  prefixFamily,
+  prefixLength,
+  prefixOf,
+  type Address,
+  type Prefix,
+} from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel } from '../../kernel/mod.ts';
@@ -16,6 +23,7 @@ import { Neighbours } from './neighbours.ts';
 import { Recovery } from './recovery.ts';
 import type { Transport } from './transport.ts';
 import type { PeerStatus, SpeakerConfig, SpeakerError, SpeakerStatus } from './types.ts';
+import { whyOf, type WhyAnswer } from './why.ts';
 
 export type SpeakerOptions = {
   readonly transport: Transport;
@@ -52,6 +60,7 @@ export class Speaker {
   #flushTimer: Timer | undefined;
   #learnTimer: Timer | undefined;
   #startedAt = 0;
+  #configuredAt = 0;
   #stopped = false;
   /** The recovery is over: once the table is complete, kernel routes that it does not want go. */
   #removesStale = false;
@@ -77,6 +86,7 @@ export class Speaker {
   async start(): Promise<Result<void, SpeakerError>> {
     const { kernel, clock, logger, auditMs } = this.#options;
     this.#startedAt = clock.now();
+    this.#configuredAt = this.#startedAt;
     if (kernel !== undefined) {
       this.#sync = new KernelSync({
         kernel,
@@ -114,6 +124,7 @@ export class Speaker {
   async apply(next: SpeakerConfig): Promise<void> {
     const before = this.#config;
     this.#config = next;
+    this.#configuredAt = this.#options.clock.now();
     this.#program = new KernelProgram(next.kernel.policies);
     if (before.as !== next.as || before.routerId !== next.routerId || before.clusterId !== next.clusterId) {
       this.#options.logger.info('identity changed, all sessions start anew', {
@@ -304,6 +315,7 @@ export class Speaker {
       as,
       routerId,
       startedAt: new Date(this.#startedAt).toISOString(),
+      configuredAt: new Date(this.#configuredAt).toISOString(),
       recovery: this.#recovery.phase,
       awaiting: this.#recovery.awaiting,
       listening: this.#listeners.status(),
@@ -339,6 +351,35 @@ export class Speaker {
 
   explain(prefix: Prefix): RibExplanation {
     return this.#rib.explain(prefix);
+  }
+
+  /** The same in words, with the kernel's part and the peers that are down; `peer` is a name or an address. */
+  why(prefix: Prefix, peer?: string): WhyAnswer {
+    const explanation = this.#rib.explain(prefix);
+    const best = explanation.paths.find((p) => p.best);
+    const covering = explanation.paths.length > 0 ? undefined : this.#coveringOf(prefix);
+    return whyOf(
+      {
+        explanation,
+        as: this.#config.as,
+        unreachable: (nextHop) => this.#sync?.whyUnreachable(nextHop as Address),
+        installs: this.#config.kernel.install,
+        peers: this.peers(),
+        ...(covering === undefined ? {} : { covering }),
+        ...(best?.source === 'bgp' ? { kernelTrace: this.#program.explain(best) } : {}),
+        ...(this.#sync === undefined ? {} : { kernel: this.#sync.stateOf(prefix) }),
+      },
+      peer,
+    );
+  }
+
+  #coveringOf(prefix: Prefix): Prefix | undefined {
+    const address = prefixAddress(prefix);
+    for (let length = prefixLength(prefix) - 1; length >= 0; length--) {
+      const shorter = prefixOf(address, length);
+      if (this.#rib.explain(shorter).paths.length > 0) return shorter;
+    }
+    return undefined;
   }
 
   /** Resolves when the kernel has what the table wants: for tests and orderly ends. */

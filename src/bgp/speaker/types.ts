@@ -124,6 +124,8 @@ export type SpeakerStatus = {
   readonly as: number;
   readonly routerId: Address;
   readonly startedAt: string;
+  /** When it took the configuration it has. */
+  readonly configuredAt: string;
   /** After a restart: `deferring` waits for the peers' tables, `keeping` leaves unknown kernel routes alone. */
   readonly recovery: 'deferring' | 'keeping' | 'done';
   readonly awaiting: readonly string[];

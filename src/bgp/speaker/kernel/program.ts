@@ -4,11 +4,14 @@ import type { Family } from '../../../lib/ip/mod.ts';
 import { prefixFamily } from '../../../lib/ip/mod.ts';
 import {
   compilePolicy,
+  explainPolicy,
   priorityOf,
   setSubjectPrefix,
   subjectOf,
   type CompiledPolicy,
   type PolicyProgram,
+  type PolicySubject,
+  type PolicyTrace,
 } from '../../policy/mod.ts';
 import type { BestChange, PathView } from '../../rib/mod.ts';
 import type { DesiredNextHop, DesiredRoute } from './rows.ts';
@@ -47,20 +50,29 @@ export class KernelProgram {
   }
 
   #run(path: PathView): ReturnType<CompiledPolicy['run']> {
-    const subject = subjectOf({
-      prefix: path.prefix,
-      source: path.source,
-      interfaceName: path.interfaceName,
-      nextHop: path.nextHop,
-      peerType: path.peerType,
-      attributes: {
-        localPref: path.localPref,
-        asPath: path.attributes.asPath.flatMap((s) => s.asns),
-        communities: path.attributes.communities ?? [],
-        largeCommunities: (path.attributes.largeCommunities ?? []).map((c) => c.join(':')),
-      },
-    });
-    setSubjectPrefix(subject, path.prefix);
-    return this.#policies[prefixFamily(path.prefix)].run(subject);
+    return this.#policies[prefixFamily(path.prefix)].run(subjectFor(path));
   }
+
+  /** What the policy says of a path, rule by rule. */
+  explain(path: PathView): PolicyTrace {
+    return explainPolicy(this.#policies[prefixFamily(path.prefix)].program, subjectFor(path));
+  }
+}
+
+function subjectFor(path: PathView): PolicySubject {
+  const subject = subjectOf({
+    prefix: path.prefix,
+    source: path.source,
+    interfaceName: path.interfaceName,
+    nextHop: path.nextHop,
+    peerType: path.peerType,
+    attributes: {
+      localPref: path.localPref,
+      asPath: path.attributes.asPath.flatMap((s) => s.asns),
+      communities: path.attributes.communities ?? [],
+      largeCommunities: (path.attributes.largeCommunities ?? []).map((c) => c.join(':')),
+    },
+  });
+  setSubjectPrefix(subject, path.prefix);
+  return subject;
 }

@@ -163,6 +163,18 @@ export class KernelSync {
     };
   }
 
+  /** Whether a route of ours to the prefix is in the kernel, and why it is not or not as wanted. */
+  stateOf(prefix: Prefix): { readonly installed: boolean; readonly problem?: string } {
+    const problem = this.#problems.get(prefix);
+    return { installed: this.#own.has(prefix), ...(problem === undefined ? {} : { problem }) };
+  }
+
+  /** Why an address cannot be reached; undefined when it can. Changes nothing. */
+  whyUnreachable(address: Address): string | undefined {
+    const resolution = this.#look(address);
+    return resolution.reachable ? undefined : resolution.why;
+  }
+
   /** Resolves when everything that is dirty now has been written or has failed. */
   async settled(): Promise<void> {
     while (this.#working !== undefined || this.#settle !== undefined) {
