@@ -30,6 +30,7 @@ import {
   type CalcStats,
   type CalcUpdate,
   type DesiredState,
+  type Encapsulation,
   type HostInterface,
   type InterfaceRow,
   type Mtus,
@@ -59,8 +60,9 @@ export class CalculationGraph {
   #config: FelixConfig;
   #node: NodeRow;
   #mtus: Mtus;
+  #encapsulation: Encapsulation;
   /** What the last flush handed out. */
-  #told: { config?: FelixConfig; node?: NodeRow; mtus?: Mtus } = {};
+  #told: { config?: FelixConfig; node?: NodeRow; mtus?: Mtus; encapsulation?: Encapsulation } = {};
   #poolsChanged = true;
   #mtusChanged = true;
   #configChanged = true;
@@ -71,7 +73,8 @@ export class CalculationGraph {
     this.policy = options.policy === true ? new PolicyGraph({ nodeName: options.nodeName }) : undefined;
     this.#config = resolveConfig(configInputs([], undefined, options));
     this.#node = nodeRow(this.#config, options);
-    this.#mtus = resolveMtus(this.#config, encapsulationOf(this.#config, []), []);
+    this.#encapsulation = encapsulationOf(this.#config, []);
+    this.#mtus = resolveMtus(this.#config, this.#encapsulation, []);
   }
 
   /** Takes one change. Objects of other nodes are taken too and cost little. */
@@ -130,17 +133,19 @@ export class CalculationGraph {
     if (this.#configChanged) this.#resolveConfig();
     if (this.#poolsChanged) this.#refreshPools();
     if (this.#mtusChanged) {
-      this.#mtus = resolveMtus(
-        this.#config,
-        encapsulationOf(this.#config, this.#poolModes()),
-        this.#hostInterfaces,
-      );
+      this.#encapsulation = encapsulationOf(this.#config, this.#poolModes());
+      this.#mtus = resolveMtus(this.#config, this.#encapsulation, this.#hostInterfaces);
     }
     this.#poolsChanged = false;
     this.#mtusChanged = false;
     this.#configChanged = false;
-    const { config, node, mtus } = this.#told;
-    this.#told = { config: this.#config, node: this.#node, mtus: this.#mtus };
+    const { config, node, mtus, encapsulation } = this.#told;
+    this.#told = {
+      config: this.#config,
+      node: this.#node,
+      mtus: this.#mtus,
+      encapsulation: this.#encapsulation,
+    };
     return {
       tables: {
         routes: this.#routes.flush(),
@@ -152,6 +157,7 @@ export class CalculationGraph {
       ...(config === this.#config ? {} : { config: this.#config }),
       ...(same(node, this.#node) ? {} : { node: this.#node }),
       ...(same(mtus, this.#mtus) ? {} : { mtus: this.#mtus }),
+      ...(same(encapsulation, this.#encapsulation) ? {} : { encapsulation: this.#encapsulation }),
     };
   }
 

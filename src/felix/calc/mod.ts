@@ -16,6 +16,7 @@ export {
 export { findParameter, type Parameter, parameters } from './parameters.ts';
 export { formatGoDuration, parseGoDuration } from './parameter-types.ts';
 export { resolveEncapsulation, resolveMtus } from './encapsulation.ts';
+export { type Contribution, Contributions } from './contributions.ts';
 export { endpointKey, type EndpointKey } from './endpoints.ts';
 export { CalculationGraph } from './graph.ts';
 export { nodeAddresses } from './rows.ts';

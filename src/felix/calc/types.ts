@@ -106,12 +106,13 @@ export const rowKeys: { readonly [T in TableName]: (row: RowTables[T]) => string
 };
 
 export type RowDelta<Row> = { readonly set: readonly Row[]; readonly deleted: readonly string[] };
-/** What changed since the last flush. `node`, `config`, `mtus` and `datastoreReady` only when they did. */
+/** What changed since the last flush. `node`, `config`, `mtus` and `encapsulation` only when they did. */
 export type CalcDelta = {
   readonly tables: { readonly [T in TableName]: RowDelta<RowTables[T]> };
   readonly node?: NodeRow;
   readonly config?: FelixConfig;
   readonly mtus?: Mtus;
+  readonly encapsulation?: Encapsulation;
   /** What policy demands, in the order in which it is safe to apply; empty unless `CalcOptions.policy`. */
   readonly policy: readonly PolicyChange[];
 };

@@ -8,18 +8,21 @@ import { type Clock, systemClock } from '../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { ok, type Result } from '../../lib/result.ts';
 import type { Kernel, KernelEvent, Link, Route, Subscription } from '../../kernel/mod.ts';
-import type {
-  CalcDelta,
-  FelixConfig,
-  HostInterface,
-  InterfaceRow,
-  NatRow,
-  NodeRow,
-  RouteRow,
+import {
+  type CalcDelta,
+  Contributions,
+  type FelixConfig,
+  type HostInterface,
+  type InterfaceRow,
+  type NatRow,
+  type NodeRow,
+  type RouteRow,
 } from '../calc/mod.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
 import { memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
 import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
+import { Overlay } from './overlay/overlay.ts';
+import type { RankedRoute } from './overlay/types.ts';
 import { Reconciler } from './reconciler.ts';
 import {
   type ActualRoute,
@@ -44,7 +47,7 @@ export type DataplaneOptions = {
 /** Rows of the kernel tables that one endpoint stands on. */
 export type EndpointKeys = { readonly routes: readonly string[]; readonly sysctls: readonly string[] };
 
-export type DataplaneTableName = 'routes' | 'sysctls' | 'nftables';
+export type DataplaneTableName = 'routes' | 'sysctls' | 'nftables' | 'devices' | 'vteps' | 'programs';
 export type DataplaneStatus = Readonly<
   Record<
     DataplaneTableName,
@@ -78,6 +81,8 @@ export class Dataplane {
   readonly #routes: Reconciler<KernelRouteRow, ActualRoute>;
   readonly #sysctls: Reconciler<SysctlRow, string>;
   readonly #nft: Reconciler<NftRow, NftActual>;
+  readonly #overlay: Overlay;
+  readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
   #node: NodeRow | undefined;
@@ -104,7 +109,15 @@ export class Dataplane {
     this.#routes = new Reconciler(this.#routeTable, this.#routeOperations, { clock, logger });
     this.#sysctls = new Reconciler(this.#sysctlTable, sysctls, { clock, logger });
     this.#nft = new Reconciler(this.#nftTable, nft, { clock, logger });
-    this.#put('routes', gatewayRoute);
+    this.#overlay = new Overlay({
+      kernel,
+      links: this.#links,
+      clock,
+      logger,
+      isEndpoint: (name) => this.#isEndpoint(name),
+      onRoutes: (source, rows) => this.#setRoutes(source, rows),
+    });
+    this.#setRoutes('gateway', [{ row: gatewayRoute, rank: '9' }]);
   }
 
   /** Takes what the calculation found different. Before `start` rows only gather. */
@@ -112,8 +125,8 @@ export class Dataplane {
     if (delta.node !== undefined) this.#setNode(delta.node);
     if (delta.config !== undefined) this.#setConfig(delta.config);
     const { routes, interfaces, members, nat } = delta.tables;
-    for (const row of routes.set) this.#derive(`route ${row.dst}`, 'routes', [kernelRoute(row)]);
-    for (const key of routes.deleted) this.#derive(`route ${key}`, 'routes', []);
+    for (const row of routes.set) this.#setRoutes(`route ${row.dst}`, [ranked(row)]);
+    for (const key of routes.deleted) this.#setRoutes(`route ${key}`, []);
     for (const row of interfaces.set)
       this.#derive(`interface ${row.interfaceName}`, 'sysctls', interfaceSysctls(row));
     for (const key of interfaces.deleted) this.#derive(`interface ${key}`, 'sysctls', []);
@@ -122,18 +135,22 @@ export class Dataplane {
     for (const key of members.deleted) this.#derive(`member ${key}`, 'nftables', []);
     for (const row of nat.set) this.#setNat(row);
     for (const key of nat.deleted) this.#derive(`nat ${key}`, 'nftables', []);
+    this.#overlay.apply(delta);
   }
 
   /** Listens to the kernel, reads it, and begins to write. Call it when the rows are complete. */
   async start(): Promise<Result<void>> {
     this.#started = true;
-    this.#subscription ??= this.#kernel.subscribe(['links', 'routes', 'nftables'], (event) =>
-      this.#observe(event),
+    this.#subscription ??= this.#kernel.subscribe(
+      ['links', 'addresses', 'routes', 'neighbours', 'filters', 'nftables'],
+      (event) => this.#observe(event),
     );
     const links = await this.#kernel.links.list();
     if (!links.ok) return links;
     this.#links.load(links.value);
     this.#tellHostInterfaces();
+    const overlaid = await this.#overlay.start();
+    if (!overlaid.ok) return overlaid;
     this.#routes.start();
     this.#sysctls.start();
     this.#nft.start();
@@ -152,7 +169,7 @@ export class Dataplane {
   /** Ends; the kernel stays as it is. */
   async stop(): Promise<void> {
     this.#subscription?.close();
-    await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#nft.stop()]);
+    await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#nft.stop(), this.#overlay.stop()]);
   }
 
   /** Resolves when the rows are in the kernel, or, when they are no longer wanted, out of it. */
@@ -166,7 +183,9 @@ export class Dataplane {
 
   /** First read done and every row tried, in all tables. */
   get synced(): boolean {
-    return this.#started && this.#routes.synced && this.#sysctls.synced && this.#nft.synced;
+    return (
+      this.#started && this.#routes.synced && this.#sysctls.synced && this.#nft.synced && this.#overlay.synced
+    );
   }
 
   status(): DataplaneStatus {
@@ -178,12 +197,19 @@ export class Dataplane {
       unfinished: [...reconciler.table.unfinished()].slice(0, 10),
       ...(reconciler.dumpError === undefined ? {} : { dumpError: reconciler.dumpError.message }),
     });
-    return { routes: of(this.#routes), sysctls: of(this.#sysctls), nftables: of(this.#nft) };
+    return {
+      routes: of(this.#routes),
+      sysctls: of(this.#sysctls),
+      nftables: of(this.#nft),
+      devices: of(this.#overlay.devices),
+      vteps: of(this.#overlay.vteps),
+      programs: of(this.#overlay.programs),
+    };
   }
 
   /** Nothing left to do now. For tests. */
   async idle(): Promise<void> {
-    await Promise.all([this.#routes.idle(), this.#sysctls.idle(), this.#nft.idle()]);
+    await Promise.all([this.#routes.idle(), this.#sysctls.idle(), this.#nft.idle(), this.#overlay.idle()]);
   }
 
   #wantedOn(dst: string): string | undefined {
@@ -208,15 +234,38 @@ export class Dataplane {
     this.#derive(`nat ${row.family}`, 'nftables', natNftRows(row));
   }
 
+  /** Several may want one place in the table (FX-080). */
+  #setRoutes(source: string, rows: readonly RankedRoute[]): void {
+    this.#routeClaims.replace(
+      source,
+      rows.map(({ row, rank }) => ({ row, rank: `${rank} ${source}` })),
+    );
+    if (rows.length === 0) this.#derived.delete(source);
+    else
+      this.#derived.set(
+        source,
+        rows.map(({ row }) => routeKey(row)),
+      );
+    const { set, deleted } = this.#routeClaims.flush();
+    for (const row of set) {
+      const key = routeKey(row);
+      this.#routeIndex.set(key, row.target === 'blackhole' ? undefined : row.target.interfaceName);
+      setIfOther(this.#routeTable, key, row);
+    }
+    for (const key of deleted) {
+      this.#routeTable.delete(key);
+      this.#routeIndex.delete(key);
+    }
+  }
+
+  #isEndpoint(name: string): boolean {
+    return (this.#node?.interfacePrefixes ?? []).some((prefix) => name.startsWith(prefix));
+  }
+
   /** Replaces the kernel rows that one row of the calculation stands for; equal ones are not touched. */
-  #derive(source: string, table: 'routes', rows: readonly KernelRouteRow[]): void;
   #derive(source: string, table: 'sysctls', rows: readonly SysctlRow[]): void;
   #derive(source: string, table: 'nftables', rows: readonly NftRow[]): void;
-  #derive(
-    source: string,
-    table: DataplaneTableName,
-    rows: readonly (KernelRouteRow | SysctlRow | NftRow)[],
-  ): void {
+  #derive(source: string, table: 'sysctls' | 'nftables', rows: readonly (SysctlRow | NftRow)[]): void {
     const before = this.#derived.get(source) ?? [];
     const added = rows.map((row) => this.#put(table, row));
     const kept = new Set(added);
@@ -225,14 +274,7 @@ export class Dataplane {
     else this.#derived.set(source, added);
   }
 
-  #put(table: DataplaneTableName, row: KernelRouteRow | SysctlRow | NftRow): string {
-    if (table === 'routes') {
-      const route = row as KernelRouteRow;
-      const key = routeKey(route);
-      this.#routeIndex.set(key, route.target === 'blackhole' ? undefined : route.target.interfaceName);
-      setIfOther(this.#routeTable, key, route);
-      return key;
-    }
+  #put(table: 'sysctls' | 'nftables', row: SysctlRow | NftRow): string {
     if (table === 'sysctls') {
       const sysctl = row as SysctlRow;
       this.#sysctlIndex.set(sysctl.path, sysctl.interfaceName);
@@ -244,11 +286,8 @@ export class Dataplane {
     return key;
   }
 
-  #drop(table: DataplaneTableName, key: string): void {
-    if (table === 'routes') {
-      this.#routeTable.delete(key);
-      this.#routeIndex.delete(key);
-    } else if (table === 'sysctls') {
+  #drop(table: 'sysctls' | 'nftables', key: string): void {
+    if (table === 'sysctls') {
       this.#sysctlTable.delete(key);
       this.#sysctlIndex.delete(key);
     } else {
@@ -257,6 +296,7 @@ export class Dataplane {
   }
 
   #observe(event: KernelEvent): void {
+    this.#overlay.observe(event);
     switch (event.type) {
       case 'link':
       case 'link-deleted':
@@ -278,7 +318,10 @@ export class Dataplane {
 
   #observeLink(link: Link, deleted: boolean): void {
     const known = this.#links.byName(link.name);
-    for (const name of this.#links.observe(link, deleted)) this.#linkChanged(name);
+    const names = this.#links.observe(link, deleted);
+    for (const name of names) this.#linkChanged(name);
+    for (const name of new Set([link.name, ...names]))
+      if (!this.#isEndpoint(name)) this.#overlay.observeLink(name, names.includes(name));
     if (deleted || known === undefined || known.mtu !== link.mtu || known.up !== link.up)
       this.#tellHostInterfaces(link.name);
   }
@@ -301,19 +344,23 @@ export class Dataplane {
     for (const reconciler of [this.#routes, this.#nft])
       reconciler.observe({ type: 'resync', reason: 'events were lost' });
     this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
+    await this.#overlay.reload();
   }
 
   /** Endpoint interfaces have no say in the MTU. */
   #tellHostInterfaces(changed?: string): void {
-    const prefixes = this.#node?.interfacePrefixes ?? [];
-    const isEndpoint = (name: string): boolean => prefixes.some((prefix) => name.startsWith(prefix));
-    if (changed !== undefined && isEndpoint(changed)) return;
+    if (changed !== undefined && this.#isEndpoint(changed)) return;
     const interfaces: HostInterface[] = [];
     for (const { name, mtu, up } of this.#links.all())
-      if (!isEndpoint(name)) interfaces.push({ name, mtu, up });
+      if (!this.#isEndpoint(name)) interfaces.push({ name, mtu, up });
     this.#onHostInterfaces(interfaces);
   }
 }
+
+const ranked = (row: RouteRow): RankedRoute => ({
+  row: kernelRoute(row),
+  rank: row.target.type === 'blackhole' ? '1 blackhole' : '9 endpoint',
+});
 
 /** Rows are small data: equal text is an equal row. */
 function setIfOther<Row>(table: Table<Row>, key: string, row: Row): void {

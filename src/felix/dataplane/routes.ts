@@ -25,6 +25,7 @@ import {
 } from '../../kernel/mod.ts';
 import type { NodeRow, RouteRow } from '../calc/mod.ts';
 import type { LinkMirror } from './links.ts';
+import { vxlanDevice, vxlanV6Device } from './overlay/types.ts';
 import type { Change, Operations, OrphanVerdict } from './types.ts';
 
 export const localTable = 255;
@@ -38,7 +39,15 @@ export type KernelRouteRow = {
   readonly table: number;
   readonly priority: number;
   readonly protocol: number;
-  readonly target: { readonly interfaceName: string; readonly source?: Address } | 'blackhole';
+  readonly target:
+    | {
+        readonly interfaceName: string;
+        readonly source?: Address;
+        readonly gateway?: Address;
+        /** The gateway is a neighbour there, whatever the interface's networks say. */
+        readonly onlink?: boolean;
+      }
+    | 'blackhole';
 };
 
 /** All routes the kernel holds under one key: more than one only when somebody appended. */
@@ -98,10 +107,19 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
     route.protocol === routeProtocols.felix ||
     (route.type === 'blackhole' && route.protocol === options.node()?.blackholeProtocol);
 
+  /** The VXLAN devices are ours alone; through tunl0 a BGP engine may route, too. */
+  const onOverlay = (route: Route): boolean =>
+    route.type === 'unicast' &&
+    route.protocol !== routeProtocols.kernel &&
+    route.nextHops.some((hop) => {
+      const name = links.nameOf(hop.linkIndex);
+      return name === vxlanDevice || name === vxlanV6Device;
+    });
+
   const candidate = (route: Route): boolean => {
     if (route.table !== mainTable)
       return route.table === localTable && route.protocol === routeProtocols.felix;
-    if (ownMark(route)) return true;
+    if (ownMark(route) || onOverlay(route)) return true;
     // The kernel's own (fe80::/64, multicast) come and go with the interface.
     return route.type === 'unicast' && route.protocol !== routeProtocols.kernel && onEndpointInterface(route);
   };
@@ -114,7 +132,7 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
     const node = options.node();
     const [route] = actual;
     if (route === undefined || node === undefined) return 'leave';
-    if (ownMark(route)) return 'remove';
+    if (ownMark(route) || onOverlay(route)) return 'remove';
     if (route.protocol === node.deviceRouteProtocol && firstSync) return 'remove';
     return node.removeExternalRoutes || route.protocol === node.deviceRouteProtocol
       ? { removeAfterMs: foreignRouteGraceMs }
@@ -138,6 +156,8 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
   const addressLeft = (change: Change<KernelRouteRow, ActualRoute>): Prefix | undefined => {
     const before = change.actual?.[0];
     if (before === undefined || before.type !== 'unicast' || before.table !== mainTable) return undefined;
+    // Behind another node: its flows are that node's matter.
+    if (before.nextHops[0]?.gateway !== undefined) return undefined;
     const wanted = options.wantedOn(before.dst);
     return wanted !== undefined && wanted === links.nameOf(before.nextHops[0]?.linkIndex)
       ? undefined
@@ -240,8 +260,14 @@ function resolve(row: KernelRouteRow, links: LinkMirror): Route | undefined {
     priority,
     protocol,
     type: 'unicast',
-    scope: v6 ? 'global' : 'link',
-    nextHops: [{ linkIndex: link.index }],
+    scope: v6 || target.gateway !== undefined ? 'global' : 'link',
+    nextHops: [
+      {
+        linkIndex: link.index,
+        ...(target.gateway === undefined ? {} : { gateway: target.gateway }),
+        ...(target.onlink === true ? { onlink: true } : {}),
+      },
+    ],
     ...(target.source === undefined ? {} : { source: target.source }),
   };
 }
@@ -254,9 +280,10 @@ function matches(row: KernelRouteRow, route: Route, links: LinkMirror): boolean 
     route.type === 'unicast' &&
     hop !== undefined &&
     second === undefined &&
-    hop.gateway === undefined &&
+    hop.gateway === row.target.gateway &&
+    (hop.onlink === true) === (row.target.onlink === true) &&
     links.nameOf(hop.linkIndex) === row.target.interfaceName &&
-    (prefixFamily(row.dst) === 6 || route.scope === 'link') &&
+    (prefixFamily(row.dst) === 6 || route.scope === (hop.gateway === undefined ? 'link' : 'global')) &&
     (row.target.source === undefined || route.source === row.target.source)
   );
 }

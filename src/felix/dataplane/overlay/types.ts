@@ -1,0 +1,58 @@
+// What the overlay wants of the kernel, as rows: devices, entries that lead to other nodes' ends, programs, and routes.
+import type { Address, Prefix } from '../../../lib/ip/mod.ts';
+import type { KernelRouteRow } from '../routes.ts';
+
+export const vxlanDevice = 'vxlan.calico';
+export const vxlanV6Device = 'vxlan-v6.calico';
+export const ipipDevice = 'tunl0';
+export const overlayDevices: readonly string[] = [vxlanDevice, vxlanV6Device, ipipDevice];
+
+/** The MAC of tunl0 where an ordinary device stands in for it. It is on no wire. */
+export const standInMac = '02:63:61:6c:69:04';
+
+export type DeviceRow = {
+  readonly name: string;
+  readonly mtu: number;
+  /** A /32 or /128. Absent while the node has none. */
+  readonly address?: Address;
+  readonly form:
+    | {
+        readonly kind: 'vxlan';
+        readonly mac: string;
+        readonly vni: number;
+        readonly port: number;
+        readonly local: Address;
+        readonly parent: string;
+      }
+    /** The kernel's own, or a stand-in where it has none. */
+    | { readonly kind: 'ipip' };
+};
+
+export type VtepRow =
+  | { readonly type: 'neighbour'; readonly device: string; readonly address: Address; readonly mac: string }
+  | { readonly type: 'fdb'; readonly device: string; readonly mac: string; readonly remote: Address };
+
+export type ProgramRow = {
+  readonly interfaceName: string;
+  readonly direction: 'ingress' | 'egress';
+  /** Says which program it is: equal names are equal programs. */
+  readonly name: string;
+  readonly code: Uint8Array;
+};
+
+/** The interface that has the node's address of a family, and its network. */
+export type Underlay = { readonly interfaceName: string; readonly network: Prefix };
+export type Underlays = { readonly 4?: Underlay; readonly 6?: Underlay };
+
+/** tunl0 as it is: `ipip` the kernel's, `ifb` a stand-in that needs programs. */
+export type TunnelLink = { readonly kind: 'ipip' | 'ifb'; readonly index: number };
+
+/** Rows that one thing asks for, of one kind; an empty list when it asks no more. */
+export type OverlayChange =
+  | { readonly table: 'routes'; readonly source: string; readonly rows: readonly RankedRoute[] }
+  | { readonly table: 'devices'; readonly source: string; readonly rows: readonly DeviceRow[] }
+  | { readonly table: 'vteps'; readonly source: string; readonly rows: readonly VtepRow[] }
+  | { readonly table: 'programs'; readonly source: string; readonly rows: readonly ProgramRow[] };
+
+/** A route, and what it is good for when others want the same destination (FX-080): the higher wins. */
+export type RankedRoute = { readonly row: KernelRouteRow; readonly rank: string };
