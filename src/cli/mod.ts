@@ -38,6 +38,11 @@ const entries: readonly Entry[] = [
     load: () => import('./speaker.ts'),
   },
   {
+    name: 'bgp',
+    summary: 'BGP sessions and routes of every node, from anywhere, and why they are so: peers, routes, why',
+    load: () => import('./bgp.ts'),
+  },
+  {
     name: 'apiserver',
     summary: 'the embedded Kubernetes API server',
     load: () => import('./apiserver.ts'),

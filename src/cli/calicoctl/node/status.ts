@@ -1,7 +1,8 @@
 // `node status`: whether Calico runs here, and its BGP sessions as a table (CT-040, SR-203).
 import { connect } from 'node:net';
 import type { PeerStatus } from '../../../bgp/speaker/mod.ts';
-import { failure, err, ok, type Failure, type Result } from '../../../lib/result.ts';
+import { ok } from '../../../lib/result.ts';
+import { askSocket } from '../../bgp/ask.ts';
 import { boxedTable } from '../output/table.ts';
 import { fail, print, printLine, textFlag, verb } from '../program.ts';
 
@@ -28,7 +29,7 @@ export const command = verb(
     const socket = textFlag(flags, 'socket') ?? '';
     const [hasAgent, peers] = await Promise.all([
       isListening(textFlag(flags, 'agentSocket') ?? ''),
-      askPeers(socket),
+      askSocket<readonly PeerStatus[]>(socket, { op: 'peers' }, timeoutMs),
     ]);
     const isDenied = !peers.ok && peers.error.code === 'Denied';
     if (isDenied) return fail('Need super user privileges: Operation not permitted');
@@ -39,7 +40,7 @@ export const command = verb(
       printLine(
         peers.error.code === 'NotRunning'
           ? '\nThe BGP speaker is not running.\n'
-          : `\nThe BGP speaker does not answer: ${peers.error.message}\n`,
+          : `\n${peers.error.message}\n`,
       );
       return ok(undefined);
     }
@@ -88,41 +89,6 @@ export function sinceText(since: string, now: Date): string {
   return day(at) === day(now)
     ? `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`
     : day(at);
-}
-
-type AskError = Failure<'NotRunning' | 'Denied' | 'NoAnswer'>;
-
-function askPeers(path: string): Promise<Result<readonly PeerStatus[], AskError>> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    let text = '';
-    const end = (result: Result<readonly PeerStatus[], AskError>): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    const silent = (message: string) => end(err(failure('NoAnswer', message)));
-    socket.setTimeout(timeoutMs, () => silent(`nothing came within ${timeoutMs / 1000} s.`));
-    socket.setEncoding('utf8');
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      const code = error.code === 'EACCES' || error.code === 'EPERM' ? 'Denied' : 'NotRunning';
-      end(err(failure(code, error.message)));
-    });
-    socket.on('connect', () => socket.write('{"op":"peers"}\n'));
-    socket.on('data', (chunk: string) => {
-      text += chunk;
-      if (!text.includes('\n')) return;
-      try {
-        const answer = JSON.parse(text.slice(0, text.indexOf('\n'))) as
-          | { readonly ok: true; readonly result: readonly PeerStatus[] }
-          | { readonly ok: false; readonly error: { readonly message: string } };
-        if (answer.ok) end(ok(answer.result));
-        else silent(answer.error.message);
-      } catch {
-        silent('the answer is no JSON.');
-      }
-    });
-    socket.on('end', () => silent('the connection ended.'));
-  });
 }
 
 function isListening(path: string): Promise<boolean> {
