@@ -26,6 +26,7 @@ const sets: readonly NftSet[] = [
   { name: 'from-wl', key: ['ifname'], data: ['verdict'] },
   { name: 'float', key: ['ipv4_addr'], data: ['ipv4_addr'] },
   { name: 'services', key: ['ipv4_addr', 'inet_service'], data: ['ipv4_addr', 'inet_service'] },
+  { name: 'portal', key: ['inet_proto', 'inet_service'] },
   { name: 'services6', key: ['ipv6_addr', 'inet_service'], data: ['ipv6_addr', 'inet_service'] },
 ];
 const baseChains = [
@@ -109,6 +110,17 @@ const rules: Readonly<Record<'ip' | 'ip6' | 'inet', readonly (readonly [string, 
       'fib saddr . iif oif missing drop',
       'fib daddr type local accept',
       'meta pkttype broadcast drop',
+      'tcp flags syn / fin,syn,rst,ack accept',
+      'tcp flags != syn / fin,syn,rst,ack drop',
+      'tcp flags syn,ack accept',
+      'ct direction original accept',
+      'ct direction != reply drop',
+      'ct count over 5 reject',
+      'ct count 5 accept',
+      'ip dscp set cs1',
+      'ip dscp set ef',
+      'meta l4proto . th dport != @portal drop',
+      'limit rate over 400/second burst 7 packets drop',
       'jump x',
       'goto x',
       'return',
@@ -140,6 +152,7 @@ const rules: Readonly<Record<'ip' | 'ip6' | 'inet', readonly (readonly [string, 
       'ip6 nexthdr 59 drop',
       'ip6 saddr fe80::/10 drop',
       'reject',
+      'ip6 dscp set af21',
       'reject with icmpv6 type no-route',
       'fib saddr . iif oif missing drop',
     ].map((rule) => ['forward', rule] as const),
@@ -200,6 +213,73 @@ describe('nftables, beside nft', { skip }, () => {
     kernel = opened.value;
   });
   after(() => kernel.close());
+
+  // nft 1.0.6 aborts on what a map gives in a key; it lists these with the address in its place.
+  for (const [family, shown] of [
+    ['ip', 'ip saddr'],
+    ['ip6', '@nh,64,32'],
+  ] as const)
+    test(`table ${family}: a key that begins in a map is listed`, async () => {
+      const table = { family, name: 't' };
+      const [address, host, net] =
+        family === 'ip' ? ['ip saddr', '10.0.0.1', '10.0.0.0/8'] : ['ip6 saddr', 'fd00::1', 'fd00::/8'];
+      const addressType = family === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
+      const key = ['mark', 'inet_proto', 'inet_service'];
+      const maps: readonly NftSet[] = [
+        { name: 'hosts', key: [addressType], data: ['mark', 'mark'] },
+        { name: 'nets', key: [addressType], data: ['mark', 'mark'], interval: true },
+        { name: 'port', key, data: ['verdict'] },
+        { name: 'range', key, data: ['verdict'], interval: true },
+        { name: 'class', key: ['mark'], data: ['verdict'] },
+      ];
+      const elements = [
+        ['hosts', host, ['0x7', '0x7']],
+        ['nets', net, ['0x7', '0x7']],
+        ['port', ['0x7', 'tcp', '80'], 'accept'],
+        ['range', ['0x7', 'tcp', '80-90'], 'accept'],
+        ['class', '0x7', 'drop'],
+      ] as const;
+      const made = await kernel.nftables.apply([
+        { op: 'add-table', table },
+        ...maps.map((set): NftCommand => ({ op: 'add-set', table, set })),
+        ...elements.map(
+          ([set, at, data]): NftCommand => ({
+            op: 'add-elements',
+            table,
+            set,
+            elements: [{ key: at, data }],
+          }),
+        ),
+        { op: 'add-chain', table, chain: { name: 'x' } },
+        ...['hosts', 'nets'].flatMap((map) =>
+          [
+            '. meta l4proto . th dport vmap @port',
+            '. meta l4proto . th dport vmap @range',
+            'vmap @class',
+          ].map(
+            (rest): NftCommand => ({
+              op: 'add-rule',
+              table,
+              chain: 'x',
+              rule: { expression: `${address} map @${map} ${rest}` },
+            }),
+          ),
+        ),
+      ]);
+      assert.deepEqual(made, { ok: true, value: undefined });
+      const rules = nft('list', 'chain', family, 't', 'x').split('\n').slice(2, 8);
+      const one = [
+        '. meta l4proto . th dport vmap @port',
+        '. meta l4proto . th dport vmap @range',
+        'vmap @class',
+      ];
+      assert.deepEqual(
+        rules.map((line) => line.trim()),
+        [...one, ...one].map((rest) => `${shown} ${rest}`),
+      );
+      nft('-j', 'list', 'ruleset');
+      nft('delete', 'table', family, 't');
+    });
 
   for (const family of ['ip', 'ip6', 'inet'] as const) {
     test(`table ${family}: definitions and every rule list alike`, async () => {

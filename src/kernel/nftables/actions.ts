@@ -1,5 +1,5 @@
 // The actions of nft rules: verdicts, marks, counters, logs, limits, address translation, reject, notrack.
-import { icmpCodes, icmpv6Codes, icmpxCodes } from './data-types.ts';
+import { dscpNames, icmpCodes, icmpv6Codes, icmpxCodes } from './data-types.ts';
 import { NftSyntaxError } from './lexer.ts';
 import { parseKey, readVerdict } from './keys.ts';
 import type { RuleReader } from './reader.ts';
@@ -38,8 +38,12 @@ export function parseAction(reader: RuleReader): Statement | undefined {
     case 'notrack':
       reader.next();
       return { kind: 'notrack' };
+    case 'ip':
+    case 'ip6':
+      return reader.peek(1).text === 'dscp' ? parseSetDscp(reader, token.text) : undefined;
     case 'meta':
     case 'ct':
+      if (token.text === 'ct' && reader.peek(1).text === 'count') return parseConnections(reader);
       return reader.peek(1).text === 'mark' && reader.peek(2).text === 'set'
         ? parseSetMark(reader, token.text)
         : undefined;
@@ -111,6 +115,23 @@ function parseLimit(reader: RuleReader): Statement {
     reader.need('packets');
   }
   return { kind: 'limit', over, rate: Number(match[1]), unitSeconds, burst };
+}
+
+function parseConnections(reader: RuleReader): Statement {
+  reader.need('ct');
+  reader.need('count');
+  return { kind: 'connections', over: reader.take('over'), count: reader.number() };
+}
+
+function parseSetDscp(reader: RuleReader, family: 'ip' | 'ip6'): Statement {
+  reader.next();
+  reader.need('dscp');
+  if (!reader.take('set')) throw new NftSyntaxError(`"${family} dscp" can be set, not compared`);
+  const named = dscpNames[reader.peek().text];
+  if (named !== undefined) reader.next();
+  const value = named ?? reader.number();
+  if (value > 63) throw new NftSyntaxError(`${value} is not a value of "${family} dscp"`);
+  return { kind: 'set-dscp', family, value };
 }
 
 function parseSetMark(reader: RuleReader, target: 'meta' | 'ct'): Statement {

@@ -2,9 +2,8 @@
 // as they were written. What a field needs (a transport protocol, a network protocol) is matched before it, once.
 import { addressToBytes, familyOf, parseAddress, type Address } from '../../lib/ip/mod.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
-import type { KernelError, NftFamily } from '../types.ts';
+import type { KernelError } from '../types.ts';
 import {
-  bytesToNumber,
   compareBytes,
   knownType,
   numberToBytes,
@@ -16,18 +15,10 @@ import {
 import type { Comparison, Expression } from './expressions.ts';
 import { anonymousElements } from './anonymous-sets.ts';
 import { NftSyntaxError } from './lexer.ts';
-import { fibPresent, fitsFamily, type Selector } from './selectors.ts';
+import { FieldLoader, keyRegister, MissingSetError, type RuleContext } from './loads.ts';
+import { fibPresent, type Selector } from './selectors.ts';
 import type { RawElement, SetShape } from './sets.ts';
-import type {
-  BitOperation,
-  InlineSet,
-  Key,
-  NatTarget,
-  Operand,
-  Relation,
-  Statement,
-  ValueSource,
-} from './syntax.ts';
+import type { InlineSet, Key, NatTarget, Operand, Relation, Statement, ValueSource } from './syntax.ts';
 
 /** An unnamed set of one rule, known to it by its number in the transaction. */
 export type AnonymousSet = {
@@ -40,12 +31,7 @@ export type CompiledRule = {
   readonly expressions: readonly Expression[];
 };
 
-export type CompileContext = {
-  readonly family: NftFamily;
-  /** undefined when the table has no such set. */
-  resolve(set: string): SetShape | undefined;
-  nextSetId(): number;
-};
+export type CompileContext = RuleContext & { nextSetId(): number };
 
 export function compileRule(
   statements: readonly Statement[],
@@ -66,8 +52,6 @@ export function compileRule(
   }
 }
 
-class MissingSetError extends Error {}
-
 const NF_NAT_RANGE_PROTO_SPECIFIED = 2;
 const NF_NAT_RANGE_PROTO_RANDOM = 4;
 const NF_NAT_RANGE_PERSISTENT = 8;
@@ -78,24 +62,27 @@ class RuleCompiler {
   readonly expressions: Expression[] = [];
   readonly sets: AnonymousSet[] = [];
   readonly #context: CompileContext;
-  #transport: number | undefined;
-  #network: 'ip' | 'ip6' | undefined;
+  readonly #loader: FieldLoader;
 
   constructor(context: CompileContext) {
     this.#context = context;
-    if (context.family === 'ip' || context.family === 'ip6') this.#network = context.family;
-    else if (context.family !== 'inet')
+    if (context.family !== 'ip' && context.family !== 'ip6' && context.family !== 'inet')
       throw new NftSyntaxError(`rules of family ${context.family} cannot be encoded`);
+    this.#loader = new FieldLoader(context, (expression) => this.#emit(expression));
   }
 
   add(statement: Statement): void {
     switch (statement.kind) {
       case 'match':
         return this.#match(statement.key, statement.relation, statement.operand);
+      case 'connections':
+        return this.#emit({ op: 'connlimit', count: statement.count, over: statement.over });
+      case 'set-dscp':
+        return this.#setDscp(statement.family, statement.value);
       case 'verdict-map': {
         const { shape, reference } = this.#setFor(statement.key, statement.map, 'verdict');
-        this.#loadKey(statement.key, shape.interval);
-        return this.#emit({ op: 'lookup', ...reference, register: 1, into: 0 });
+        this.#loader.loadKey(statement.key, shape.interval);
+        return this.#emit({ op: 'lookup', ...reference, register: keyRegister(statement.key), into: 0 });
       }
       case 'present': {
         const source = statement.selector.source;
@@ -135,60 +122,6 @@ class RuleCompiler {
     this.#emit({ op: 'cmp', register, comparison, data });
   }
 
-  // ── what a selector needs, and its way into a register ─────────────────────────────────────────────────────────────
-  #require(selector: Selector): void {
-    if (!fitsFamily(selector, this.#context.family))
-      throw new NftSyntaxError(
-        `"${selector.text}" does not exist in a table of family ${this.#context.family}`,
-      );
-    if (selector.network !== undefined && this.#network !== selector.network) {
-      if (this.#network !== undefined)
-        throw new NftSyntaxError(`"${selector.text}" contradicts the network protocol before it`);
-      this.#emit({ op: 'load', from: 'meta', key: 15, register: 1 });
-      this.#compare(1, 'eq', Uint8Array.of(selector.network === 'ip' ? 2 : 10));
-      this.#network = selector.network;
-    }
-    if (selector.transport !== undefined) this.#requireTransport(selector.transport, selector.text);
-  }
-
-  #requireTransport(protocol: number, what: string): void {
-    if (this.#transport === protocol) return;
-    if (this.#transport !== undefined)
-      throw new NftSyntaxError(`"${what}" contradicts the transport protocol before it`);
-    this.#emit({ op: 'load', from: 'meta', key: 16, register: 1 });
-    this.#compare(1, 'eq', Uint8Array.of(protocol));
-    this.#transport = protocol;
-  }
-
-  #load(selector: Selector, register: number, length = selector.type.length): void {
-    const source = selector.source;
-    if (source.from === 'payload') {
-      this.#emit({ op: 'payload', base: source.base, offset: source.offset, length, register });
-    } else if (source.from === 'fib') {
-      this.#emit({ op: 'fib', result: source.result, flags: source.flags, register });
-    } else this.#emit({ op: 'load', from: source.from, key: source.key, register });
-  }
-
-  /** A key for a lookup, from register 1 on; interval sets compare in network order. */
-  #loadKey(key: Key, interval: boolean): void {
-    for (const selector of key.selectors) this.#require(selector);
-    let slot = 0;
-    for (const selector of key.selectors) {
-      const register = slot === 0 ? 1 : 8 + slot;
-      this.#load(selector, register);
-      if (key.bits !== undefined) this.#bits(key.bits);
-      if (interval && selector.type.order === 'host')
-        this.#emit({ op: 'to-network-order', register, length: selector.type.length });
-      slot += (selector.type.length + 3) >> 2;
-    }
-  }
-
-  #bits({ mask, flip }: BitOperation): void {
-    const mark = knownType('mark');
-    const bytes = (value: number) => toHostOrder(mark, numberToBytes(value, 4));
-    this.#emit({ op: 'bitwise', register: 1, mask: bytes(mask), flip: bytes(flip) });
-  }
-
   // ── sets ───────────────────────────────────────────────────────────────────────────────────────────────────────────
   #setFor(
     key: Key,
@@ -198,7 +131,10 @@ class RuleCompiler {
     if (operand.kind === 'inline') return this.#anonymous(key, operand, data === 'verdict');
     const shape = this.#context.resolve(operand.name);
     if (shape === undefined) throw new MissingSetError(operand.name);
-    const wanted = key.selectors.map((selector) => selector.type.name).join(' . ');
+    const wanted = this.#loader
+      .typesOf(key)
+      .map((type) => type.name)
+      .join(' . ');
     const is = shape.key.map((type) => type.name).join(' . ');
     if (wanted !== is) throw new NftSyntaxError(`@${operand.name} has keys of type ${is}, not ${wanted}`);
     const values =
@@ -221,6 +157,8 @@ class RuleCompiler {
     isMap: boolean,
   ): { shape: SetShape; reference: { set: string; setId: number } } {
     const id = this.#context.nextSetId();
+    if (key.through !== undefined)
+      throw new NftSyntaxError('a key through a map is looked up in a named set');
     const types = key.selectors.map((selector) => selector.type);
     const interval = inline.elements.some((e) =>
       e.key.some((range) => compareBytes(range.from, range.to) !== 0),
@@ -239,21 +177,34 @@ class RuleCompiler {
   #match(key: Key, relation: Relation, operand: Operand): void {
     if (operand.kind === 'named' || (operand.kind === 'inline' && !isSingle(key, operand))) {
       const { shape, reference } = this.#setFor(key, operand, 'none');
-      this.#loadKey(key, shape.interval);
+      this.#loader.loadKey(key, shape.interval);
       const invert = relation === '!=';
-      return this.#emit({ op: 'lookup', ...reference, register: 1, ...(invert ? { invert } : {}) });
+      return this.#emit({
+        op: 'lookup',
+        ...reference,
+        register: keyRegister(key),
+        ...(invert ? { invert } : {}),
+      });
     }
+    if (key.through !== undefined)
+      throw new NftSyntaxError('a key through a map is looked up in a named set');
     const selector = key.selectors[0] as Selector;
-    this.#require(selector);
+    this.#loader.require(selector);
     const comparison = comparisonOf(relation);
+    if (operand.kind === 'masked') {
+      this.#loader.load(selector, 1);
+      const bytes = (bits: number) => numberToBytes(bits, selector.type.length);
+      this.#emit({ op: 'bitwise', register: 1, mask: bytes(operand.mask), flip: bytes(0) });
+      return this.#compare(1, comparison, bytes(operand.bits));
+    }
     if (operand.kind === 'flags') {
-      this.#load(selector, 1);
+      this.#loader.load(selector, 1);
       const bits = toHostOrder(selector.type, numberToBytes(operand.bits, selector.type.length));
       this.#emit({ op: 'bitwise', register: 1, mask: bits, flip: new Uint8Array(bits.length) });
       return this.#compare(1, 'neq', new Uint8Array(bits.length));
     }
     if (operand.kind === 'wildcard') {
-      this.#load(selector, 1);
+      this.#loader.load(selector, 1);
       return this.#compare(1, comparison, new TextEncoder().encode(operand.prefix));
     }
     const range = operand.kind === 'range' ? operand.range : (operand.elements[0]?.key[0] as Range);
@@ -263,11 +214,11 @@ class RuleCompiler {
   #matchRange(key: Key, selector: Selector, comparison: Comparison, range: Range): void {
     const type = selector.type;
     if (compareBytes(range.from, range.to) === 0) {
-      this.#load(selector, 1);
-      if (key.bits !== undefined) this.#bits(key.bits);
+      this.#loader.load(selector, 1);
+      if (key.bits !== undefined) this.#loader.bits(key.bits);
       if (comparison !== 'eq' && comparison !== 'neq' && type.order === 'host') refuseOrder(selector);
       this.#compare(1, comparison, toHostOrder(type, range.from));
-      if (comparison === 'eq') this.#learn(selector, range.from);
+      if (comparison === 'eq') this.#loader.learn(selector, range.from);
       return;
     }
     if (comparison !== 'eq' && comparison !== 'neq')
@@ -276,7 +227,7 @@ class RuleCompiler {
       type.name === 'ipv4_addr' || type.name === 'ipv6_addr' ? prefixLengthOf(range) : undefined;
     if (prefixBits !== undefined) return this.#matchPrefix(selector, comparison, range.from, prefixBits);
     if (type.order !== 'network' || key.bits !== undefined) refuseOrder(selector);
-    this.#load(selector, 1);
+    this.#loader.load(selector, 1);
     if (comparison === 'neq')
       return this.#emit({ op: 'range', register: 1, outside: true, from: range.from, to: range.to });
     this.#compare(1, 'gte', range.from);
@@ -286,19 +237,13 @@ class RuleCompiler {
   /** Whole bytes of an address are loaded as such; other prefixes are masked. */
   #matchPrefix(selector: Selector, comparison: Comparison, network: Uint8Array, bits: number): void {
     if (bits > 0 && bits % 8 === 0) {
-      this.#load(selector, 1, bits / 8);
+      this.#loader.load(selector, 1, bits / 8);
       return this.#compare(1, comparison, network.slice(0, bits / 8));
     }
-    this.#load(selector, 1);
+    this.#loader.load(selector, 1);
     const length = selector.type.length;
     this.#emit({ op: 'bitwise', register: 1, mask: prefixMask(length, bits), flip: new Uint8Array(length) });
     this.#compare(1, comparison, network);
-  }
-
-  #learn(selector: Selector, value: Uint8Array): void {
-    const number = bytesToNumber(value);
-    if (selector.tells === 'transport') this.#transport = number;
-    if (selector.tells === 'network') this.#network = number === 2 ? 'ip' : 'ip6';
   }
 
   // ── actions ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -309,10 +254,36 @@ class RuleCompiler {
       if (bytes === undefined) throw new NftSyntaxError(`"${value.text}" is not a mark`);
       return this.#emit({ op: 'immediate', register: 1, data: toHostOrder(type, bytes) });
     }
-    if (value.kind === 'selector') return this.#loadKey(value.key, false);
+    if (value.kind === 'selector') return this.#loader.loadKey(value.key, false);
     const { shape, reference } = this.#setFor(value.key, value.map, ['mark']);
-    this.#loadKey(value.key, shape.interval);
+    this.#loader.loadKey(value.key, shape.interval);
     this.#emit({ op: 'lookup', ...reference, register: 1, into: 1 });
+  }
+
+  /** The field lies across two bytes, of which the rest stays as it is. */
+  #setDscp(family: 'ip' | 'ip6', value: number): void {
+    if (this.#context.family !== 'inet' && this.#context.family !== family)
+      throw new NftSyntaxError(
+        `"${family} dscp" does not exist in a table of family ${this.#context.family}`,
+      );
+    if (this.#loader.network !== family)
+      throw new NftSyntaxError(`"${family} dscp" needs a rule for ${family} only`);
+    const field = { base: 'network', offset: 0, length: 2, register: 1 } as const;
+    const [mask, shift] = family === 'ip' ? [0xff03, 2] : [0xf03f, 6];
+    this.#emit({ op: 'payload', ...field });
+    this.#emit({
+      op: 'bitwise',
+      register: 1,
+      mask: numberToBytes(mask, 2),
+      flip: numberToBytes(value << shift, 2),
+    });
+    this.#emit({
+      op: 'write',
+      offset: 0,
+      length: 2,
+      register: 1,
+      ...(family === 'ip' ? { checksumAt: 10 } : {}),
+    });
   }
 
   #port(op: 'masq' | 'redir', target: NatTarget): void {
@@ -325,7 +296,7 @@ class RuleCompiler {
 
   #nat(direction: 'snat' | 'dnat', named: 'ip' | 'ip6' | undefined, target: NatTarget): void {
     const table = this.#context.family === 'inet' ? undefined : this.#context.family;
-    const family = named ?? table ?? this.#network ?? familyOfTarget(target);
+    const family = named ?? table ?? this.#loader.network ?? familyOfTarget(target);
     if ((family !== 'ip' && family !== 'ip6') || (table !== undefined && table !== family))
       throw new NftSyntaxError(`"${direction}" needs "ip" or "ip6" that fits the table`);
     const number = family === 'ip' ? 4 : 6;
@@ -357,7 +328,7 @@ class RuleCompiler {
       map,
       withPort ? [addressType, 'inet_service'] : [addressType],
     );
-    this.#loadKey(key, found.interval);
+    this.#loader.loadKey(key, found.interval);
     this.#emit({ op: 'lookup', ...reference, register: 1, into: 1 });
     // The port lies in the register behind the address.
     const port = withPort ? { portMin: family === 4 ? 9 : 2 } : {};
@@ -370,7 +341,7 @@ class RuleCompiler {
     const NFT_REJECT_ICMPX_UNREACH = 2;
     const family = this.#context.family;
     if (how === 'tcp-reset') {
-      this.#requireTransport(tcp, 'reject with tcp reset');
+      this.#loader.requireTransport(tcp, 'reject with tcp reset');
       return this.#emit({ op: 'reject', type: NFT_REJECT_TCP_RST, code: 0 });
     }
     if (how === 'icmpx' || (how === 'default' && family === 'inet')) {
@@ -381,10 +352,8 @@ class RuleCompiler {
     const network = how === 'icmpv6' ? 'ip6' : how === 'icmp' ? 'ip' : family;
     if (family !== 'inet' && family !== network)
       throw new NftSyntaxError(`"reject with ${how}" does not fit a table of family ${family}`);
-    if (family === 'inet' && this.#network !== network) {
-      this.#emit({ op: 'load', from: 'meta', key: 15, register: 1 });
-      this.#compare(1, 'eq', Uint8Array.of(network === 'ip' ? 2 : 10));
-      this.#network = network as 'ip' | 'ip6';
+    if (family === 'inet' && this.#loader.network !== network) {
+      this.#loader.requireNetwork(network as 'ip' | 'ip6');
     }
     const portUnreachable = network === 'ip' ? 3 : 4;
     this.#emit({

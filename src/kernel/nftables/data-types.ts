@@ -172,6 +172,7 @@ export const icmpxCodes: Names = {
   'host-unreachable': 2,
   'admin-prohibited': 3,
 };
+const tcpFlags = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32, ecn: 64, cwr: 128 };
 const states = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 };
 const statuses = { expected: 1, 'seen-reply': 2, assured: 4, confirmed: 8, snat: 16, dnat: 32, dying: 512 };
 const addressTypes = {
@@ -193,9 +194,11 @@ const all: readonly NftDataType[] = [
   named('inet_proto', 12, 1, 'network', protocols),
   named('inet_service', 13, 2, 'network'),
   named('icmp_type', 14, 1, 'network', icmpTypes),
+  named('tcp_flag', 15, 1, 'network', tcpFlags),
   named('mark', 19, 4, 'host', {}, hex),
   named('iface_index', 20, 4, 'host'),
   named('ct_state', 26, 4, 'host', states),
+  named('ct_dir', 27, 1, 'host', { original: 0, reply: 1 }),
   named('ct_status', 28, 4, 'host', statuses),
   named('icmpv6_type', 29, 1, 'network', icmpv6Types),
   named('pkt_type', 31, 1, 'host', { host: 0, unicast: 0, broadcast: 1, multicast: 2, other: 3 }),
@@ -221,6 +224,19 @@ export function knownType(name: string): NftDataType {
 /** A value as the kernel holds it in a register: host-order types reversed. */
 export const toHostOrder = (type: NftDataType, bytes: Uint8Array): Uint8Array =>
   type.order === 'host' ? bytes.slice().reverse() : bytes;
+
+/** Values of `ip dscp set`. */
+export const dscpNames: Names = {
+  ...Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`cs${i}`, i * 8])),
+  ...Object.fromEntries(
+    [1, 2, 3, 4].flatMap((c) => [1, 2, 3].map((drop) => [`af${c}${drop}`, c * 8 + drop * 2])),
+  ),
+  be: 0,
+  df: 0,
+  lephb: 1,
+  va: 0x2c,
+  ef: 0x2e,
+};
 
 /** Both ends included. */
 export type Range = { readonly from: Uint8Array; readonly to: Uint8Array };

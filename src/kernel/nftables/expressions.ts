@@ -13,6 +13,14 @@ export type Expression =
       readonly length: number;
       readonly register: number;
     }
+  | {
+      readonly op: 'write';
+      readonly offset: number;
+      readonly length: number;
+      readonly register: number;
+      /** Where the checksum of the header lies, if it has one. */
+      readonly checksumAt?: number;
+    }
   | { readonly op: 'load'; readonly from: 'meta' | 'ct'; readonly key: number; readonly register: number }
   | { readonly op: 'store'; readonly to: 'meta' | 'ct'; readonly key: number; readonly register: number }
   | { readonly op: 'fib'; readonly result: number; readonly flags: number; readonly register: number }
@@ -55,6 +63,7 @@ export type Expression =
       readonly unitSeconds: number;
       readonly burst: number;
     }
+  | { readonly op: 'connlimit'; readonly count: number; readonly over: boolean }
   | {
       readonly op: 'masq' | 'redir';
       readonly flags: number;
@@ -84,6 +93,7 @@ const comparisons = { eq: 0, neq: 1, lt: 2, lte: 3, gt: 4, gte: 5 } as const;
 const names: Readonly<Partial<Record<Expression['op'], string>>> = {
   'to-network-order': 'byteorder',
   verdict: 'immediate',
+  write: 'payload',
 };
 
 /** One element of NFTA_RULE_EXPRESSIONS. */
@@ -102,6 +112,15 @@ function encodeAttributes(w: MessageWriter, e: Expression): void {
       w.attributeU32be(1, e.register).attributeU32be(2, e.base === 'network' ? 1 : 2);
       w.attributeU32be(3, e.offset).attributeU32be(4, e.length);
       break;
+    case 'write': {
+      const csumNone = 0;
+      const csumInet = 1;
+      w.attributeU32be(5, e.register).attributeU32be(2, 1);
+      w.attributeU32be(3, e.offset).attributeU32be(4, e.length);
+      w.attributeU32be(6, e.checksumAt === undefined ? csumNone : csumInet);
+      w.attributeU32be(7, e.checksumAt ?? 0).attributeU32be(8, 0);
+      break;
+    }
     case 'load':
       w.attributeU32be(1, e.register).attributeU32be(2, e.key);
       break;
@@ -154,7 +173,7 @@ function encodeAttributes(w: MessageWriter, e: Expression): void {
 
 type Action = Extract<
   Expression,
-  { op: 'counter' | 'log' | 'limit' | 'masq' | 'redir' | 'nat' | 'reject' | 'notrack' }
+  { op: 'counter' | 'log' | 'limit' | 'connlimit' | 'masq' | 'redir' | 'nat' | 'reject' | 'notrack' }
 >;
 
 function encodeAction(w: MessageWriter, e: Action): void {
@@ -175,6 +194,9 @@ function encodeAction(w: MessageWriter, e: Action): void {
       w.attributeU32be(3, e.burst)
         .attributeU32be(4, 0)
         .attributeU32be(5, e.over ? 1 : 0);
+      break;
+    case 'connlimit':
+      w.attributeU32be(1, e.count).attributeU32be(2, e.over ? 1 : 0);
       break;
     case 'masq':
       if (e.flags !== 0) w.attributeU32be(1, e.flags);

@@ -7,7 +7,19 @@ import { parseVerdict, type Verdict } from './verdicts.ts';
 
 /** One selector, with bit operations; or several joined by dots. */
 export function parseKey(reader: RuleReader): Key {
-  const selectors = [parseSelector(reader)];
+  return parseFields(reader, [parseSelector(reader)]);
+}
+
+/** A key of a match or a verdict map: its first field may be what a map has for a selector. */
+export function parseMatchKey(reader: RuleReader): Key {
+  const first = parseSelector(reader);
+  if (!reader.take('map')) return parseFields(reader, [first]);
+  const map = reader.next();
+  if (map.kind !== 'set') throw new NftSyntaxError(`"map" takes a named map, not "${map.text}"`);
+  return { ...parseFields(reader, [first]), through: { kind: 'named', name: map.text } };
+}
+
+function parseFields(reader: RuleReader, selectors: Selector[]): Key {
   while (reader.take('.')) selectors.push(parseSelector(reader));
   const bits = selectors.length === 1 ? parseBits(reader, selectors[0] as Selector) : undefined;
   return bits === undefined ? { selectors } : { selectors, bits };

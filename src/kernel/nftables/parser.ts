@@ -3,8 +3,8 @@
 import { err, ok, type Result } from '../../lib/result.ts';
 import type { KernelError } from '../types.ts';
 import { parseAction } from './actions.ts';
-import { bytesToNumber, parseRange, type Range } from './data-types.ts';
-import { parseKey, readVerdict } from './keys.ts';
+import { bytesToNumber, numberToBytes, parseRange, type Range } from './data-types.ts';
+import { parseMatchKey, readVerdict } from './keys.ts';
 import { NftSyntaxError, tokenize } from './lexer.ts';
 import { RuleReader } from './reader.ts';
 import type { Selector } from './selectors.ts';
@@ -27,7 +27,7 @@ export function parseRule(text: string): Result<Statement[], KernelError> {
 function parseStatement(reader: RuleReader): Statement {
   const action = parseAction(reader);
   if (action !== undefined) return action;
-  const key = parseKey(reader);
+  const key = parseMatchKey(reader);
   if (reader.take('vmap')) return { kind: 'verdict-map', key, map: parseVerdictMap(reader, key) };
   const [selector] = key.selectors;
   if (selector?.source.from === 'fib' && key.selectors.length === 1) {
@@ -40,6 +40,16 @@ function parseStatement(reader: RuleReader): Statement {
 const relations: readonly Relation[] = ['==', '!=', '<=', '>=', '<', '>'];
 
 function parseMatch(reader: RuleReader, key: Key): Statement {
+  if (key.selectors.length === 1 && key.selectors[0]?.type.name === 'tcp_flag')
+    return parseTcpFlags(reader, key);
+  const relation = parseRelation(reader);
+  const operand = parseOperand(reader, key, relation);
+  const ordered = relation !== 'implicit' && relation !== '==' && relation !== '!=';
+  if (ordered && operand.kind !== 'range') reader.refuse();
+  return { kind: 'match', key, relation, operand };
+}
+
+function parseRelation(reader: RuleReader): Relation {
   let relation: Relation = 'implicit';
   for (const candidate of relations)
     if (relation === 'implicit' && reader.take(candidate)) relation = candidate;
@@ -52,10 +62,30 @@ function parseMatch(reader: RuleReader, key: Key): Statement {
     ['ge', '>='],
   ] as const)
     if (relation === 'implicit' && reader.take(word)) relation = meaning;
-  const operand = parseOperand(reader, key, relation);
-  const ordered = relation !== 'implicit' && relation !== '==' && relation !== '!=';
-  if (ordered && operand.kind !== 'range') reader.refuse();
-  return { kind: 'match', key, relation, operand };
+  return relation;
+}
+
+/** `syn,ack`: one of them is set; `syn / fin,syn,rst,ack`: of the latter exactly the former are. */
+function parseTcpFlags(reader: RuleReader, key: Key): Statement {
+  const selector = key.selectors[0] as Selector;
+  const relation = parseRelation(reader);
+  if (relation !== 'implicit' && relation !== '==' && relation !== '!=') reader.refuse();
+  const token = reader.peek();
+  if (token.kind === 'set' || token.text === '{')
+    return { kind: 'match', key, relation, operand: parseOperand(reader, key, relation) };
+  const list = (): number => {
+    let bits = 0;
+    do bits |= bytesToNumber(parseValue(reader, selector).from);
+    while (reader.take(','));
+    return bits;
+  };
+  const bits = list();
+  if (reader.take('/')) {
+    return { kind: 'match', key, relation, operand: { kind: 'masked', bits, mask: list() } };
+  }
+  if (relation === 'implicit') return { kind: 'match', key, relation, operand: { kind: 'flags', bits } };
+  const value = numberToBytes(bits, 1);
+  return { kind: 'match', key, relation, operand: { kind: 'range', range: { from: value, to: value } } };
 }
 
 function parseOperand(reader: RuleReader, key: Key, relation: Relation): Operand {
@@ -132,6 +162,7 @@ export function referencesOf(statements: readonly Statement[]): { sets: Set<stri
       for (const { verdict } of operand.elements) if (verdict?.chain !== undefined) chains.add(verdict.chain);
   };
   for (const statement of statements) {
+    if ('key' in statement && statement.key.through !== undefined) note(statement.key.through);
     if (statement.kind === 'match') note(statement.operand);
     else if (statement.kind === 'verdict-map') note(statement.map);
     else if (statement.kind === 'verdict' && statement.verdict.chain !== undefined)

@@ -31,7 +31,12 @@ export const metaKeys = {
   l4proto: [16, 'inet_proto'],
   pkttype: [19, 'pkt_type'],
 } as const;
-export const ctKeys = { state: [0, 'ct_state'], status: [2, 'ct_status'], mark: [3, 'mark'] } as const;
+export const ctKeys = {
+  state: [0, 'ct_state'],
+  direction: [1, 'ct_dir'],
+  status: [2, 'ct_status'],
+  mark: [3, 'mark'],
+} as const;
 
 const payload = (
   text: string,
@@ -56,6 +61,7 @@ const twoWords: readonly Selector[] = [
   ...ports('tcp', { transport: 6 }),
   ...ports('udp', { transport: 17 }),
   ...ports('sctp', { transport: 132 }),
+  payload('tcp flags', 'tcp_flag', 'transport', 13, { transport: 6 }),
   ...ports('th', {}),
   payload('icmp type', 'icmp_type', 'transport', 0, { transport: 1, network: 'ip' }),
   payload('icmp code', 'icmp_code', 'transport', 1, { transport: 1, network: 'ip' }),

@@ -24,9 +24,16 @@ export type Operand =
   /** The beginning of an interface name: `cali*`. */
   | { readonly kind: 'wildcard'; readonly prefix: string }
   /** Flags of which at least one is set. */
-  | { readonly kind: 'flags'; readonly bits: number };
+  | { readonly kind: 'flags'; readonly bits: number }
+  /** Of the flags in `mask`, exactly those in `bits` are set. */
+  | { readonly kind: 'masked'; readonly bits: number; readonly mask: number };
 
-export type Key = { readonly selectors: readonly Selector[]; readonly bits?: BitOperation };
+/** `through`: the first selector's value is looked up in this map, and what the map has for it is part of the key. */
+export type Key = {
+  readonly selectors: readonly Selector[];
+  readonly bits?: BitOperation;
+  readonly through?: SetReference;
+};
 
 /** Where a value of an action comes from. */
 export type ValueSource =
@@ -58,6 +65,9 @@ export type Statement =
       readonly unitSeconds: number;
       readonly burst: number;
     }
+  /** Connections that are open at once, counted by this rule. */
+  | { readonly kind: 'connections'; readonly over: boolean; readonly count: number }
+  | { readonly kind: 'set-dscp'; readonly family: 'ip' | 'ip6'; readonly value: number }
   | { readonly kind: 'masquerade' | 'redirect'; readonly target: NatTarget }
   | { readonly kind: 'snat' | 'dnat'; readonly family?: 'ip' | 'ip6'; readonly target: NatTarget }
   | {
