@@ -10,17 +10,21 @@ import { systemClock, type Clock, type Timer } from '../../lib/clock.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import { type CniServer, startCniServer } from '../../cni/mod.ts';
-import { startSyncer, type Syncer, type SyncKind, type SyncUpdate } from '../../datastore/mod.ts';
-import { createIpam, IpamCache } from '../../ipam/mod.ts';
+import { startSyncer, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
+import { createIpam, type Ipam, IpamCache } from '../../ipam/mod.ts';
 import { routeProtocols } from '../../kernel/mod.ts';
 import {
   type CalcKind,
+  calcKinds,
   CalculationGraph,
   type CalcUpdate,
   configFromEnvironment,
   configFromFile,
   type FelixConfig,
   type Mtus,
+  policyKinds,
+  type PolicyKindName,
+  type PolicyUpdate,
 } from '../calc/mod.ts';
 import { Dataplane } from '../dataplane/mod.ts';
 import { endpointProgrammer } from './endpoints.ts';
@@ -29,28 +33,12 @@ import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } 
 import { renderMetrics } from './metrics.ts';
 import { conflictingNode, ensureDefaults, publishNode, reportNetworkAvailable } from './resources.ts';
 import { configureAddresses } from './startup/addresses.ts';
+import { TunnelAddresses } from './tunnel-addresses.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
 
-const syncKinds = [
-  'IPPool',
-  'IPReservation',
-  'IPAMConfiguration',
-  'BlockAffinity',
-  'Node',
-  'Namespace',
-  'WorkloadEndpoint',
-  'FelixConfiguration',
-  'ClusterInformation',
-] as const;
+const syncKinds = [...calcKinds, ...policyKinds, 'IPReservation', 'IPAMConfiguration'] as const;
 type AgentKind = (typeof syncKinds)[number];
-const calcKindSet: ReadonlySet<string> = new Set<CalcKind>([
-  'IPPool',
-  'BlockAffinity',
-  'Node',
-  'WorkloadEndpoint',
-  'FelixConfiguration',
-  'ClusterInformation',
-]);
+const calcKindSet: ReadonlySet<string> = new Set<CalcKind | PolicyKindName>([...calcKinds, ...policyKinds]);
 
 /** Starts the agent; the result comes at once, `ready` tells how it went. */
 export function startAgent(options: AgentOptions): Agent {
@@ -65,6 +53,8 @@ class RunningAgent implements Agent {
   readonly #graph: CalculationGraph;
   readonly #dataplane: Dataplane;
   readonly #ipamCache = new IpamCache();
+  readonly #ipam: Ipam;
+  readonly #tunnels: TunnelAddresses;
   #phase: AgentPhase = 'starting';
   #datastore: 'waiting' | 'syncing' | 'in-sync' = 'waiting';
   #syncer: Syncer | undefined;
@@ -86,6 +76,7 @@ class RunningAgent implements Agent {
       environment: configFromEnvironment(environment),
       file: configFromFile(readNodeFile(paths.felixConfig) ?? ''),
       blackholeProtocol: byBird ? routeProtocols.bird : routeProtocols.felix,
+      policy: true,
     });
     this.#dataplane = new Dataplane({
       kernel,
@@ -95,6 +86,16 @@ class RunningAgent implements Agent {
         this.#graph.setHostInterfaces(interfaces);
         if (this.#phase === 'ready') this.#flush();
       },
+    });
+    const { datastore } = options;
+    this.#ipam = createIpam(datastore, { clock: this.#clock, logger, view: this.#ipamCache });
+    this.#tunnels = new TunnelAddresses({
+      nodeName,
+      datastore,
+      ipam: this.#ipam,
+      clock: this.#clock,
+      logger,
+      pools: () => this.#ipamCache.pools(),
     });
     this.ready = this.#start();
   }
@@ -119,6 +120,7 @@ class RunningAgent implements Agent {
     this.#poll?.cancel();
     await this.#cni?.stop();
     await this.#syncer?.stop();
+    await this.#tunnels.stop();
     await this.#dataplane.stop();
     await this.#serving;
     await Promise.all([this.#health?.close(), this.#metrics?.close()]);
@@ -192,13 +194,9 @@ class RunningAgent implements Agent {
   }
 
   #startSyncer(): void {
-    const { nodeName, datastore, logger } = this.#options;
-    const local = { kind: 'WorkloadEndpoint', fieldSelector: `spec.node=${nodeName}` } as const;
-    const kinds: readonly SyncKind<AgentKind>[] = syncKinds.map((kind) =>
-      kind === 'WorkloadEndpoint' ? local : kind,
-    );
+    const { datastore, logger } = this.#options;
     this.#syncer = startSyncer<AgentKind>(datastore, {
-      kinds,
+      kinds: syncKinds,
       logger,
       onUpdates: (updates) => this.#take(updates),
     });
@@ -208,10 +206,20 @@ class RunningAgent implements Agent {
     this.#ipamCache.apply(updates);
     for (const update of updates) {
       if (update.type === 'status') this.#datastore = update.status;
-      else if (calcKindSet.has(update.kind)) this.#graph.update(update as CalcUpdate);
+      else if (calcKindSet.has(update.kind)) this.#graph.update(update as CalcUpdate | PolicyUpdate);
     }
     this.#flush();
+    if (updates.some((update) => this.#concernsTunnels(update))) this.#tunnels.check();
     this.#wake();
+  }
+
+  /** The first news of all, pools, and this node. */
+  #concernsTunnels(update: SyncUpdate<AgentKind>): boolean {
+    if (this.#datastore !== 'in-sync') return false;
+    if (update.type === 'status') return true;
+    if (update.kind === 'IPPool') return true;
+    const { name } = update.type === 'set' ? update.object.metadata : update.name;
+    return update.kind === 'Node' && name === this.#options.nodeName;
   }
 
   #flush(): void {
@@ -271,7 +279,7 @@ class RunningAgent implements Agent {
       kernel,
       openNamespace,
       logger,
-      ipam: createIpam(datastore, { clock: this.#clock, logger, view: this.#ipamCache }),
+      ipam: this.#ipam,
       endpoints: endpointProgrammer(this.#graph, this.#dataplane),
       interfacePrefix: () => this.#graph.config.text('InterfacePrefix').split(',')[0] ?? 'cali',
       podMtu: () => this.#graph.state().mtus.pod,

@@ -111,7 +111,7 @@ export class OverlayPlan {
     if (this.#settings === undefined) return [];
     const changes: OverlayChange[] = [];
     const routes = this.#wholeDirty ? this.#routes.keys() : this.#dirtyRoutes;
-    for (const dst of [...routes])
+    for (const dst of routes)
       changes.push({ table: 'routes', source: `overlay ${dst}`, rows: this.#routeRows(dst) });
     // What went while everything was marked.
     if (this.#wholeDirty)
@@ -225,7 +225,7 @@ export class OverlayPlan {
         const direct = this.#direct(route);
         return direct === undefined ? [] : [{ row: direct, rank: ranks.noEncap }];
       }
-      case 'none':
+      default:
         return [];
     }
   }
