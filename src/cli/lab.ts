@@ -11,6 +11,7 @@ type TopologyFlags = {
   readonly fabricBgp: boolean;
   readonly design: string;
   readonly reflectors: 'nodes' | 'routers';
+  readonly engine?: 'native' | 'bird';
   readonly port?: number;
 };
 
@@ -46,6 +47,9 @@ async function run(argv: readonly string[]): Promise<number> {
           .choices(['nodes', 'routers'])
           .default('nodes'),
       )
+      .addOption(
+        new Option('--engine <engine>', 'who speaks BGP on the nodes (native)').choices(['native', 'bird']),
+      )
       .option('--dual-stack', 'IPv6 beside IPv4')
       .option('--no-fabric-bgp', 'leaves and spine speak no BGP: rack 2 becomes a black hole for pods')
       .option('--port <number>', 'port of 127.0.0.1 for kubectl outside of the lab', whole);
@@ -56,6 +60,7 @@ async function run(argv: readonly string[]): Promise<number> {
     fabricBgp: flags.fabricBgp,
     design: flags.design,
     reflectors: flags.reflectors,
+    ...(flags.engine === undefined ? {} : { engine: flags.engine }),
     ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.port === undefined ? {} : { port: flags.port }),
   });

@@ -1,4 +1,5 @@
-// `margay speaker`: the BGP speaker of a node, told what to do by Calico resources, or of a router, told by a plan file.
+// `margay speaker`: the BGP speaker of a node, told what to do by Calico resources, or of a router, told by a plan file. Two
+// engines can be it: the native one, and BIRD 2 as Calico has it (docs/bird-engine.md).
 import type { Command } from './types.ts';
 
 type Flags = {
@@ -7,10 +8,14 @@ type Flags = {
   readonly plan?: string;
   readonly socket: string;
   readonly allowRootNamespace?: boolean;
+  readonly engine: 'native' | 'bird';
+  readonly bird: string;
+  readonly birdDirectory: string;
+  readonly controlSocket: string;
 };
 
 async function run(argv: readonly string[]): Promise<number> {
-  const { Command: Parser, CommanderError } = await import('commander');
+  const { Command: Parser, CommanderError, Option } = await import('commander');
   const parser = new Parser('margay speaker')
     .description("Run a node's BGP speaker until SIGTERM. Sessions and kernel routes survive its restart.")
     .option('--kubeconfig <file>', 'how to reach the API server', process.env['KUBECONFIG'])
@@ -21,6 +26,17 @@ async function run(argv: readonly string[]): Promise<number> {
       '--allow-root-namespace',
       "write routes even in the machine's root network namespace (a real node)",
     )
+    .addOption(
+      new Option('--engine <engine>', 'who speaks: this program, or BIRD 2')
+        .choices(['native', 'bird'])
+        .default(
+          process.env['CALICO_NETWORKING_BACKEND'] === 'bird' ? 'bird' : 'native',
+          'native; bird when CALICO_NETWORKING_BACKEND=bird',
+        ),
+    )
+    .option('--bird <program>', 'the program of the BIRD engine', 'bird')
+    .option('--bird-directory <path>', 'where its bird.cfg is written', '/etc/calico/confd/config')
+    .option('--control-socket <path>', 'where birdc finds the speaker', '/var/run/calico/bird.ctl')
     .exitOverride();
   try {
     parser.parse([...argv], { from: 'user' });
@@ -39,6 +55,7 @@ async function run(argv: readonly string[]): Promise<number> {
       'The speaker needs --nodename (or NODENAME), or --plan.',
       'A plan file is described in docs/bgp.md.',
     );
+  if (flags.engine === 'bird') return runWithBird(flags);
   const kernel = await openKernel({ allowRootNamespace: flags.allowRootNamespace === true });
   if (!kernel.ok) return fail(kernel.error.message, kernel.error.hint);
   const source = flags.plan === undefined ? await calicoSource(flags) : { plan: flags.plan };
@@ -52,6 +69,25 @@ async function run(argv: readonly string[]): Promise<number> {
   });
   if (!ended.ok) return fail(ended.error.message, ended.error.hint);
   return 0;
+}
+
+async function runWithBird(flags: Flags): Promise<number> {
+  if (flags.plan !== undefined)
+    return fail('A plan file is for the native engine.', 'The BIRD engine follows Calico resources.');
+  const { runBird } = await import('../bgp/bird/mod.ts');
+  const { createLogger } = await import('../lib/log.ts');
+  const source = await calicoSource(flags);
+  if (typeof source === 'number') return source;
+  const ended = await runBird({
+    ...source,
+    logger: createLogger('bird-engine'),
+    socket: flags.socket,
+    signals: process,
+    program: flags.bird,
+    directory: flags.birdDirectory,
+    controlSocket: flags.controlSocket,
+  });
+  return ended.ok ? 0 : fail(ended.error.message, ended.error.hint);
 }
 
 /** The datastore and the name of the node; an exit code when it cannot be opened. */

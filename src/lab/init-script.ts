@@ -26,7 +26,7 @@ for dir in /etc /opt /var/lib /var/log; do
   mkdir -p $layer/upper $layer/work
   mount -n -t overlay -o lowerdir=$dir,upperdir=$layer/upper,workdir=$layer/work margay-overlay $dir
 done
-mkdir -p /var/lib/calico /var/lib/cni /var/lib/margay /var/log/calico /var/log/pods /etc/cni /opt/cni
+mkdir -p /var/lib/calico /var/lib/cni /var/lib/margay /var/log/calico /var/log/pods /etc/cni /etc/calico /opt/cni
 : > /run/margay/hosts
 mount -n --bind /run/margay/hosts /etc/hosts
 ip link set lo up
@@ -49,7 +49,7 @@ case $state in /run/*|/var/run/*)
   mount -n --bind "/run/$inner" "$stage/$inner" ;;
 esac
 mount -n --move $stage /run
-for dir in /var/lib/calico /var/lib/cni /var/lib/margay /var/log/calico /var/log/pods /etc/cni /opt/cni; do
+for dir in /var/lib/calico /var/lib/cni /var/lib/margay /var/log/calico /var/log/pods /etc/cni /etc/calico /opt/cni; do
   mount -n -t tmpfs -o mode=755 margay-node $dir
 done
 mkdir -p /etc/cni/net.d /opt/cni/bin

@@ -42,6 +42,7 @@ export type UpOptions = Pick<LabOptions, 'name' | 'dualStack' | 'fabricBgp'> & {
   /** mesh when absent. */
   readonly design?: string;
   readonly reflectors?: ReflectorKind;
+  readonly engine?: 'native' | 'bird';
   /** A port asked for must be free; without one the lab takes the default, or any other when that is taken. */
   readonly port?: number;
   readonly onStep?: (text: string) => void;
@@ -98,6 +99,7 @@ async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> 
       fabricBgp: topology.value.fabricBgp,
       design: topology.value.design,
       reflectors: options.reflectors ?? 'nodes',
+      ...(options.engine === undefined ? {} : { engine: options.engine }),
     },
   });
 }

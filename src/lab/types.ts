@@ -27,6 +27,8 @@ export type LabOptions = {
   readonly fabricBgp: boolean;
   readonly design: DesignName;
   readonly reflectors: ReflectorKind;
+  /** Who speaks BGP on the nodes; the native engine when absent. Routers are always native. */
+  readonly engine?: 'native' | 'bird';
 };
 
 /** `lab.json` in the state directory. `init` is process 1 of the lab, seen from outside. */

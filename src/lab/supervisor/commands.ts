@@ -18,6 +18,8 @@ export type CommandContext = {
   readonly options: string;
   /** The supervisor's descriptor of the socket that listens outside of the lab. */
   readonly listenFd: number;
+  /** Who speaks BGP on the nodes; native when absent. */
+  readonly engine?: 'native' | 'bird';
 };
 
 export const apiPort = 6443;
@@ -90,7 +92,7 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
     const named = [...kubeconfig, '--nodename', machine.name];
     specs.push(
       spec(machine.name, 'agent', ['agent', ...named]),
-      spec(machine.name, 'speaker', ['speaker', ...named]),
+      spec(machine.name, 'speaker', ['speaker', ...named, '--engine', context.engine ?? 'native']),
       spec(machine.name, 'runner', ['runner', ...named, ...runnerFlags(machine, topology)]),
     );
   }

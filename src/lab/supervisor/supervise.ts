@@ -81,6 +81,7 @@ export async function supervise(argv: {
       dataDirectory,
       options: JSON.stringify(argv.options),
       listenFd,
+      ...(argv.options.engine === undefined ? {} : { engine: argv.options.engine }),
     });
     say({ type: 'step', text: `starting ${specs.length} processes` });
     for (const spec of specs) keeper.keep(spec);
