@@ -11,6 +11,7 @@ type TopologyFlags = {
   readonly fabricBgp: boolean;
   readonly design: string;
   readonly reflectors: 'nodes' | 'routers';
+  readonly mode: string;
   readonly engine?: 'native' | 'bird';
   readonly port?: number;
 };
@@ -50,6 +51,11 @@ async function run(argv: readonly string[]): Promise<number> {
       .addOption(
         new Option('--engine <engine>', 'who speaks BGP on the nodes (native)').choices(['native', 'bird']),
       )
+      .option(
+        '--mode <name>',
+        'how pods’ packets travel: bgp, ipip, ipip-crosssubnet, vxlan, vxlan-crosssubnet',
+        'bgp',
+      )
       .option('--dual-stack', 'IPv6 beside IPv4')
       .option('--no-fabric-bgp', 'leaves and spine speak no BGP: rack 2 becomes a black hole for pods')
       .option('--port <number>', 'port of 127.0.0.1 for kubectl outside of the lab', whole);
@@ -60,6 +66,7 @@ async function run(argv: readonly string[]): Promise<number> {
     fabricBgp: flags.fabricBgp,
     design: flags.design,
     reflectors: flags.reflectors,
+    mode: flags.mode,
     ...(flags.engine === undefined ? {} : { engine: flags.engine }),
     ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.port === undefined ? {} : { port: flags.port }),
@@ -105,6 +112,14 @@ async function run(argv: readonly string[]): Promise<number> {
           ? `${JSON.stringify(status.value.lab, undefined, 2)}\n`
           : statusText(status.value.lab, status.value.paths.kubeconfig),
       );
+    });
+  named(program.command('mode'))
+    .argument('<mode>', 'bgp, ipip, ipip-crosssubnet, vxlan or vxlan-crosssubnet')
+    .description('change how pods’ packets travel, in the running lab: edits its pools')
+    .action(async (mode: string, flags: { name: string }) => {
+      const changed = await lab.labMode(flags.name, mode);
+      if (!changed.ok) return fail(changed.error);
+      process.stdout.write(`The pools of the lab "${flags.name}" now have the mode ${mode}.\n`);
     });
   named(program.command('design'))
     .argument('<design>', 'mesh, rr, as-per-rack or as-per-server')

@@ -30,6 +30,7 @@ import {
   removeState,
   writeRecord,
 } from './state.ts';
+import { isMode, modeNames } from './modes.ts';
 import { nodesOf, planTopology, type ReflectorKind, type Topology } from './topology/mod.ts';
 import type { LabError, LabOptions, LabRecord, LabStatus, ProcessIdentity, ProgressLine } from './types.ts';
 
@@ -42,6 +43,8 @@ export type UpOptions = Pick<LabOptions, 'name' | 'dualStack' | 'fabricBgp'> & {
   /** mesh when absent. */
   readonly design?: string;
   readonly reflectors?: ReflectorKind;
+  /** Of the pools; bgp when absent. */
+  readonly mode?: string;
   readonly engine?: 'native' | 'bird';
   /** A port asked for must be free; without one the lab takes the default, or any other when that is taken. */
   readonly port?: number;
@@ -63,6 +66,8 @@ const readyDeadlineMs = 300_000;
 async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> {
   const topology = planTopology({ ...options, name: options.topology });
   if (!topology.ok) return topology;
+  const { mode = 'bgp' } = options;
+  if (!isMode(mode)) return badMode(mode);
   const paths = labPaths(options.name);
   if (!paths.ok) return paths;
   const tools = checkTools();
@@ -99,10 +104,14 @@ async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> 
       fabricBgp: topology.value.fabricBgp,
       design: topology.value.design,
       reflectors: options.reflectors ?? 'nodes',
+      mode,
       ...(options.engine === undefined ? {} : { engine: options.engine }),
     },
   });
 }
+
+const badMode = (mode: string): Result<never, LabError> =>
+  err(failure('BadMode', `There is no mode "${mode}".`, `Modes: ${modeNames.join(', ')}.`));
 
 type Prepared = {
   readonly paths: LabPaths;
@@ -318,6 +327,25 @@ export async function labStatus(
   if (!found.ok) return found;
   const status = await ask<LabStatus>(found.value.paths.socket, { op: 'status' });
   return status.ok ? ok({ lab: status.value, ...found.value }) : status;
+}
+
+/** Edits the pools of a running lab. */
+export async function labMode(name: string, mode: string): Promise<Result<void, LabError>> {
+  if (!isMode(mode)) return badMode(mode);
+  const found = await labStatus(name);
+  if (!found.ok) return found;
+  const { paths } = found.value;
+  const inside = process.env['MARGAY_LAB_STATE'] === paths.directory;
+  const { openDatastore } = await import('../datastore/mod.ts');
+  const opened = await openDatastore({
+    kubeconfig: inside ? paths.insideKubeconfig : paths.kubeconfig,
+    userAgent: 'margay-lab',
+  });
+  if (!opened.ok) return err(failure('NoAnswer', opened.error.message, opened.error.hint));
+  const { applyMode } = await import('./modes.ts');
+  const applied = await applyMode(opened.value, mode);
+  await opened.value.close();
+  return applied.ok ? ok(undefined) : err(failure('NoAnswer', applied.error.message, applied.error.hint));
 }
 
 /** Changes the BGP design of a running lab: its routers, then the resources of the cluster. */

@@ -41,6 +41,10 @@ export const labStatus = async (
 export const labDesign = async (name: string, design: string): Promise<Result<LabStatus, LabError>> =>
   (await import('./launcher.ts')).labDesign(name, design);
 
+/** Another routing mode for the pools of a running lab. */
+export const labMode = async (name: string, mode: string): Promise<Result<void, LabError>> =>
+  (await import('./launcher.ts')).labMode(name, mode);
+
 /** Runs a command on a node or router with this terminal; gives its exit code. */
 export const labExec = async (
   name: string,

@@ -48,6 +48,7 @@ test('a record belongs to a living process; what a dead one left is stale', asyn
       fabricBgp: true,
       design: 'mesh',
       reflectors: 'nodes',
+      mode: 'bgp',
     },
     port: 1,
     init: identity,

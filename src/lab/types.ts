@@ -1,10 +1,12 @@
 // What the lab's parts tell each other: errors, the state on disk, the supervisor's answers.
 import type { Failure } from '../lib/result.ts';
+import type { ModeName } from './modes.ts';
 import type { DesignName, ReflectorKind, TopologyName } from './topology/mod.ts';
 
 export type LabErrorCode =
   | 'UnknownTopology'
   | 'BadDesign'
+  | 'BadMode'
   | 'BadNodeCount'
   | 'BadName'
   | 'AlreadyUp'
@@ -27,6 +29,8 @@ export type LabOptions = {
   readonly fabricBgp: boolean;
   readonly design: DesignName;
   readonly reflectors: ReflectorKind;
+  /** Of the pools at the start; they may have been edited since. */
+  readonly mode: ModeName;
   /** Who speaks BGP on the nodes; the native engine when absent. Routers are always native. */
   readonly engine?: 'native' | 'bird';
 };

@@ -30,7 +30,7 @@ const tunnels: readonly Tunnel[] = [
     read: (spec) => spec.bgp?.ipv4IPIPTunnelAddr,
     write: (spec, address) => {
       const { bgp, ...rest } = spec;
-      const { ipv4IPIPTunnelAddr: _, ...others } = bgp ?? {};
+      const { ipv4IPIPTunnelAddr: _old, ...others } = bgp ?? {};
       const next = { ...others, ...(address === undefined ? {} : { ipv4IPIPTunnelAddr: address }) };
       return { ...rest, ...(Object.keys(next).length === 0 ? {} : { bgp: next }) };
     },
@@ -41,8 +41,10 @@ const tunnels: readonly Tunnel[] = [
     type: 'vxlanTunnelAddress',
     mode: 'vxlanMode',
     read: (spec) => spec.ipv4VXLANTunnelAddr,
-    write: ({ ipv4VXLANTunnelAddr: _, ...rest }, address) =>
-      address === undefined ? rest : { ...rest, ipv4VXLANTunnelAddr: address },
+    write: (spec, address) => {
+      const { ipv4VXLANTunnelAddr: _old, ...rest } = spec;
+      return address === undefined ? rest : { ...rest, ipv4VXLANTunnelAddr: address };
+    },
   },
   {
     family: 6,
@@ -50,8 +52,10 @@ const tunnels: readonly Tunnel[] = [
     type: 'vxlanV6TunnelAddress',
     mode: 'vxlanMode',
     read: (spec) => spec.ipv6VXLANTunnelAddr,
-    write: ({ ipv6VXLANTunnelAddr: _, ...rest }, address) =>
-      address === undefined ? rest : { ...rest, ipv6VXLANTunnelAddr: address },
+    write: (spec, address) => {
+      const { ipv6VXLANTunnelAddr: _old, ...rest } = spec;
+      return address === undefined ? rest : { ...rest, ipv6VXLANTunnelAddr: address };
+    },
   },
 ];
 

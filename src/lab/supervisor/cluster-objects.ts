@@ -7,6 +7,7 @@ import type {
   FelixConfiguration,
   IPPool,
 } from '../../model/mod.ts';
+import { type ModeName, poolModes } from '../modes.ts';
 import type { Topology } from '../topology/mod.ts';
 
 export type ClusterObjects = {
@@ -26,7 +27,7 @@ export const designLabel = 'lab-design';
 
 const apiVersion = 'projectcalico.org/v3';
 
-export function clusterObjects(topology: Topology): ClusterObjects {
+export function clusterObjects(topology: Topology, mode: ModeName = 'bgp'): ClusterObjects {
   const pool = (name: string, cidr: string, blockSize: number): IPPool => ({
     apiVersion,
     kind: 'IPPool',
@@ -34,8 +35,7 @@ export function clusterObjects(topology: Topology): ClusterObjects {
     spec: {
       cidr,
       blockSize,
-      ipipMode: 'Never',
-      vxlanMode: 'Never',
+      ...poolModes(mode, cidr),
       natOutgoing: true,
       nodeSelector: 'all()',
       allowedUses: ['Workload', 'Tunnel'],

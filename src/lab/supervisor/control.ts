@@ -18,7 +18,7 @@ export async function runControl(
   signal: AbortSignal,
 ): Promise<void> {
   const topology = expect(planTopology({ ...options, name: options.topology }), 'topology');
-  const objects = clusterObjects(topology);
+  const objects = clusterObjects(topology, options.mode);
   const ensure = async <K extends KindName>(kind: K, object: ResourceOf<K>): Promise<void> => {
     for (let attempt = 0; !signal.aborted; attempt++) {
       const created = await datastore.create(kind, object, { signal });
