@@ -127,7 +127,17 @@ test('SR-070, SR-071, SR-077, SR-078, RS-023: a first start: files, node, defaul
     assert.deepEqual(table.unfinished, [], name);
   }
   const nft = expect(await cluster.host.kernel().nftables.read({ family: 'ip', name: 'calico' }), 'nftables');
-  assert.deepEqual(nft?.chains.map((c) => c.chain.name).toSorted(), ['filter-forward', 'nat-postrouting']);
+  assert.deepEqual(nft?.chains.map((c) => c.chain.name).toSorted(), [
+    'filter-forward',
+    'filter-input',
+    'from-workload',
+    'invalid',
+    'nat-postrouting',
+    'raw-prerouting',
+    'source-check',
+    'to-workload',
+    'workload-to-host',
+  ]);
   await store.create('WorkloadEndpoint', pod('a', '192.168.1.2'));
   await until(async () => ((await cluster.routes()).includes('192.168.1.2/32') ? true : undefined), {
     timeoutMs: 2000,

@@ -14,7 +14,6 @@ import { startSyncer, type Syncer, type SyncUpdate } from '../../datastore/mod.t
 import { createIpam, type Ipam, IpamCache } from '../../ipam/mod.ts';
 import { routeProtocols } from '../../kernel/mod.ts';
 import {
-  type CalcKind,
   calcKinds,
   CalculationGraph,
   type CalcUpdate,
@@ -23,7 +22,6 @@ import {
   type FelixConfig,
   type Mtus,
   policyKinds,
-  type PolicyKindName,
   type PolicyUpdate,
 } from '../calc/mod.ts';
 import { Dataplane } from '../dataplane/mod.ts';
@@ -36,9 +34,14 @@ import { configureAddresses } from './startup/addresses.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
 
-const syncKinds = [...calcKinds, ...policyKinds, 'IPReservation', 'IPAMConfiguration'] as const;
+const syncKinds = [
+  ...calcKinds,
+  ...policyKinds,
+  // For addresses of pods.
+  'IPReservation',
+  'IPAMConfiguration',
+] as const;
 type AgentKind = (typeof syncKinds)[number];
-const calcKindSet: ReadonlySet<string> = new Set<CalcKind | PolicyKindName>([...calcKinds, ...policyKinds]);
 
 /** Starts the agent; the result comes at once, `ready` tells how it went. */
 export function startAgent(options: AgentOptions): Agent {
@@ -82,6 +85,7 @@ class RunningAgent implements Agent {
       kernel,
       clock: this.#clock,
       logger,
+      policy: true,
       onHostInterfaces: (interfaces) => {
         this.#graph.setHostInterfaces(interfaces);
         if (this.#phase === 'ready') this.#flush();
@@ -206,7 +210,7 @@ class RunningAgent implements Agent {
     this.#ipamCache.apply(updates);
     for (const update of updates) {
       if (update.type === 'status') this.#datastore = update.status;
-      else if (calcKindSet.has(update.kind)) this.#graph.update(update as CalcUpdate | PolicyUpdate);
+      else this.#graph.update(update as CalcUpdate | PolicyUpdate);
     }
     this.#flush();
     if (updates.some((update) => this.#concernsTunnels(update))) this.#tunnels.check();

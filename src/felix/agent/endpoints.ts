@@ -3,7 +3,7 @@ import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { parsePrefix } from '../../lib/ip/mod.ts';
 import type { EndpointProgrammer } from '../../cni/mod.ts';
 import type { WorkloadEndpoint } from '../../model/mod.ts';
-import type { CalculationGraph, RouteRow } from '../calc/mod.ts';
+import { type CalculationGraph, endpointKey, type RouteRow } from '../calc/mod.ts';
 import { type Dataplane, endpointKeys, type EndpointKeys } from '../dataplane/mod.ts';
 
 const programDeadlineMs = 10_000;
@@ -16,7 +16,7 @@ export function endpointProgrammer(graph: CalculationGraph, dataplane: Dataplane
     async program(endpoint) {
       graph.announce(endpoint);
       flush();
-      const keys = keysOf(graph, endpoint);
+      const keys = keysOf(graph, dataplane, endpoint);
       return keys.ok ? dataplane.whenDone(keys.value, programDeadlineMs) : keys;
     },
 
@@ -26,17 +26,21 @@ export function endpointProgrammer(graph: CalculationGraph, dataplane: Dataplane
     },
 
     async remove(endpoint) {
-      const keys = keysOf(graph, endpoint);
+      const keys = keysOf(graph, dataplane, endpoint);
       graph.withdraw(endpoint);
       flush();
       // Late rows are tried again by their reconciler; DEL does not fail for them.
-      if (keys.ok) await dataplane.whenDone({ routes: keys.value.routes, sysctls: [] }, removeDeadlineMs);
+      if (keys.ok) await dataplane.whenDone({ ...keys.value, sysctls: [], nftables: [] }, removeDeadlineMs);
     },
   };
 }
 
 /** The kernel rows the endpoint stands on; a failure when another endpoint has one of its addresses. */
-function keysOf(graph: CalculationGraph, endpoint: WorkloadEndpoint): Result<EndpointKeys> {
+function keysOf(
+  graph: CalculationGraph,
+  dataplane: Dataplane,
+  endpoint: WorkloadEndpoint,
+): Result<EndpointKeys> {
   const { interfaceName = '', ipNetworks = [] } = endpoint.spec;
   const tables = graph.state().tables;
   const routes: RouteRow[] = [];
@@ -51,5 +55,6 @@ function keysOf(graph: CalculationGraph, endpoint: WorkloadEndpoint): Result<End
     }
     routes.push(row);
   }
-  return ok(endpointKeys(routes, tables.interfaces.get(interfaceName)));
+  const policy = dataplane.policyKeys(`workload ${endpointKey(endpoint.metadata)}`);
+  return ok(endpointKeys(routes, tables.interfaces.get(interfaceName), policy));
 }

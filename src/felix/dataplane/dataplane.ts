@@ -7,6 +7,7 @@
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { ok, type Result } from '../../lib/result.ts';
+import { sleep } from '../../lib/wait.ts';
 import type { Kernel, KernelEvent, Link, Route, Subscription } from '../../kernel/mod.ts';
 import {
   type CalcDelta,
@@ -19,10 +20,12 @@ import {
   type RouteRow,
 } from '../calc/mod.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
-import { memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
+import { gatewayNftRow, memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
 import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
 import { Overlay } from './overlay/overlay.ts';
 import type { RankedRoute } from './overlay/types.ts';
+import { NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
+import type { PolicySettings } from './policy/types.ts';
 import { Reconciler } from './reconciler.ts';
 import {
   type ActualRoute,
@@ -42,10 +45,16 @@ export type DataplaneOptions = {
   readonly logger?: Logger;
   /** Told when an interface that the MTU may depend on changes; once at the start. */
   readonly onHostInterfaces?: (interfaces: readonly HostInterface[]) => void;
+  /** Puts policy in force; then interfaces of workloads are closed until their endpoint's policy is there. */
+  readonly policy?: boolean;
 };
 
 /** Rows of the kernel tables that one endpoint stands on. */
-export type EndpointKeys = { readonly routes: readonly string[]; readonly sysctls: readonly string[] };
+export type EndpointKeys = {
+  readonly routes: readonly string[];
+  readonly sysctls: readonly string[];
+  readonly nftables: readonly string[];
+};
 
 export type DataplaneTableName = 'routes' | 'sysctls' | 'nftables' | 'devices' | 'vteps' | 'programs';
 export type DataplaneStatus = Readonly<
@@ -62,9 +71,15 @@ export type DataplaneStatus = Readonly<
   >
 >;
 
-export const endpointKeys = (routes: readonly RouteRow[], row: InterfaceRow | undefined): EndpointKeys => ({
+/** `policy`: see `Dataplane.policyKeys`. */
+export const endpointKeys = (
+  routes: readonly RouteRow[],
+  row: InterfaceRow | undefined,
+  policy: readonly string[] = [],
+): EndpointKeys => ({
   routes: routes.map((route) => routeKey(kernelRoute(route))),
   sysctls: row === undefined ? [] : interfaceSysctls(row).map((sysctl) => sysctl.path),
+  nftables: policy,
 });
 
 export class Dataplane {
@@ -85,15 +100,19 @@ export class Dataplane {
   readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
+  readonly #enforcesPolicy: boolean;
+  #policy: NftPolicy | undefined;
   #node: NodeRow | undefined;
   #subscription: Subscription | undefined;
   #started = false;
+  #stopped = false;
 
   constructor(options: DataplaneOptions) {
     const { kernel, clock = systemClock, logger = silentLogger } = options;
     this.#kernel = kernel;
     this.#logger = logger;
     this.#onHostInterfaces = options.onHostInterfaces ?? (() => undefined);
+    this.#enforcesPolicy = options.policy === true;
     this.#routeOperations = routeOperations({
       kernel,
       links: this.#links,
@@ -108,7 +127,10 @@ export class Dataplane {
     this.#nftTable = new Table<NftRow>('nftables', nftKey, clock);
     this.#routes = new Reconciler(this.#routeTable, this.#routeOperations, { clock, logger });
     this.#sysctls = new Reconciler(this.#sysctlTable, sysctls, { clock, logger });
-    this.#nft = new Reconciler(this.#nftTable, nft, { clock, logger });
+    // What belongs together is never cut: a flush is one transaction.
+    const whole = { batchSize: Number.POSITIVE_INFINITY };
+    this.#nft = new Reconciler(this.#nftTable, nft, { clock, logger, ...whole });
+    if (!this.#enforcesPolicy) this.#derive('gateway nftables', 'nftables', [gatewayNftRow]);
     this.#overlay = new Overlay({
       kernel,
       links: this.#links,
@@ -135,6 +157,7 @@ export class Dataplane {
     for (const key of members.deleted) this.#derive(`member ${key}`, 'nftables', []);
     for (const row of nat.set) this.#setNat(row);
     for (const key of nat.deleted) this.#derive(`nat ${key}`, 'nftables', []);
+    this.#policy?.take(delta.policy);
     this.#overlay.apply(delta);
   }
 
@@ -151,10 +174,17 @@ export class Dataplane {
     this.#tellHostInterfaces();
     const overlaid = await this.#overlay.start();
     if (!overlaid.ok) return overlaid;
+    // Closed before open: nothing is routed to a workload before its policy is in force.
+    this.#nft.start();
+    if (this.#enforcesPolicy) await this.#untilPolicyStands();
     this.#routes.start();
     this.#sysctls.start();
-    this.#nft.start();
     return ok(undefined);
+  }
+
+  async #untilPolicyStands(): Promise<void> {
+    await this.#nft.idle();
+    while (!this.#nft.synced && !this.#stopped) await sleep(10);
   }
 
   /** The MTU must be known before the first rows are made: what `start` reports later, read now. */
@@ -168,6 +198,7 @@ export class Dataplane {
 
   /** Ends; the kernel stays as it is. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#subscription?.close();
     await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#nft.stop(), this.#overlay.stop()]);
   }
@@ -177,8 +208,14 @@ export class Dataplane {
     const results = await Promise.all([
       this.#routeTable.whenDone(keys.routes, deadlineMs),
       this.#sysctlTable.whenDone(keys.sysctls, deadlineMs),
+      this.#nftTable.whenDone(keys.nftables, deadlineMs),
     ]);
     return results.find((result) => !result.ok) ?? ok(undefined);
+  }
+
+  /** Keys of the rows that put the policy of an endpoint (`EndpointPolicy.key`) in force. */
+  policyKeys(endpoint: string): readonly string[] {
+    return this.#policy?.keysOf(endpoint) ?? [];
   }
 
   /** First read done and every row tried, in all tables. */
@@ -225,9 +262,19 @@ export class Dataplane {
   }
 
   #setConfig(config: FelixConfig): void {
+    if (this.#enforcesPolicy) this.#setPolicySettings(policySettings(config, 'nftables'));
     this.#routes.setAuditInterval(config.number('RouteRefreshInterval'));
     this.#sysctls.setAuditInterval(config.number('InterfaceRefreshInterval'));
     this.#nft.setAuditInterval(config.number('NftablesRefreshInterval'));
+  }
+
+  #setPolicySettings(settings: PolicySettings): void {
+    if (this.#policy !== undefined) return this.#policy.configure(settings);
+    const sink: RowSink = {
+      put: (row) => this.#put('nftables', row),
+      drop: (key) => this.#drop('nftables', key),
+    };
+    this.#policy = new NftPolicy(sink, settings);
   }
 
   #setNat(row: NatRow): void {

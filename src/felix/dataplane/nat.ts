@@ -31,17 +31,19 @@ export function nodeNftRows(node: NodeRow): NftRow[] {
         }),
       ),
     ]),
-    {
-      kind: 'chain',
-      family: 'ip',
-      chain: {
-        name: 'filter-forward',
-        base: { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' },
-      },
-      rules: [`ip daddr ${gatewayAddress} drop`],
-    },
   ];
 }
+
+/** Where policy has no chain at this hook. */
+export const gatewayNftRow: NftRow = {
+  kind: 'chain',
+  family: 'ip',
+  chain: {
+    name: 'filter-forward',
+    base: { type: 'filter', hook: 'forward', priority: 0, policy: 'accept' },
+  },
+  rules: [`ip daddr ${gatewayAddress} drop`],
+};
 
 export const memberNftRow = (row: SetMemberRow): NftRow => ({
   kind: 'element',

@@ -1,6 +1,7 @@
-// nftables tables as rows: table, sets, elements, chains. One transaction per batch, all or nothing; a row the kernel
-// refuses is taken out and the rest tried again. Everything in the tables named here is ours: what no row asks for goes.
-// A rule is recognised by the hash in its comment, so that a read-back needs no decoding of expressions (FX-018).
+// nftables tables as rows: table, sets, elements, chains. What is written at once is one transaction, all or nothing; a row
+// the kernel refuses is taken out and the rest tried again, and a chain that says how it is closed is closed meanwhile.
+// Everything in the tables named here is ours: what no row asks for goes. A rule is recognised by the hash in its comment,
+// so that a read-back needs no decoding of expressions (FX-018); a chain whose rules are right keeps its counters.
 import { createHash } from 'node:crypto';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel, NftChain, NftCommand, NftElement, NftSet, NftTableName } from '../../kernel/mod.ts';
@@ -8,6 +9,9 @@ import type { Change, Operations } from './types.ts';
 
 export type NftTableFamily = 'ip' | 'ip6';
 export const nftTableName = 'calico';
+
+/** A rule in nft's syntax, and words for people that follow the hash in its comment. */
+export type NftRuleText = { readonly expression: string; readonly note?: string };
 
 export type NftRow =
   | { readonly kind: 'table'; readonly family: NftTableFamily }
@@ -22,7 +26,9 @@ export type NftRow =
       readonly kind: 'chain';
       readonly family: NftTableFamily;
       readonly chain: NftChain;
-      readonly rules: readonly string[];
+      readonly rules: readonly (string | NftRuleText)[];
+      /** The rules in their place when the kernel refuses them. */
+      readonly closed?: readonly string[];
     };
 
 /** A text that is equal exactly when the kernel's object is. */
@@ -38,8 +44,24 @@ export function nftKey(row: NftRow): string {
   return `${row.family} chain ${row.chain.name}`;
 }
 
-export const ruleComment = (chain: string, expression: string): string =>
-  `cali:${createHash('sha256').update(`${chain}\n${expression}`).digest('base64url').slice(0, 16)}`;
+/** The kernel takes no longer comments. */
+const longestComment = 127;
+
+export function ruleComment(chain: string, rule: string | NftRuleText): string {
+  const { expression, note } = typeof rule === 'string' ? { expression: rule } : rule;
+  const hash = createHash('sha256').update(`${chain}\n${expression}`).digest('base64url').slice(0, 16);
+  return note === undefined ? `cali:${hash}` : clipped(`cali:${hash} ${note}`);
+}
+
+/** Names of resources are ASCII; should one not be, no character is cut in two. */
+function clipped(text: string): string {
+  let end = text.length;
+  while (Buffer.byteLength(text.slice(0, end)) > longestComment) end--;
+  return text.slice(0, end);
+}
+
+const expressionOf = (rule: string | NftRuleText): string =>
+  typeof rule === 'string' ? rule : rule.expression;
 
 const setSignature = (set: NftSet): string =>
   JSON.stringify([set.key, set.data ?? [], set.interval === true]);
@@ -65,6 +87,7 @@ const families: readonly NftTableFamily[] = ['ip', 'ip6'];
 const tableOf = (family: NftTableFamily): NftTableName => ({ family, name: nftTableName });
 
 export function nftOperations(kernel: Kernel): Operations<NftRow, NftActual> {
+  const dirty = new Set<string>();
   const dumpFamily = async (family: NftTableFamily, found: Map<string, NftActual>): Promise<Result<void>> => {
     const table = tableOf(family);
     const state = await kernel.nftables.read(table);
@@ -103,15 +126,28 @@ export function nftOperations(kernel: Kernel): Operations<NftRow, NftActual> {
 
     async apply(changes) {
       const refused = new Map<string, Result<NftActual | undefined>>();
-      // Each turn takes one refused row out; a kernel that refuses without saying what ends it.
-      for (let turn = 0; turn <= changes.length; turn++) {
-        const { commands, keys } = compile(changes.filter((change) => !refused.has(change.key)));
+      const closed = new Set<string>();
+      let isPrecise = false;
+      // Each turn takes one refused row out, or closes it; a kernel that refuses without saying what ends it.
+      for (let turn = 0; turn <= 2 * changes.length + 1; turn++) {
+        const wanted = changes.filter((change) => !refused.has(change.key) || closed.has(change.key));
+        const { commands, causes } = compile(wanted, { closed, dirty, isPrecise });
         const applied = commands.length === 0 ? ok(undefined) : await kernel.nftables.apply(commands);
         if (applied.ok) break;
-        const culprit = keys[applied.error.commandIndex ?? -1];
-        if (culprit === undefined) return changes.map((change) => refused.get(change.key) ?? applied);
-        refused.set(culprit, err(failure(applied.error.code, applied.error.message)));
+        const culprits = causes[applied.error.commandIndex ?? -1];
+        const [culprit] = culprits ?? [];
+        if (culprit === undefined) return changes.map(() => applied);
+        if (culprits !== undefined && culprits.length > 1) {
+          isPrecise = true;
+          continue;
+        }
+        refused.set(culprit.key, err(failure(applied.error.code, applied.error.message)));
+        if (closed.has(culprit.key)) closed.delete(culprit.key);
+        else if (closedRules(culprit) !== undefined) closed.add(culprit.key);
       }
+      for (const { key } of changes)
+        if (closed.has(key)) dirty.add(key);
+        else if (!refused.has(key)) dirty.delete(key);
       return changes.map(
         (change) => refused.get(change.key) ?? ok(change.op === 'put' ? signature(change.row) : undefined),
       );
@@ -120,15 +156,30 @@ export function nftOperations(kernel: Kernel): Operations<NftRow, NftActual> {
 }
 
 type NftChange = Change<NftRow, NftActual>;
+type Mode = {
+  /** Chains that are written closed. */
+  readonly closed: ReadonlySet<string>;
+  /** Chains that may hold rules nobody knows of. */
+  readonly dirty: ReadonlySet<string>;
+  /** One command for each element, so that a refusal names it. */
+  readonly isPrecise: boolean;
+};
 
-/** Commands in the order the kernel needs: what is referred to comes first and goes last. `keys[i]` caused command i. */
-function compile(changes: readonly NftChange[]): { commands: NftCommand[]; keys: string[] } {
+const closedRules = (change: NftChange): readonly string[] | undefined =>
+  change.op === 'put' && change.row.kind === 'chain' ? change.row.closed : undefined;
+
+/** Commands in the order that the kernel needs: chains let go of what they refer to, then what changes is taken out and put
+ *  in, and what is no longer referred to goes last. `causes[i]` are the changes behind command i. */
+function compile(
+  changes: readonly NftChange[],
+  { closed, dirty, isPrecise }: Mode,
+): { commands: NftCommand[]; causes: (readonly NftChange[])[] } {
   const commands: NftCommand[] = [];
-  const keys: string[] = [];
-  const add = (change: NftChange, ...added: readonly NftCommand[]): void => {
+  const causes: (readonly NftChange[])[] = [];
+  const add = (cause: NftChange | readonly NftChange[], ...added: readonly NftCommand[]): void => {
     for (const command of added) {
       commands.push(command);
-      keys.push(change.key);
+      causes.push('key' in cause ? [cause] : cause);
     }
   };
   const puts = changes.flatMap((change) => (change.op === 'put' ? [change] : []));
@@ -139,53 +190,93 @@ function compile(changes: readonly NftChange[]): { commands: NftCommand[]; keys:
     puts.flatMap((change) =>
       change.row.kind === kind ? [{ change, row: change.row as Extract<NftRow, { kind: K }> }] : [],
     );
+  const dropped = new Set(removals.filter((r) => r.kind === 'table').map((r) => r.family));
+  const gone = (kind: NftRow['kind']) => removals.filter((r) => r.kind === kind && !dropped.has(r.family));
+  const droppedSets = new Set(gone('set').map((r) => `${r.family} ${r.name}`));
+  const chains = ordered('chain');
+  const sets = ordered('set');
+  const elements = ordered('element');
 
   for (const { change, row } of ordered('table'))
     add(change, { op: 'add-table', table: tableOf(row.family) });
-  for (const { change, row } of ordered('set')) {
+
+  for (const { change, row } of chains) {
+    if (change.actual === undefined) continue;
+    const at = { table: tableOf(row.family), chain: row.chain.name };
+    add(change, { op: 'flush-chain', ...at });
+    // The base of a chain cannot be changed; a chain whose rules differ keeps its place.
+    if (baseOf(change.actual) !== baseOf(signature(row))) add(change, { op: 'delete-chain', ...at });
+  }
+  for (const { change, family, name } of gone('chain'))
+    add(change, { op: 'flush-chain', table: tableOf(family), chain: name });
+
+  const taken = [
+    ...elements.flatMap(({ change, row }) =>
+      change.actual === undefined
+        ? []
+        : [{ change, family: row.family, set: row.set, element: { key: row.element.key } }],
+    ),
+    ...gone('element')
+      .filter(({ family, name }) => !droppedSets.has(`${family} ${name}`))
+      .map(({ change, family, name, element }) => ({ change, family, set: name, element: { key: element } })),
+  ];
+  addElements('delete-elements', taken);
+
+  for (const { change, row } of sets) {
     const table = tableOf(row.family);
     if (change.actual !== undefined) add(change, { op: 'delete-set', table, set: row.set.name });
     add(change, { op: 'add-set', table, set: row.set });
   }
-  for (const { change, row } of ordered('element')) {
+  for (const { change, row } of chains) {
     const table = tableOf(row.family);
-    const { set, element } = row;
-    if (change.actual !== undefined)
-      add(change, { op: 'delete-elements', table, set, elements: [{ key: element.key }] });
-    add(change, { op: 'add-elements', table, set, elements: [element] });
+    add(change, { op: 'add-chain', table, chain: row.chain });
+    if (change.actual === undefined && dirty.has(change.key))
+      add(change, { op: 'flush-chain', table, chain: row.chain.name });
   }
-  for (const { change, row } of ordered('chain')) {
-    const table = tableOf(row.family);
-    const { chain, rules } = row;
-    // The base of a chain cannot be changed; a chain whose rules differ keeps its place.
-    if (change.actual !== undefined) {
-      add(change, { op: 'flush-chain', table, chain: chain.name });
-      if (baseOf(change.actual) !== baseOf(signature(row)))
-        add(change, { op: 'delete-chain', table, chain: chain.name });
-    }
-    add(change, { op: 'add-chain', table, chain });
-    for (const expression of rules) {
-      const rule = { expression, comment: ruleComment(chain.name, expression) };
-      add(change, { op: 'add-rule', table, chain: chain.name, rule });
+  addElements(
+    'add-elements',
+    elements.map(({ change, row }) => ({ change, family: row.family, set: row.set, element: row.element })),
+  );
+  for (const { change, row } of chains) {
+    const { chain } = row;
+    const rules = closed.has(change.key) ? (row.closed ?? []) : row.rules;
+    for (const one of rules) {
+      const rule = { expression: expressionOf(one), comment: ruleComment(chain.name, one) };
+      add(change, { op: 'add-rule', table: tableOf(row.family), chain: chain.name, rule });
     }
   }
-  const dropped = new Set(removals.filter((r) => r.kind === 'table').map((r) => r.family));
-  const gone = (kind: NftRow['kind']) => removals.filter((r) => r.kind === kind && !dropped.has(r.family));
-  for (const { change, family, name } of gone('chain')) {
-    const table = tableOf(family);
-    add(change, { op: 'flush-chain', table, chain: name }, { op: 'delete-chain', table, chain: name });
-  }
-  const droppedSets = new Set(gone('set').map((r) => `${r.family} ${r.name}`));
-  for (const { change, family, name, element } of gone('element')) {
-    if (droppedSets.has(`${family} ${name}`)) continue;
-    add(change, { op: 'delete-elements', table: tableOf(family), set: name, elements: [{ key: element }] });
-  }
+
+  // Maps lead to chains.
   for (const { change, family, name } of gone('set'))
     add(change, { op: 'delete-set', table: tableOf(family), set: name });
-  for (const { change, family } of removals.filter((r) => r.kind === 'table')) {
+  for (const { change, family, name } of gone('chain'))
+    add(change, { op: 'delete-chain', table: tableOf(family), chain: name });
+  for (const { change, family } of removals.filter((r) => r.kind === 'table'))
     add(change, { op: 'delete-table', table: tableOf(family) });
+  return { commands, causes };
+
+  function addElements(
+    op: 'add-elements' | 'delete-elements',
+    list: readonly {
+      readonly change: NftChange;
+      readonly family: NftTableFamily;
+      readonly set: string;
+      readonly element: NftElement;
+    }[],
+  ): void {
+    const groups = isPrecise
+      ? list.map((one) => [one])
+      : Map.groupBy(list, ({ family, set }) => `${family} ${set}`).values();
+    for (const group of groups) {
+      const [first] = group;
+      if (first === undefined) continue;
+      const of = { table: tableOf(first.family), set: first.set, elements: group.map((one) => one.element) };
+      add(
+        group.map((one) => one.change),
+        { op, ...of },
+      );
+    }
   }
-  return { commands, keys };
 }
 
 const baseOf = (actual: NftActual): string => JSON.stringify((JSON.parse(actual) as unknown[])[0]);

@@ -9,10 +9,9 @@ export type MirroredSet = {
   readonly members: ReadonlySet<string>;
 };
 
-/** Differences of members since the last call. `isNew`: from nothing, and `added` is all. */
+/** Differences of members since the last call; of a new set `added` is all. */
 export type MemberChange = {
   readonly id: SetId;
-  readonly isNew: boolean;
   readonly added: readonly string[];
   readonly removed: readonly string[];
 };
@@ -24,7 +23,8 @@ export type MirrorChanges = {
   readonly policies: ReadonlySet<string>;
   readonly profiles: ReadonlySet<string>;
   readonly members: readonly MemberChange[];
-  readonly removedSets: readonly SetId[];
+  /** With what was in them. */
+  readonly removedSets: ReadonlyMap<SetId, MirroredSet>;
 };
 
 export class PolicyMirror {
@@ -54,24 +54,34 @@ export class PolicyMirror {
     const policies = new Set<string>();
     const profiles = new Set<string>();
     const members: MemberChange[] = [];
-    const removedSets: SetId[] = [];
+    const removedSets = new Map<SetId, MirroredSet>();
     for (const change of changes) {
       switch (change.type) {
-        case 'set':
-          this.#sets.set(change.set.id, { definition: change.set, members: new Set(change.members) });
-          members.push({ id: change.set.id, isNew: true, added: change.members, removed: [] });
+        case 'set': {
+          const before = this.#sets.get(change.set.id)?.members;
+          const now = new Set(change.members);
+          this.#sets.set(change.set.id, { definition: change.set, members: now });
+          members.push({
+            id: change.set.id,
+            added: before === undefined ? change.members : change.members.filter((one) => !before.has(one)),
+            removed: before === undefined ? [] : [...before].filter((one) => !now.has(one)),
+          });
           break;
+        }
         case 'set-members': {
           const set = this.#sets.get(change.id);
           if (set === undefined) break;
           for (const member of change.removed) set.members.delete(member);
           for (const member of change.added) set.members.add(member);
-          members.push({ id: change.id, isNew: false, added: change.added, removed: change.removed });
+          members.push({ id: change.id, added: change.added, removed: change.removed });
           break;
         }
-        case 'set-removed':
-          if (this.#sets.delete(change.id)) removedSets.push(change.id);
+        case 'set-removed': {
+          const set = this.#sets.get(change.id);
+          if (set !== undefined) removedSets.set(change.id, set);
+          this.#sets.delete(change.id);
           break;
+        }
         case 'policy': {
           const key = policyKey(change.policy.id);
           this.#policies.set(key, change.policy);

@@ -1,0 +1,70 @@
+// Policy in nftables: takes what the calculation tells and keeps the rows of the ruleset in step. Everything that one call
+// changes is written in one transaction. See docs/policy-dataplane.md for the layout.
+import type { PolicyChange } from '../../../calc/mod.ts';
+import { PolicyMirror } from '../inputs/mod.ts';
+import type { PolicySettings } from '../types.ts';
+import { baseRows, noHosts } from './base.ts';
+import { ProgramBook } from './programs.ts';
+import { OwnedRows, type RowSink } from './rows.ts';
+import { RuleChainBook } from './rule-chains.ts';
+import { ListSetBook, MemberSetBook } from './sets.ts';
+import { Workloads } from './workloads.ts';
+
+export class NftPolicy {
+  readonly #mirror = new PolicyMirror();
+  readonly #base: OwnedRows;
+  readonly #chains: Readonly<Record<'filter' | 'untracked' | 'preDnat', RuleChainBook>>;
+  readonly #members: MemberSetBook;
+  readonly #programs: ProgramBook;
+  readonly #workloads: Workloads;
+  #settings: PolicySettings;
+
+  constructor(sink: RowSink, settings: PolicySettings) {
+    this.#settings = settings;
+    this.#base = new OwnedRows(sink);
+    this.#chains = {
+      filter: new RuleChainBook(sink, 'filter', settings),
+      untracked: new RuleChainBook(sink, 'untracked', settings),
+      preDnat: new RuleChainBook(sink, 'preDnat', settings),
+    };
+    this.#members = new MemberSetBook(sink, this.#mirror);
+    const lists = new ListSetBook(sink);
+    const parts = { rows: sink, mirror: this.#mirror, chains: this.#chains, members: this.#members, lists };
+    this.#programs = new ProgramBook(parts, settings);
+    this.#workloads = new Workloads(sink, this.#programs, settings);
+    this.#layOutBase();
+  }
+
+  /** Takes the settings; equal ones change nothing. */
+  configure(settings: PolicySettings): void {
+    if (JSON.stringify(settings) === JSON.stringify(this.#settings)) return;
+    this.#settings = settings;
+    for (const book of Object.values(this.#chains)) book.configure(settings);
+    this.#programs.configure(settings);
+    this.#workloads.configure(settings);
+    this.#layOutBase();
+  }
+
+  take(changes: readonly PolicyChange[]): void {
+    if (changes.length === 0) return;
+    const { endpoints, policies, profiles, members, removedSets } = this.#mirror.take(changes);
+    const renamed = this.#members.take(members, removedSets);
+    this.#programs.refresh({ policies, profiles, sets: [...renamed, ...removedSets.keys()] });
+    for (const key of endpoints) {
+      const endpoint = this.#mirror.endpoints.get(key);
+      if (key.startsWith('workload ')) this.#workloads.set(key, endpoint);
+    }
+  }
+
+  /** Keys of the rows that put the endpoint's policy in force. */
+  keysOf(endpoint: string): readonly string[] {
+    return this.#workloads.keysOf(endpoint);
+  }
+
+  #layOutBase(): void {
+    for (const family of [4, 6] as const) {
+      const isThere = this.#settings.families.includes(family);
+      this.#base.replace(String(family), isThere ? baseRows(this.#settings, family, noHosts) : []);
+    }
+  }
+}
