@@ -182,7 +182,7 @@ function communityText(text: string, write: (list: string, value: string) => str
   const community = parseCommunity(text);
   if (community === undefined) return undefined;
   if (community.kind === 'large')
-    return write('bgp_large_community', `(${String(community.value).replaceAll(':', ', ')})`);
+    return write('bgp_large_community', `(${community.value.replaceAll(':', ', ')})`);
   const value = community.value as number;
   return write('bgp_community', `(${value >>> 16}, ${value & 0xffff})`);
 }

@@ -154,8 +154,8 @@ function negotiated(
     details.some((l) => l.trim() === `Channel ${name}`) ? [i === 0 ? 4 : 6] : [],
   );
   const addPath = (family: 'ipv4' | 'ipv6'): { receive: boolean; send: boolean } => ({
-    receive: offered.some((l) => /^TX:/.test(l.trim()) && l.includes(family)),
-    send: offered.some((l) => /^RX:/.test(l.trim()) && l.includes(family)),
+    receive: offered.some((l) => l.trim().startsWith('TX:') && l.includes(family)),
+    send: offered.some((l) => l.trim().startsWith('RX:') && l.includes(family)),
   });
   const restart = offered.find((l) => l.trim().startsWith('Restart time:'));
   const preserved = offered.find((l) => l.trim().startsWith('AF preserved:')) ?? '';
