@@ -202,3 +202,21 @@ test('any history under any faults ends in the state of the store', async () => 
     { numRuns: 60 },
   );
 });
+
+test('a kind that the server does not have counts as empty where that is allowed', async () => {
+  const store = new MemoryStore();
+  store.put('IPPool', pool('a'));
+  const faults: FaultPlan = (call) =>
+    call.kind === 'ClusterNetworkPolicy'
+      ? { do: 'fail', when: 'before', error: storeError('NotFound', 'no such kind') }
+      : undefined;
+  const heard: string[] = [];
+  const syncer = startSyncer(store.open({ faults }), {
+    kinds: ['IPPool', { kind: 'ClusterNetworkPolicy', mayBeMissing: true }],
+    onUpdates: (updates) => void heard.push(...updates.map((u) => u.type)),
+    logger: silentLogger,
+  });
+  assert.equal(await syncer.inSync(), true);
+  assert.deepEqual(heard, ['set', 'status']);
+  await syncer.stop();
+});

@@ -14,8 +14,10 @@ import type { KindName, ResourceOf } from '../model/mod.ts';
 import type { Datastore, ListOptions, ObjectName, Revision, SyncUpdate } from './types.ts';
 
 type Selection = Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>;
-/** A kind, or a part of its objects. */
-export type SyncKind<K extends KindName> = K | ({ readonly kind: K } & Selection);
+/** A kind, or a part of its objects. One that `mayBeMissing` counts as empty while the server does not have it (a
+ *  definition that is not installed), and is asked for again now and then. */
+export type SyncKind<K extends KindName> = K | SyncPart<K>;
+type SyncPart<K extends KindName> = { readonly kind: K; readonly mayBeMissing?: boolean } & Selection;
 export type SyncStatus = 'waiting' | 'syncing' | 'in-sync';
 export type SyncFailure = Failure<'ConsumerFailed' | 'DriverFailed'>;
 
@@ -55,6 +57,9 @@ type Pending<K extends KindName> = {
   readonly object: ResourceOf<K> | undefined;
 };
 
+/** A kind that the server does not have may come with an installation. */
+const missingKindMs = 30_000;
+
 class RunningSyncer<K extends KindName> implements Syncer {
   readonly #store: Datastore;
   readonly #options: SyncerOptions<K>;
@@ -80,12 +85,14 @@ class RunningSyncer<K extends KindName> implements Syncer {
     this.done = new Promise((resolve) => {
       this.#finish = resolve;
     });
-    const selections = options.kinds.map((k, i) => ({
-      id: `${i}`,
-      ...(typeof k === 'string' ? { kind: k } : k),
-    }));
+    const selections = options.kinds.map((k, i) => {
+      const whole: SyncPart<K> = typeof k === 'string' ? { kind: k } : k;
+      return { id: `${i}`, ...whole };
+    });
     for (const { id } of selections) this.#unlisted.add(id);
-    const runs = selections.map(({ id, kind, ...selection }) => this.#follow(id, kind, selection));
+    const runs = selections.map(({ id, kind, mayBeMissing, ...selection }) =>
+      this.#follow(id, kind, selection, mayBeMissing ?? false),
+    );
     void Promise.all(runs).then(
       () => this.#end(ok(undefined)),
       (error: unknown) => this.#end(err(failure('DriverFailed', `The driver failed: ${String(error)}`))),
@@ -110,7 +117,7 @@ class RunningSyncer<K extends KindName> implements Syncer {
   }
 
   /** One kind: list, watch from there, resume while possible, list again when not. */
-  async #follow(id: string, kind: K, selection: Selection): Promise<void> {
+  async #follow(id: string, kind: K, selection: Selection, mayBeMissing: boolean): Promise<void> {
     const { signal } = this.#abort;
     const first = this.#options.backoffMs?.first ?? 100;
     const max = this.#options.backoffMs?.max ?? 10_000;
@@ -118,7 +125,12 @@ class RunningSyncer<K extends KindName> implements Syncer {
     let failures = 0;
     while (!signal.aborted) {
       if (revision === undefined) {
-        revision = await this.#list(id, kind, selection);
+        const listed = await this.#list(id, kind, selection, mayBeMissing);
+        if (listed === 'missing') {
+          await sleep(missingKindMs, signal);
+          continue;
+        }
+        revision = listed;
         if (revision === undefined) {
           await sleep(backoff(failures++, first, max), signal);
           continue;
@@ -132,7 +144,12 @@ class RunningSyncer<K extends KindName> implements Syncer {
   }
 
   /** The revision of a complete list whose differences are pending, or undefined when it failed. */
-  async #list(id: string, kind: K, selection: Selection): Promise<Revision | undefined> {
+  async #list(
+    id: string,
+    kind: K,
+    selection: Selection,
+    mayBeMissing: boolean,
+  ): Promise<Revision | 'missing' | undefined> {
     const { signal } = this.#abort;
     const found = new Map<string, ResourceOf<K>>();
     let page: string | undefined;
@@ -145,6 +162,11 @@ class RunningSyncer<K extends KindName> implements Syncer {
       };
       const listed = await this.#store.list(kind, options, signal);
       if (signal.aborted) return undefined;
+      if (!listed.ok && mayBeMissing && listed.error.code === 'NotFound') {
+        this.#connected = true;
+        this.#listed(id, kind, new Map());
+        return 'missing';
+      }
       if (!listed.ok) {
         this.#disconnected(id, kind, 'Listing failed', listed.error);
         return undefined;
@@ -154,12 +176,16 @@ class RunningSyncer<K extends KindName> implements Syncer {
       revision = listed.value.revision;
       page = listed.value.continue;
     } while (page !== undefined);
+    this.#listed(id, kind, found);
+    return revision;
+  }
+
+  #listed(id: string, kind: K, found: ReadonlyMap<string, ResourceOf<K>>): void {
     for (const object of found.values()) this.#enqueue(id, kind, nameOf(object), object);
     for (const [key, name] of this.#known(id)) if (!found.has(key)) this.#enqueue(id, kind, name, undefined);
     this.#unlisted.delete(id);
     this.#lost.delete(id);
     this.#schedule();
-    return revision;
   }
 
   /** Follows one watch to its end; `revision` is undefined when a list must come next. */

@@ -200,7 +200,8 @@ class RunningAgent implements Agent {
   #startSyncer(): void {
     const { datastore, logger } = this.#options;
     this.#syncer = startSyncer<AgentKind>(datastore, {
-      kinds: syncKinds,
+      // Its definition is not Calico's own and not in every cluster.
+      kinds: syncKinds.map((kind) => (kind === 'ClusterNetworkPolicy' ? { kind, mayBeMissing: true } : kind)),
       logger,
       onUpdates: (updates) => this.#take(updates),
     });
