@@ -301,12 +301,29 @@ export class Neighbour implements SessionOwner {
       passive: c.passive,
       state: s.state,
       since: new Date(s.since).toISOString(),
-      ...(session === undefined ? { reason, reasonText: describeReason(reason) } : { session }),
+      ...(session === undefined ? { reason, reasonText: reasonText(reason, c) } : { session }),
       keepingStale: this.keepsStale,
       routes: this.#host.rib.peerCounts(this.ribPeer),
       messages: { received: s.received, sent: s.sent },
     };
   }
+}
+
+/** Silence has causes that neither side is told: the kernel drops what is signed wrongly or came too far. */
+function reasonText(reason: DownReason, { security }: NeighbourConfig): string {
+  const text = describeReason(reason);
+  const isSilence = reason.kind === 'hold-timer-expired' && security !== undefined;
+  if (reason.kind !== 'connect-timeout' && !isSilence) return text;
+  const causes = [
+    security?.password === undefined
+      ? 'the peer may want a password'
+      : "the password may not be the peer's (nstat TcpExtTCPMD5Failure counts)",
+    ...(security?.ttlHops === undefined
+      ? []
+      : [`TTL security: the peer may be more than ${security.ttlHops} hops away, or not send with TTL 255`]),
+    'a filter on the way',
+  ];
+  return `${text} Causes of silence: ${causes.join('; ')}.`;
 }
 
 function fsmOptions(c: NeighbourConfig, routerId: Address): FsmOptions {
