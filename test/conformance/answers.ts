@@ -14,6 +14,7 @@ const suites: Readonly<Record<string, () => Promise<Suite>>> = {
   ipam: async () => (await import('./suites/ipam.ts')).answer,
   'policy-eval': async () => (await import('./suites/policy.ts')).answerEvaluation,
   'policy-scenarios': async () => (await import('./suites/policy-scenarios.ts')).answer,
+  'rule-render': async () => (await import('./suites/rule-render.ts')).answer,
   'l7-match': async () => (await import('./suites/policy.ts')).answerHttp,
   'calc-graph': async () => (await import('./suites/calc.ts')).answer,
   'calc-graph-sequences': async () => (await import('./suites/calc.ts')).answerSequence,

@@ -1,0 +1,60 @@
+// Which back end a node takes, and which variant of iptables (FX-010…FX-014): as configured, or as the rest of the host does.
+import { ok, type Result } from '../../../lib/result.ts';
+import type { Kernel } from '../../../kernel/mod.ts';
+import type { FelixConfig } from '../../calc/mod.ts';
+import type { CommandRunner } from './commands.ts';
+import { countRules } from './listings.ts';
+import type { Variant } from './operations.ts';
+
+export type BackEndChoice =
+  | { readonly backEnd: 'nftables'; readonly reason: string }
+  | { readonly backEnd: 'iptables'; readonly variant: Variant; readonly reason: string };
+
+/** What of the configuration the choice depends on; when it changes the choice is made anew. */
+export const choiceParameters = ['NFTablesMode', 'IptablesBackend'] as const;
+
+export async function chooseBackEnd(
+  config: FelixConfig,
+  kernel: Pick<Kernel, 'nftables'>,
+  runner: CommandRunner,
+): Promise<Result<BackEndChoice>> {
+  const mode = config.text('NFTablesMode').toLowerCase();
+  if (mode === 'enabled') return ok({ backEnd: 'nftables', reason: 'NFTablesMode is Enabled' });
+  if (mode !== 'disabled') {
+    const tables = await kernel.nftables.tables();
+    if (!tables.ok) return tables;
+    if (tables.value.some(({ name }) => name === 'kube-proxy'))
+      return ok({ backEnd: 'nftables', reason: 'kube-proxy uses nftables' });
+  }
+  const rules = await readRules(runner);
+  const configured = config.text('IptablesBackend').toLowerCase();
+  const variant = configured === 'legacy' || configured === 'nft' ? configured : variantInUse(rules);
+  if (mode === 'disabled') return ok({ backEnd: 'iptables', variant, reason: 'NFTablesMode is Disabled' });
+  const isKubeProxy = (text: string): boolean => /^:KUBE-(SERVICES|PROXY-CANARY) /m.test(text);
+  return ok(
+    isKubeProxy(rules.legacy) || isKubeProxy(rules.nft)
+      ? { backEnd: 'iptables', variant, reason: 'kube-proxy uses iptables' }
+      : { backEnd: 'nftables', reason: 'nothing on the host asks for iptables' },
+  );
+}
+
+type Rules = Readonly<Record<Variant, string>>;
+
+/** All rules of both variants; those of a variant that is not installed are none. */
+async function readRules(runner: CommandRunner): Promise<Rules> {
+  const read = async (variant: Variant): Promise<string> => {
+    const results = await Promise.all(
+      ['iptables', 'ip6tables'].map((command) => runner.run(`${command}-${variant}-save`, [])),
+    );
+    return results.map(({ stdout }) => stdout).join('');
+  };
+  const [nft, legacy] = await Promise.all([read('nft'), read('legacy')]);
+  return { nft, legacy };
+}
+
+/** Kubelet leaves a mark in the variant of the host; without one, that with more rules counts. */
+function variantInUse(rules: Rules): Variant {
+  const [nft, legacy] = [countRules(rules.nft), countRules(rules.legacy)];
+  if (nft.hasKubelet || legacy.hasKubelet) return nft.hasKubelet ? 'nft' : 'legacy';
+  return legacy.rules > nft.rules ? 'legacy' : 'nft';
+}

@@ -1,0 +1,305 @@
+// The table of sets, chains and hooks towards the kernel: read by iptables-save and ipset save, written by one ipset restore
+// and one iptables-restore per family, in an order in which nothing leads into the void:
+//
+//   sets made, members put in and out  ─►  chains and hooks, each table at once  ─►  sets no chain asks for any more
+//
+// A line that the kernel refuses fails its row alone: the restore is done again without it. A new chain whose rules are
+// refused is there with a denial in it, so that what leads to it is closed; one that was there stays as it was.
+import { err, failure, ok, type Failure, type Result } from '../../../lib/result.ts';
+import type { Family } from '../../../lib/ip/mod.ts';
+import type { Operations } from '../types.ts';
+import type { CommandResult, CommandRunner } from './commands.ts';
+import { parseSave, parseSets } from './listings.ts';
+import { temporarySetName } from './names.ts';
+import {
+  actualOf,
+  compileRestore,
+  hashed,
+  isSameHook,
+  tableOf,
+  type TableChange,
+  type Wording,
+} from './restore.ts';
+import { type Actual, type Row, rowKey } from './types.ts';
+
+export type Variant = 'legacy' | 'nft';
+
+export type OperationOptions = {
+  readonly runner: CommandRunner;
+  readonly variant: Variant;
+  readonly families: readonly Family[];
+  /** Rows as they are wanted: a set that is made anew needs all its members. */
+  readonly rows: () => ReadonlyMap<string, Row>;
+  /** Seconds to wait for the lock that all users of legacy iptables share. */
+  readonly lockTimeoutSeconds?: () => number;
+  /** The kernel was written, or a write failed because it is not as believed: read it again. */
+  readonly onWritten?: (isStale: boolean) => void;
+};
+
+type Outcome = Result<Actual | undefined>;
+type Outcomes = Map<string, Outcome>;
+
+const tool = (family: Family, variant: Variant, what: 'save' | 'restore'): string =>
+  `${family === 4 ? 'iptables' : 'ip6tables'}-${variant}-${what}`;
+
+const toolFailure = (command: string, { code, stderr }: CommandResult): Failure =>
+  code === 127
+    ? failure('ToolMissing', `${command} cannot be run: ${stderr.trim() || 'not found'}.`)
+    : failure(
+        'ToolFailed',
+        `${command}: ${stderr.trim().split('\n').slice(0, 3).join(' · ') || `code ${code}`}`,
+      );
+
+/** What all tables of a family hold of ours. */
+export async function readTables(
+  runner: CommandRunner,
+  variant: Variant,
+  family: Family,
+): Promise<Result<ReadonlyMap<string, Actual>>> {
+  const command = tool(family, variant, 'save');
+  const result = await runner.run(command, []);
+  return result.code === 0 ? ok(parseSave(result.stdout, family)) : err(toolFailure(command, result));
+}
+
+/** What ipset holds of ours. */
+export async function readSets(runner: CommandRunner): Promise<Result<ReadonlyMap<string, Actual>>> {
+  const result = await runner.run('ipset', ['save']);
+  return result.code === 0 ? ok(parseSets(result.stdout)) : err(toolFailure('ipset save', result));
+}
+
+const isOfSet = (key: string): boolean => / (set|member) /.test(key.slice(0, 9));
+
+export function iptablesOperations(options: OperationOptions): Operations<Row, Actual> {
+  const { runner, variant } = options;
+  const toolArguments = (): readonly string[] => [
+    '--noflush',
+    '--wait',
+    String(options.lockTimeoutSeconds?.() || 10),
+  ];
+
+  return {
+    name: 'iptables',
+    keyOf: rowKey,
+
+    async dump() {
+      const found = new Map<string, Actual>();
+      for (const family of options.families) {
+        const tables = await readTables(runner, variant, family);
+        if (!tables.ok) return tables;
+        for (const [key, actual] of tables.value) found.set(key, actual);
+      }
+      const sets = await readSets(runner);
+      if (!sets.ok) return sets;
+      for (const [key, actual] of sets.value) found.set(key, actual);
+      return ok(found);
+    },
+
+    equal(row, actual) {
+      if (row.kind === 'set' && actual.kind === 'set')
+        return row.type === actual.type && row.maxSize === actual.maxSize;
+      if (row.kind === 'member') return actual.kind === 'member';
+      if (row.kind === 'chain' && actual.kind === 'chain')
+        return (
+          row.rules.length === actual.hashes.length &&
+          row.rules.every((rule, i) => hashed(row.name, rule) === actual.hashes[i])
+        );
+      return row.kind === 'hook' && actual.kind === 'hook' && isSameHook(row, actual.rules);
+    },
+
+    orphan: (_key, actual) => (actual.kind === 'hook' && !isLeftover(actual) ? 'leave' : 'remove'),
+
+    async apply(changes) {
+      const outcomes: Outcomes = new Map();
+      await applySets(changes, outcomes, options);
+      for (const family of [4, 6] as const) {
+        const mine = changes.filter(({ key }) => key.startsWith(`${family} `) && !isOfSet(key));
+        if (mine.length > 0)
+          await applyTables(mine, outcomes, (input) =>
+            runner.run(tool(family, variant, 'restore'), toolArguments(), input),
+          );
+      }
+      await destroySets(changes, outcomes, runner);
+      const failed = changes.some(({ key }) => outcomes.get(key)?.ok === false);
+      options.onWritten?.(failed);
+      return changes.map(({ key }) => outcomes.get(key) ?? ok(undefined));
+    },
+  };
+}
+
+// ── chains ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+const wordings: readonly Wording[] = ['edit', 'rewrite', 'closed'];
+
+async function applyTables(
+  changes: readonly TableChange[],
+  outcomes: Outcomes,
+  restore: (input: string) => Promise<CommandResult>,
+): Promise<void> {
+  const wording = new Map<string, Wording>();
+  const errors = new Map<string, Failure>();
+  let left = changes;
+  // Each turn gives up something of one row: at most its three wordings.
+  for (let turn = 0; left.length > 0 && turn <= changes.length * wordings.length; turn++) {
+    const input = compileRestore(left, (key) => wording.get(key) ?? 'edit');
+    const result = await restore(input.text);
+    if (result.code === 0) break;
+    const error = toolFailure('iptables-restore', result);
+    const number = Number(/line:? (\d+)/.exec(result.stderr)?.[1] ?? Number.NaN);
+    const key = input.keyOfLine(number);
+    const culprit = left.find((change) => change.key === key);
+    if (culprit === undefined) {
+      for (const change of left) errors.set(change.key, error);
+      break;
+    }
+    const done = input.tablesBefore(number);
+    left = left.filter((change) => !done.has(tableOf(change)));
+    const now = wording.get(culprit.key) ?? 'edit';
+    const next = nextWording(culprit, now);
+    if (now !== 'edit' || next === undefined || next === 'closed') errors.set(culprit.key, error);
+    if (next === undefined) left = left.filter((change) => change !== culprit);
+    else wording.set(culprit.key, next);
+  }
+  for (const change of changes) {
+    const error = errors.get(change.key);
+    if (error !== undefined) outcomes.set(change.key, err(error));
+    else if (change.op === 'remove') outcomes.set(change.key, ok(undefined));
+    else if (change.row.kind === 'chain' || change.row.kind === 'hook')
+      outcomes.set(change.key, ok(actualOf(change.row, change.actual)));
+  }
+}
+
+/** How to try a refused row again within the restore; undefined: not at all. */
+function nextWording(change: TableChange, now: Wording): Wording | undefined {
+  if (change.op === 'remove' || change.row.kind !== 'chain') return undefined;
+  if (change.actual === undefined) return now === 'closed' ? undefined : 'closed';
+  return now === 'edit' ? 'rewrite' : undefined;
+}
+
+// ── sets ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+type SetRow = Extract<Row, { readonly kind: 'set' }>;
+type Line = { readonly text: string; readonly key: string };
+
+const createLine = (name: string, { type, family, maxSize }: SetRow): string =>
+  `create ${name} ${type} family ${family === 4 ? 'inet' : 'inet6'} maxelem ${maxSize}`;
+
+async function applySets(
+  changes: readonly TableChange[],
+  outcomes: Outcomes,
+  { runner, rows }: OperationOptions,
+): Promise<void> {
+  const created: Line[] = [];
+  const members: Line[] = [];
+  const removed: Line[] = [];
+  const going = new Set(
+    changes.flatMap(({ op, key }) => (op === 'remove' && / set /.test(key) ? [key] : [])),
+  );
+  for (const [i, change] of changes.entries()) {
+    const { key } = change;
+    if (change.op === 'remove') {
+      if (change.actual.kind !== 'member') continue;
+      const [family, , set = '', ...member] = key.split(' ');
+      // Members of a set that goes go with it.
+      if (!going.has(`${family} set ${set}`)) removed.push({ key, text: `del ${set} ${member.join(' ')}` });
+      outcomes.set(key, ok(undefined));
+    } else if (change.row.kind === 'set') {
+      const { row } = change;
+      outcomes.set(key, ok({ kind: 'set', type: row.type, maxSize: row.maxSize }));
+      if (change.actual === undefined) created.push({ key, text: createLine(row.name, row) });
+      else created.push(...rewrite(row, key, i, rows()));
+    } else if (change.row.kind === 'member') {
+      outcomes.set(key, ok({ kind: 'member' }));
+      members.push({ key, text: `add ${change.row.set} ${change.row.member}` });
+    }
+  }
+  // What leaves makes room for what comes.
+  await restoreSets([...created, ...removed, ...members], outcomes, runner);
+}
+
+/** A set of another type or size takes the old one's place with all its members at once. */
+function rewrite(row: SetRow, key: string, number: number, rows: ReadonlyMap<string, Row>): readonly Line[] {
+  const name = temporarySetName(row.family, number);
+  const members = [...rows.values()].flatMap((each) =>
+    each.kind === 'member' && each.set === row.name ? [`add ${name} ${each.member}`] : [],
+  );
+  return [createLine(name, row), ...members, `swap ${name} ${row.name}`, `destroy ${name}`].map((text) => ({
+    text,
+    key,
+  }));
+}
+
+/** More refusals than this, and the rest of the lines shares the last one's reason. */
+const mostRefusals = 20;
+
+async function restoreSets(lines: readonly Line[], outcomes: Outcomes, runner: CommandRunner): Promise<void> {
+  let left = lines;
+  for (let refusals = 0; left.length > 0; refusals++) {
+    const input = left.map(({ text }) => `${text}\n`).join('');
+    const result = await runner.run('ipset', ['restore', '-exist'], input);
+    if (result.code === 0) return;
+    const error = err(toolFailure('ipset restore', result));
+    const number = Number(/in line (\d+)/.exec(result.stderr)?.[1] ?? Number.NaN);
+    const culprit = left[number - 1];
+    if (culprit === undefined || refusals >= mostRefusals) {
+      for (const { key } of left) outcomes.set(key, error);
+      return;
+    }
+    outcomes.set(culprit.key, error);
+    // The rest of a rewriting belongs to its refused line.
+    left = left.slice(number).filter(({ key }) => key !== culprit.key);
+  }
+}
+
+async function destroySets(
+  changes: readonly TableChange[],
+  outcomes: Outcomes,
+  runner: CommandRunner,
+): Promise<void> {
+  const lines = changes.flatMap(({ op, key }) => {
+    const [, kind, name = ''] = key.split(' ');
+    return op === 'remove' && kind === 'set' ? [{ key, text: `destroy ${name}` }] : [];
+  });
+  for (const { key } of lines) outcomes.set(key, ok(undefined));
+  await restoreSets(lines, outcomes, runner);
+}
+
+// ── leftovers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+/** Takes everything of ours out of the tables of a variant: what another back end, or Calico before us, left. Gives how much
+ *  there was. Call it when the own rules stand: each table is emptied at once. */
+export async function removeTables(
+  runner: CommandRunner,
+  variant: Variant,
+  families: readonly Family[] = [4, 6],
+): Promise<Result<number>> {
+  let count = 0;
+  for (const family of families) {
+    const found = await readTables(runner, variant, family);
+    // What is not installed has left nothing.
+    if (!found.ok && found.error.code === 'ToolMissing') continue;
+    if (!found.ok) return found;
+    const changes = [...found.value].flatMap(([key, actual]): readonly TableChange[] =>
+      isLeftover(actual) ? [{ op: 'remove', key, actual }] : [],
+    );
+    const outcomes: Outcomes = new Map();
+    await applyTables(changes, outcomes, (input) =>
+      runner.run(tool(family, variant, 'restore'), ['--noflush', '--wait', '10'], input),
+    );
+    for (const outcome of outcomes.values()) if (!outcome.ok) return outcome;
+    count += changes.length;
+  }
+  return ok(count);
+}
+
+/** Takes all sets of ours away. */
+export async function removeSets(runner: CommandRunner): Promise<Result<number>> {
+  const found = await readSets(runner);
+  if (!found.ok) return found.error.code === 'ToolMissing' ? ok(0) : found;
+  const changes = [...found.value].flatMap(([key, actual]): readonly TableChange[] =>
+    actual.kind === 'set' ? [{ op: 'remove', key, actual }] : [],
+  );
+  const outcomes: Outcomes = new Map();
+  await destroySets(changes, outcomes, runner);
+  for (const outcome of outcomes.values()) if (!outcome.ok) return outcome;
+  return ok(changes.length);
+}
+
+const isLeftover = (actual: Actual): boolean =>
+  actual.kind === 'chain' || (actual.kind === 'hook' && actual.rules.some((rule) => rule !== undefined));
