@@ -59,6 +59,7 @@ type Pending<K extends KindName> = {
 
 /** A kind that the server does not have may come with an installation. */
 const missingKindMs = 30_000;
+const missing = Symbol('the server does not have the kind');
 
 class RunningSyncer<K extends KindName> implements Syncer {
   readonly #store: Datastore;
@@ -126,7 +127,7 @@ class RunningSyncer<K extends KindName> implements Syncer {
     while (!signal.aborted) {
       if (revision === undefined) {
         const listed = await this.#list(id, kind, selection, mayBeMissing);
-        if (listed === 'missing') {
+        if (listed === missing) {
           await sleep(missingKindMs, signal);
           continue;
         }
@@ -149,7 +150,7 @@ class RunningSyncer<K extends KindName> implements Syncer {
     kind: K,
     selection: Selection,
     mayBeMissing: boolean,
-  ): Promise<Revision | 'missing' | undefined> {
+  ): Promise<Revision | typeof missing | undefined> {
     const { signal } = this.#abort;
     const found = new Map<string, ResourceOf<K>>();
     let page: string | undefined;
@@ -165,7 +166,7 @@ class RunningSyncer<K extends KindName> implements Syncer {
       if (!listed.ok && mayBeMissing && listed.error.code === 'NotFound') {
         this.#connected = true;
         this.#listed(id, kind, new Map());
-        return 'missing';
+        return missing;
       }
       if (!listed.ok) {
         this.#disconnected(id, kind, 'Listing failed', listed.error);

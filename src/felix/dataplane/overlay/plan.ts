@@ -7,10 +7,13 @@
 import { hex, sha1 } from '../../../lib/hash.ts';
 import {
   containsAddress,
+  familyOf,
   hostPrefix,
+  isSingleAddress,
   parseAddress,
   prefixAddress,
   prefixFamily,
+  prefixOf,
   type Address,
   type Family,
   type Prefix,
@@ -142,6 +145,7 @@ export class OverlayPlan {
     if (route.node !== undefined) {
       const prefixes = this.#byNode.get(route.node) ?? new Set();
       this.#byNode.set(route.node, prefixes.add(route.dst));
+      this.#touchTunnels(route);
     }
     const family = prefixFamily(route.dst);
     if (route.types.includes('local-host')) {
@@ -162,9 +166,18 @@ export class OverlayPlan {
   }
 
   #removeRoute(dst: Prefix): void {
+    const before = this.#routes.get(dst);
+    if (before !== undefined) this.#touchTunnels(before);
     this.#forget(dst);
     this.#routes.delete(dst);
     this.#dirtyRoutes.add(dst);
+  }
+
+  /** A block that comes or goes covers, or bares, tunnel addresses of its node. */
+  #touchTunnels({ dst, node = '' }: NetworkRoute): void {
+    if (isSingleAddress(dst)) return;
+    for (const other of this.#byNode.get(node) ?? [])
+      if (isSingleAddress(other)) this.#dirtyRoutes.add(other);
   }
 
   /** Takes back what the destination's route told. */
@@ -200,8 +213,8 @@ export class OverlayPlan {
   #routeRows(dst: Prefix): RankedRoute[] {
     const route = this.#routes.get(dst);
     if (route === undefined || this.#settings === undefined || route.localWorkload) return [];
-    const tunnelEnd = isTunnelEnd(route);
-    if (!route.types.includes('remote-workload') && !tunnelEnd) return [];
+    const tunnelEnd = route.types.includes('remote-tunnel');
+    if (tunnelEnd ? this.#isCovered(route) : !route.types.includes('remote-workload')) return [];
     const { config, encapsulation } = this.#settings;
     const byUs = programmedRoutes(config.text('ProgramClusterRoutes'));
     switch (route.poolType) {
@@ -228,6 +241,18 @@ export class OverlayPlan {
       default:
         return [];
     }
+  }
+
+  /** A node's tunnel address is mostly from a block of its own, whose route leads there. */
+  #isCovered({ dst, node }: NetworkRoute): boolean {
+    const address = prefixAddress(dst);
+    const longest = familyOf(address) === 4 ? 31 : 127;
+    // No block is larger.
+    for (let length = longest; length > longest - 12; length--) {
+      const route = this.#routes.get(prefixOf(address, length));
+      if (route?.types.includes('remote-workload')) return route.node === node;
+    }
+    return false;
   }
 
   #isNear({ dst, nodeAddress }: NetworkRoute): boolean {
@@ -333,10 +358,6 @@ export class OverlayPlan {
     ];
   }
 }
-
-/** A node's tunnel address that no block's route covers: borrowed, or a block of its own. */
-const isTunnelEnd = ({ types, borrowed }: NetworkRoute): boolean =>
-  types.includes('remote-tunnel') && (borrowed || types.includes('remote-workload'));
 
 const sideOf = (vtep: Vtep | undefined, family: Family): VtepSide | undefined =>
   family === 4 ? vtep?.v4 : vtep?.v6;
