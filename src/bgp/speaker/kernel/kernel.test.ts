@@ -189,6 +189,10 @@ test('BG-037: rows are written with next hops resolved, through a tunnel when as
     },
   ]);
   assert.ok((await settle()).includes('10.244.3.0/26 10.0.0.253 1024'));
+  // The tunnel's device comes: what waited for it is written.
+  expect(await kernel.links.create({ kind: 'dummy', name: 'tunl0', up: true }), 'tunl0');
+  assert.ok((await settle()).includes('10.244.5.0/26 10.0.0.25 onlink 1024'));
+  assert.deepEqual(sync.status().problems, []);
   await sync.stop();
 });
 

@@ -231,11 +231,21 @@ export class KernelSync {
       if (route.table === mainTable) this.#takeRoute(route, event.type === 'route-deleted');
       return;
     }
+    if (event.type === 'link' && event.link.up) {
+      const before = this.view.link(event.link.name);
+      if (before?.up !== true || before.index !== event.link.index) this.#touchThrough(event.link.name);
+    }
     const follows = this.view.takeEvent(event);
     const isGone = event.type === 'link-deleted' || (event.type === 'link' && !event.link.up);
     // Pods come and go without a route of ours on their link: nothing to read then.
     if (follows === 'routes' || (isGone && this.#usesLink(event.link.index))) this.#reloadSoon();
     else if (follows === 'next-hops') this.#foreignChanged();
+  }
+
+  /** Rows that go through a tunnel device wait for it. */
+  #touchThrough(device: string): void {
+    for (const row of this.#desired.values())
+      if (row.nextHops.some((hop) => hop.tunnel === device)) this.#touch(row.prefix);
   }
 
   #usesLink(linkIndex: number): boolean {

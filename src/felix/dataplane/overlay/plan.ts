@@ -139,6 +139,8 @@ export class OverlayPlan {
   }
 
   #setRoute(route: NetworkRoute): void {
+    const before = this.#routes.get(route.dst);
+    if (before !== undefined && before.node !== route.node) this.#touchTunnels(before);
     this.#forget(route.dst);
     this.#routes.set(route.dst, route);
     this.#dirtyRoutes.add(route.dst);
