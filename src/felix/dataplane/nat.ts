@@ -20,18 +20,16 @@ const srcnatPriority = 100;
 /** Rows that are there as long as the family is. */
 export function nodeNftRows(node: NodeRow): NftRow[] {
   const families: readonly Family[] = node.ipv6 ? [4, 6] : [4];
-  return [
-    ...families.flatMap((family): NftRow[] => [
-      { kind: 'table', family: tableFamily(family) },
-      ...memberSets.map(
-        (name): NftRow => ({
-          kind: 'set',
-          family: tableFamily(family),
-          set: { name, key: [family === 4 ? 'ipv4_addr' : 'ipv6_addr'], interval: true },
-        }),
-      ),
-    ]),
-  ];
+  return families.flatMap((family): NftRow[] => [
+    { kind: 'table', family: tableFamily(family) },
+    ...memberSets.map(
+      (name): NftRow => ({
+        kind: 'set',
+        family: tableFamily(family),
+        set: { name, key: [family === 4 ? 'ipv4_addr' : 'ipv6_addr'], interval: true },
+      }),
+    ),
+  ]);
 }
 
 /** Where policy has no chain at this hook. */
