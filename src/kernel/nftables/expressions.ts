@@ -23,6 +23,15 @@ export type Expression =
     }
   | { readonly op: 'load'; readonly from: 'meta' | 'ct'; readonly key: number; readonly register: number }
   | { readonly op: 'store'; readonly to: 'meta' | 'ct'; readonly key: number; readonly register: number }
+  | { readonly op: 'numgen'; readonly modulus: number; readonly register: number }
+  | {
+      readonly op: 'hash';
+      readonly from: number;
+      readonly length: number;
+      readonly modulus: number;
+      readonly seed: number;
+      readonly register: number;
+    }
   | { readonly op: 'fib'; readonly result: number; readonly flags: number; readonly register: number }
   | {
       readonly op: 'cmp';
@@ -130,6 +139,21 @@ function encodeAttributes(w: MessageWriter, e: Expression): void {
     case 'fib':
       w.attributeU32be(1, e.register).attributeU32be(2, e.result).attributeU32be(3, e.flags);
       break;
+    case 'numgen': {
+      const random = 1;
+      w.attributeU32be(1, e.register).attributeU32be(2, e.modulus).attributeU32be(3, random);
+      w.attributeU32be(4, 0);
+      break;
+    }
+    case 'hash': {
+      const jenkins = 0;
+      w.attributeU32be(1, e.from).attributeU32be(2, e.register).attributeU32be(3, e.length);
+      w.attributeU32be(4, e.modulus)
+        .attributeU32be(5, e.seed)
+        .attributeU32be(6, 0)
+        .attributeU32be(7, jenkins);
+      break;
+    }
     case 'cmp':
       w.attributeU32be(1, e.register).attributeU32be(2, comparisons[e.comparison]);
       putValue(w, 3, e.data);

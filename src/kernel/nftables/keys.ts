@@ -1,7 +1,15 @@
 // What a rule looks at, as text: single fields with bit operations, concatenations, fib lookups; and verdicts.
 import { NftSyntaxError } from './lexer.ts';
 import type { RuleReader } from './reader.ts';
-import { fibSelector, selectorHeads, selectorOf, shortSelector, type Selector } from './selectors.ts';
+import {
+  fibSelector,
+  hashSelector,
+  randomSelector,
+  selectorHeads,
+  selectorOf,
+  shortSelector,
+  type Selector,
+} from './selectors.ts';
 import type { BitOperation, Key } from './syntax.ts';
 import { parseVerdict, type Verdict } from './verdicts.ts';
 
@@ -31,6 +39,8 @@ function parseSelector(reader: RuleReader): Selector {
   const short = shortSelector(head.text);
   if (short !== undefined) return short;
   if (head.text === 'fib') return parseFib(reader);
+  if (head.text === 'numgen') return parseRandom(reader);
+  if (head.text === 'jhash') return parseHash(reader);
   const second = reader.peek();
   const selector = selectorOf(head.text, second.text);
   if (selector === undefined) {
@@ -50,6 +60,26 @@ function parseFib(reader: RuleReader): Selector {
   if (selector === undefined)
     throw new NftSyntaxError(`"fib ${fields.join(' . ')} ${result}" is not supported`);
   return selector;
+}
+
+function parseRandom(reader: RuleReader): Selector {
+  if (!reader.take('random')) throw new NftSyntaxError('"numgen" is supported as "numgen random mod N"');
+  return randomSelector(parseModulus(reader));
+}
+
+function parseHash(reader: RuleReader): Selector {
+  const of = parseSelector(reader);
+  if (of.source.from !== 'payload') throw new NftSyntaxError(`"jhash ${of.text}" is not supported`);
+  const modulus = parseModulus(reader);
+  reader.need('seed');
+  return hashSelector(of, modulus, reader.number());
+}
+
+function parseModulus(reader: RuleReader): number {
+  reader.need('mod');
+  const modulus = reader.number();
+  if (modulus < 1) throw new NftSyntaxError('"mod" takes a number from 1');
+  return modulus;
 }
 
 const allOnes = 0xffffffff;

@@ -10,6 +10,8 @@ import type { BitOperation, Key, SetReference } from './syntax.ts';
 
 export class MissingSetError extends Error {}
 
+/** Four registers that no key with a hash in it reaches. */
+const scratchRegister = 4;
 /** Where a key begins that went through a map. */
 const throughRegister = 9;
 /** The register where the key of a lookup begins. */
@@ -84,6 +86,13 @@ export class FieldLoader {
       this.#emit({ op: 'payload', base: source.base, offset: source.offset, length, register });
     } else if (source.from === 'fib') {
       this.#emit({ op: 'fib', result: source.result, flags: source.flags, register });
+    } else if (source.from === 'random') {
+      this.#emit({ op: 'numgen', modulus: source.modulus, register });
+    } else if (source.from === 'hash') {
+      const { of, modulus, seed } = source;
+      const from = scratchRegister;
+      this.load(of, from);
+      this.#emit({ op: 'hash', from, length: of.type.length, modulus, seed, register });
     } else this.#emit({ op: 'load', from: source.from, key: source.key, register });
   }
 

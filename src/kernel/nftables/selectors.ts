@@ -7,7 +7,10 @@ export type Source =
   | { readonly from: 'payload'; readonly base: 'network' | 'transport'; readonly offset: number }
   | { readonly from: 'meta'; readonly key: number }
   | { readonly from: 'ct'; readonly key: number }
-  | { readonly from: 'fib'; readonly result: number; readonly flags: number };
+  | { readonly from: 'fib'; readonly result: number; readonly flags: number }
+  /** A number below `modulus`: random, or the same for all packets whose field has the same value. */
+  | { readonly from: 'random'; readonly modulus: number }
+  | { readonly from: 'hash'; readonly of: Selector; readonly modulus: number; readonly seed: number };
 
 export type Selector = {
   readonly text: string;
@@ -122,6 +125,22 @@ export function fibSelector(fields: readonly string[], result: string): Selector
     source: { from: 'fib', result: found[0], flags },
   };
 }
+
+/** `numgen random mod 4`. */
+export const randomSelector = (modulus: number): Selector => ({
+  text: `numgen random mod ${modulus}`,
+  type: knownType('mark'),
+  source: { from: 'random', modulus },
+});
+
+/** `jhash ip saddr mod 4 seed 0x1`: the seed makes it the same number in every rule and after every change. */
+export const hashSelector = (of: Selector, modulus: number, seed: number): Selector => ({
+  text: `jhash ${of.text} mod ${modulus} seed ${seed}`,
+  type: knownType('mark'),
+  source: { from: 'hash', of, modulus, seed },
+  ...(of.transport === undefined ? {} : { transport: of.transport }),
+  ...(of.network === undefined ? {} : { network: of.network }),
+});
 
 /** Whether rules of the table's family can look at the selector. */
 export const fitsFamily = (selector: Selector, family: NftFamily): boolean =>
