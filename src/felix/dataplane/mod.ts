@@ -12,7 +12,7 @@ export { Reconciler, type ReconcilerOptions } from './reconciler.ts';
 export { Table } from './table.ts';
 export { gatewayAddress, gatewayRoute } from './routes.ts';
 export { natRules } from './nat.ts';
-export { nftOperations, nftTableName, type NftRow, ruleComment } from './nftables.ts';
+export { nftKey, nftOperations, nftTableName, type NftRow, type NftTableFamily, ruleComment } from './nftables.ts';
 export type {
   Change,
   Observation,

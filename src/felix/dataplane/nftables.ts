@@ -84,9 +84,9 @@ const signature = (row: NftRow): NftActual => {
 };
 
 const families: readonly NftTableFamily[] = ['ip', 'ip6'];
-const tableOf = (family: NftTableFamily): NftTableName => ({ family, name: nftTableName });
-
-export function nftOperations(kernel: Kernel): Operations<NftRow, NftActual> {
+/** `tableName`: the tables of both families that are ours alone. */
+export function nftOperations(kernel: Kernel, tableName = nftTableName): Operations<NftRow, NftActual> {
+  const tableOf = (family: NftTableFamily): NftTableName => ({ family, name: tableName });
   const dirty = new Set<string>();
   const dumpFamily = async (family: NftTableFamily, found: Map<string, NftActual>): Promise<Result<void>> => {
     const table = tableOf(family);
@@ -131,7 +131,7 @@ export function nftOperations(kernel: Kernel): Operations<NftRow, NftActual> {
       // Each turn takes one refused row out, or closes it; a kernel that refuses without saying what ends it.
       for (let turn = 0; turn <= 2 * changes.length + 1; turn++) {
         const wanted = changes.filter((change) => !refused.has(change.key) || closed.has(change.key));
-        const { commands, causes } = compile(wanted, { closed, dirty, isPrecise });
+        const { commands, causes } = compile(wanted, { closed, dirty, isPrecise, tableOf });
         const applied = commands.length === 0 ? ok(undefined) : await kernel.nftables.apply(commands);
         if (applied.ok) break;
         const culprits = causes[applied.error.commandIndex ?? -1];
@@ -163,6 +163,7 @@ type Mode = {
   readonly dirty: ReadonlySet<string>;
   /** One command for each element, so that a refusal names it. */
   readonly isPrecise: boolean;
+  readonly tableOf: (family: NftTableFamily) => NftTableName;
 };
 
 const closedRules = (change: NftChange): readonly string[] | undefined =>
@@ -172,7 +173,7 @@ const closedRules = (change: NftChange): readonly string[] | undefined =>
  *  in, and what is no longer referred to goes last. `causes[i]` are the changes behind command i. */
 function compile(
   changes: readonly NftChange[],
-  { closed, dirty, isPrecise }: Mode,
+  { closed, dirty, isPrecise, tableOf }: Mode,
 ): { commands: NftCommand[]; causes: (readonly NftChange[])[] } {
   const commands: NftCommand[] = [];
   const causes: (readonly NftChange[])[] = [];
