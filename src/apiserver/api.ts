@@ -6,12 +6,17 @@ import type { Store } from './store/store.ts';
 import type { Key } from './store/types.ts';
 import { type Limits, resourceKeyOf, type ServedKind, storageOf } from './types.ts';
 
+/** PEM: a client certificate, and who signs the nodes'. */
+export type NodeClient = { readonly cert: string; readonly key: string; readonly ca: string };
+
 export type Api = {
   readonly store: Store;
   readonly registry: Registry;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: Limits;
+  /** How the server shows itself to the nodes' runners; plain HTTP without. */
+  readonly nodeClient?: NodeClient;
   /** Aborts when the server stops: ends watches. */
   readonly stopping: AbortSignal;
 };

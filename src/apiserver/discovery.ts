@@ -20,6 +20,12 @@ type Part = {
   readonly verbs: readonly string[];
 };
 
+const streamOptions = [
+  ['attach', 'PodAttachOptions'],
+  ['exec', 'PodExecOptions'],
+  ['portforward', 'PodPortForwardOptions'],
+] as const;
+
 /** The subresources of a kind. */
 function partsOf(kind: ServedKind): readonly Part[] {
   const { group, version } = kind;
@@ -31,6 +37,9 @@ function partsOf(kind: ServedKind): readonly Part[] {
   if (kind.kind === 'Pod') {
     parts.push({ name: 'binding', group, version, kind: 'Binding', verbs: ['create'] });
     parts.push({ name: 'eviction', group: 'policy', version: 'v1', kind: 'Eviction', verbs: ['create'] });
+    parts.push({ name: 'log', group, version, kind: 'Pod', verbs: ['get'] });
+    for (const [name, options] of streamOptions)
+      parts.push({ name, group, version, kind: options, verbs: ['create', 'get'] });
   }
   if (kind.kind === 'Namespace')
     parts.push({ name: 'finalize', group, version, kind: 'Namespace', verbs: ['update'] });

@@ -10,7 +10,7 @@ import { PoolController } from './controllers/pools.ts';
 import { createTiers } from './controllers/tiers.ts';
 import { NamespaceController } from './controllers/namespaces.ts';
 import { listen, type Listener, readAddress } from './http/listener.ts';
-import { handle } from './http/router.ts';
+import { handle, handleUpgrade } from './http/router.ts';
 import { createRegistry } from './kinds/registry.ts';
 import { Store } from './store/store.ts';
 import { type ApiServer, type ApiServerOptions, defaultLimits, type ServerError } from './types.ts';
@@ -60,7 +60,12 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= shutDown());
   for (const where of wheres) {
-    const listening = await listen(where, limits, (request, response) => void handle(api, request, response));
+    const listening = await listen(
+      where,
+      limits,
+      (request, response) => void handle(api, request, response),
+      (request, socket, head) => void handleUpgrade(api, request, socket, head),
+    );
     if (!listening.ok) {
       await stop();
       return err(listening.error);

@@ -1,9 +1,14 @@
 // Images of the lab: a name stands for a program that is built in. There is no registry and nothing is downloaded. Any
-// image is the HTTP server unless its name is known for something else.
+// image is the HTTP server unless its name is known for something else. A container's command may also be a program of
+// the machine, found in the usual directories.
+import { accessSync, constants } from 'node:fs';
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
 
 export type ProgramName = 'http-server' | 'sleep' | 'exit';
-export type Program = { readonly name: ProgramName; readonly args: readonly string[] };
+export type Program =
+  | { readonly name: ProgramName; readonly args: readonly string[] }
+  /** A program of the machine with its arguments. */
+  | { readonly name: 'command'; readonly args: readonly string[] };
 
 export const programs: Readonly<Record<ProgramName, string>> = {
   'http-server': 'answers HTTP on port 80 and 8080 (or the ports given) with who asked whom',
@@ -27,6 +32,8 @@ export function programFor(container: {
   const [first, ...rest] = container.command ?? [];
   if (first !== undefined) {
     const name = first.split('/').at(-1) ?? '';
+    const args = [...rest, ...(container.args ?? [])];
+    if (!isProgram(name) && isInstalled(first)) return ok({ name: 'command', args: [first, ...args] });
     if (!isProgram(name))
       return err(
         failure(
@@ -37,10 +44,30 @@ export function programFor(container: {
             .join(', ')}.`,
         ),
       );
-    return ok({ name, args: [...rest, ...(container.args ?? [])] });
+    return ok({ name, args });
   }
   const isSleeper = sleepers.has(baseName(container.image ?? ''));
+  // These images have a shell as their command, which arguments replace.
+  const [program, ...args] = container.args ?? [];
+  if (isSleeper && program !== undefined && !/^[\d.]+s?$/.test(program))
+    return programFor({ command: [program], args });
   return ok({ name: isSleeper ? 'sleep' : 'http-server', args: container.args ?? [] });
+}
+
+/** Where the containers' own PATH leads. */
+const directories = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin'];
+
+function isInstalled(program: string): boolean {
+  return (program.includes('/') ? [program] : directories.map((directory) => `${directory}/${program}`)).some(
+    (path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  );
 }
 
 const isProgram = (name: string): name is ProgramName => Object.hasOwn(programs, name);

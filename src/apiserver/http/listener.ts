@@ -1,6 +1,7 @@
 // The sockets: HTTP servers on any number of addresses and on an inherited one, with bounds on what clients may do.
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Limits, ServerError } from '../types.ts';
 
@@ -8,6 +9,8 @@ export interface Listener {
   readonly address: string;
   close(): Promise<void>;
 }
+
+export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 type Where = { readonly host: string; readonly port: number } | { readonly fd: number };
 
@@ -62,6 +65,7 @@ export async function listen(
   where: Where,
   limits: Limits,
   handler: RequestListener,
+  onUpgrade: UpgradeListener,
 ): Promise<Result<Listener, ServerError>> {
   const server = createServer({
     maxHeaderSize: limits.headerBytes,
@@ -73,6 +77,14 @@ export async function listen(
   });
   server.maxConnections = limits.connections;
   server.on('request', handler);
+  // Upgraded sockets are no longer the server's: it would not close them.
+  const upgraded = new Set<Duplex>();
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    upgraded.add(socket);
+    socket.on('error', () => undefined);
+    socket.once('close', () => upgraded.delete(socket));
+    onUpgrade(request, socket, head);
+  });
   server.on('clientError', (cause: NodeJS.ErrnoException, socket) => {
     if (!socket.writable) socket.destroy();
     else
@@ -94,7 +106,7 @@ export async function listen(
   } catch (cause) {
     return err(listenFailure(name, cause as NodeJS.ErrnoException));
   }
-  return ok({ address: urlOf(server), close: () => closeServer(server) });
+  return ok({ address: urlOf(server), close: () => closeServer(server, upgraded) });
 }
 
 function urlOf(server: Server): string {
@@ -105,9 +117,10 @@ function urlOf(server: Server): string {
 }
 
 /** Requests under way get a moment to end, then every connection is closed. */
-async function closeServer(server: Server): Promise<void> {
+async function closeServer(server: Server, upgraded: ReadonlySet<Duplex>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
+  for (const socket of upgraded) socket.destroy();
   const force = setTimeout(() => server.closeAllConnections(), 1_000);
   await closed;
   clearTimeout(force);

@@ -1,11 +1,14 @@
 // From a request to its answer: which verb on which target, and how the answer is written.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { stringifyJson } from '../../lib/json.ts';
-import { ok } from '../../lib/result.ts';
+import { err, ok } from '../../lib/result.ts';
 import type { Api } from '../api.ts';
 import { discovery } from '../discovery.ts';
 import { openApi } from '../openapi/documents.ts';
 import { refuse, statusBody } from '../status.ts';
+import { proxyLog, proxyUpgrade, refuseUpgrade } from '../streams/proxy.ts';
+import { streamParts, streamTarget } from '../streams/target.ts';
 import { answerQuestion, create, partOf, patch, remove, removeCollection, update } from '../verbs/mutate.ts';
 import { getOne, list } from '../verbs/read.ts';
 import { bind, evict, scale } from '../verbs/subresources.ts';
@@ -50,6 +53,43 @@ export async function handle(api: Api, request: IncomingMessage, response: Serve
     if (response.headersSent) response.destroy();
     else send(api, request, response, refuse('InternalError', `Internal error occurred: ${message}`));
   }
+}
+
+/** Streams that leave HTTP: exec, attach and port-forward of pods. */
+export async function handleUpgrade(
+  api: Api,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  try {
+    const url = request.url ?? '/';
+    const steps = pathSteps(url.split('?')[0] ?? '/');
+    const query = new URLSearchParams(url.includes('?') ? url.slice(url.indexOf('?') + 1) : '');
+    const target = steps === undefined ? undefined : targetOf(api.registry, steps);
+    if (target?.ok !== true || !isStream(target.value) || target.value.subresource === 'log')
+      return refuseUpgrade(socket, refuse('BadRequest', 'this resource cannot be upgraded').error);
+    const leads = streamTarget(api, target.value, query);
+    if (!leads.ok) return refuseUpgrade(socket, leads.error);
+    await proxyUpgrade(api, leads.value, request, socket, head);
+  } catch (cause) {
+    api.logger.error('A stream failed', { path: request.url, error: (cause as Error).stack });
+    socket.destroy();
+  }
+}
+
+const isStream = ({ kind, subresource }: Target): boolean =>
+  kind.group === '' && kind.kind === 'Pod' && streamParts.has(subresource ?? '');
+
+async function stream(api: Api, target: Target, call: Call): Promise<Outcome | 'streaming'> {
+  const { method } = call.request;
+  const isLog = target.subresource === 'log';
+  if (method !== 'GET' && (isLog || method !== 'POST')) return notAllowed();
+  const leads = streamTarget(api, target, call.query);
+  if (!leads.ok) return leads;
+  if (!isLog) return refuse('BadRequest', 'Upgrade request required');
+  const proxied = await proxyLog(api, leads.value, call);
+  return proxied === 'streaming' ? proxied : err(proxied);
 }
 
 async function answerTo(
@@ -124,12 +164,17 @@ function bindingPath(api: Api, steps: readonly string[], call: Call): Promise<Ou
 const notAllowed = (): Outcome =>
   refuse('MethodNotAllowed', 'the server does not allow this method on the requested resource');
 
-function dispatch(api: Api, target: Target, call: Call): Outcome | Promise<Outcome> | 'streaming' {
+function dispatch(
+  api: Api,
+  target: Target,
+  call: Call,
+): Outcome | 'streaming' | Promise<Outcome | 'streaming'> {
   const { name, subresource } = target;
   if (target.kind.answer !== undefined) {
     const asks = call.request.method === 'POST' && name === undefined;
     return asks ? answerQuestion(api, target, call) : notAllowed();
   }
+  if (isStream(target)) return stream(api, target, call);
   if (subresource !== undefined) return dispatchSubresource(api, target, call);
   switch (call.request.method) {
     case 'GET': {

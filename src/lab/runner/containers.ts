@@ -4,7 +4,7 @@
 //
 // They are not tied to the runner: when it dies they go on, and the next runner finds them by pid and start time. What it
 // could no longer learn as their parent, they leave in files: `.ready` when the program does its work, `.exit` with its
-// code at the end.
+// code at the end. Those with a console (`stdin`, `tty`) are the exception: the runner holds it, and they end with it.
 import { spawn } from 'node:child_process';
 import {
   closeSync,
@@ -18,19 +18,30 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { err, failure, ok } from '../../lib/result.ts';
-import { programFor } from '../images.ts';
+import { type Program, programFor } from '../images.ts';
 import { identify, isAlive } from '../state.ts';
+import { Console } from './streams/consoles.ts';
+import { onPipes, onTerminal } from './streams/execution.ts';
+import { LogTimes } from './streams/log-times.ts';
 import type { ContainerRecord, Containers, ContainerSpec } from './types.ts';
 
-/** $1 host name, $2 hosts file, $3 exit file; the rest is the program. */
+/** $1 host name, $2 hosts file, $3 exit file, $4 a directory of its own; the rest is the program. What the container
+ *  writes to the usual places stays in that directory. A program in the background would lose its standard input, hence
+ *  descriptor 3. */
 const containerScript = `
 hostname "$1"
 mount -n -t sysfs sysfs /sys
 mount -n --bind "$2" /etc/hosts
+for dir in /tmp /root /home /srv /mnt /usr /var/tmp; do
+  layer=$4$dir
+  mkdir -p $layer/upper $layer/work && chmod --reference=$dir $layer/upper &&
+  mount -n -t overlay -o lowerdir=$dir,upperdir=$layer/upper,workdir=$layer/work margay-container $dir
+done 2>/dev/null
 exit_file=$3
-shift 3
+shift 4
 trap 'kill -TERM $program 2>/dev/null' TERM
-"$@" &
+exec 3<&0
+"$@" <&3 3<&- &
 program=$!
 wait $program; code=$?
 while kill -0 $program 2>/dev/null; do wait $program; code=$?; done
@@ -53,10 +64,32 @@ export function processContainers(options: ContainersOptions): Containers {
   mkdirSync(options.directory, { recursive: true });
   const fileOf = (uid: string, name: string, attempt: number, kind: string): string =>
     join(options.directory, `${uid}.${name}.${attempt}.${kind}`);
+  const consoles = new Map<string, Console>();
+  const times = new LogTimes();
+  const startWithConsole = async (
+    spec: ContainerSpec,
+    words: readonly string[],
+    env: Readonly<Record<string, string>>,
+    log: string,
+  ): ReturnType<Containers['start']> => {
+    const tty = spec.container.tty === true;
+    const started = await (tty ? onTerminal(words, { TERM: 'xterm', ...env }) : onPipes(words, env));
+    if (!started.ok) return started;
+    const identity = identify(started.value.pid);
+    if (identity === undefined)
+      return err(failure('StartFailed', `Cannot start ${spec.container.name}: it ended at once.`));
+    times.follow(log);
+    const key = `${spec.pod.metadata.uid ?? ''} ${spec.container.name} ${spec.attempt}`;
+    const once = spec.container.stdinOnce === true;
+    consoles.set(key, new Console(started.value, log, { stdin: spec.container.stdin === true, once }));
+    void started.value.exitCode.then(() => consoles.delete(key));
+    return ok(identity);
+  };
   return {
     start: async (spec) => {
       const program = programFor(spec.container);
       if (!program.ok) return program;
+      const tty = spec.container.tty === true;
       const uid = spec.pod.metadata.uid ?? '';
       const { name } = spec.container;
       const ready = fileOf(uid, name, spec.attempt, 'ready');
@@ -78,15 +111,21 @@ export function processContainers(options: ContainersOptions): Containers {
         host,
         hosts,
         exit,
-        ...options.launcher,
-        program.value.name,
-        ...program.value.args,
+        join(options.directory, `${uid}.${name}.${spec.attempt}.files`),
+        // A terminal makes the program the leader of its session; what runs in a shell's background ignores interrupts.
+        ...(tty ? ['setsid', '--ctty', 'env', '--default-signal=INT,QUIT'] : []),
+        ...wordsOf(program.value, options.launcher),
       ];
-      const log = openLog(options.logDirectory, spec);
+      const env = { ...environment(spec, options), MARGAY_READY: ready };
+      if (tty || spec.container.stdin === true)
+        return startWithConsole(spec, [command, ...argv], env, openLog(options.logDirectory, spec));
+      const path = openLog(options.logDirectory, spec);
+      const log = openSync(path, 'a');
+      times.follow(path);
       const child = spawn(command, argv, {
         cwd: '/',
         detached: true,
-        env: { ...environment(spec, options), MARGAY_READY: ready },
+        env,
         stdio: ['ignore', log, log],
       });
       closeSync(log);
@@ -115,28 +154,54 @@ export function processContainers(options: ContainersOptions): Containers {
     signal: (record, signal) => signalContainer(record, signal),
     forget: (uid) => {
       for (const file of readdirSync(options.directory))
-        if (file.startsWith(`${uid}.`)) rmSync(join(options.directory, file), { force: true });
+        if (file.startsWith(`${uid}.`))
+          rmSync(join(options.directory, file), { force: true, recursive: true });
     },
+    removeLogs: ({ namespace, name, uid }) => {
+      const folder = podLogFolder(options.logDirectory, namespace, name, uid);
+      times.forgetBelow(folder);
+      rmSync(folder, { force: true, recursive: true });
+    },
+    initPid: (record) => (isAlive(record.process) ? firstChild(record.process.pid) : undefined),
+    logFolder: ({ namespace, name, uid }, container) =>
+      join(podLogFolder(options.logDirectory, namespace, name, uid), container),
+    console: (uid, name, attempt) => consoles.get(`${uid} ${name} ${attempt}`),
+    resume: ({ namespace, name, uid }, container, attempt) =>
+      times.follow(
+        join(podLogFolder(options.logDirectory, namespace, name, uid), container, `${attempt}.log`),
+      ),
   };
 }
+
+/** A built-in program, or one of the machine that says itself that it is ready. */
+const wordsOf = (program: Program, launcher: readonly string[]): readonly string[] =>
+  program.name === 'command'
+    ? ['sh', '-c', ': > "$MARGAY_READY"; unset MARGAY_READY; exec "$@"', 'sh', ...program.args]
+    : [...launcher, program.name, ...program.args];
+
+const podLogFolder = (root: string, namespace: string, name: string, uid: string): string =>
+  join(root, `${namespace}_${name}_${uid}`);
 
 /** SIGTERM goes to process 1 of the container, which passes it on; SIGKILL of the parent takes process 1 with it. */
 function signalContainer(record: ContainerRecord, signal: 'SIGTERM' | 'SIGKILL'): void {
   if (!isAlive(record.process)) return;
   const { pid } = record.process;
   let target = pid;
-  if (signal === 'SIGTERM') {
-    try {
-      const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
-      if (child !== undefined && child !== '') target = Number(child);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
+  if (signal === 'SIGTERM') target = firstChild(pid) ?? pid;
   try {
     process.kill(target, signal);
   } catch {
     // It ended meanwhile.
+  }
+}
+
+/** Process 1 of the container, whose parent this is. */
+function firstChild(pid: number): number | undefined {
+  try {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    return child === undefined || child === '' ? undefined : Number(child);
+  } catch {
+    return undefined;
   }
 }
 
@@ -184,15 +249,14 @@ function fieldPath(source: unknown): string | undefined {
   return reference?.fieldPath;
 }
 
-function openLog(root: string, spec: ContainerSpec): number {
-  const { metadata } = spec.pod;
-  const folder = join(
-    root,
-    `${metadata.namespace ?? 'default'}_${metadata.name}_${metadata.uid ?? ''}`,
-    spec.container.name,
-  );
+/** The path of the container's log, which is there afterwards. */
+function openLog(root: string, spec: ContainerSpec): string {
+  const { name, namespace = 'default', uid = '' } = spec.pod.metadata;
+  const folder = join(podLogFolder(root, namespace, name, uid), spec.container.name);
   mkdirSync(folder, { recursive: true });
-  return openSync(join(folder, `${spec.attempt}.log`), 'a');
+  const path = join(folder, `${spec.attempt}.log`);
+  closeSync(openSync(path, 'a'));
+  return path;
 }
 
 function exists(path: string): boolean {

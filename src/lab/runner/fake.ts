@@ -68,6 +68,11 @@ export class FakeMachine {
       this.processes.delete(record.process.pid);
     },
     forget: () => undefined,
+    removeLogs: () => undefined,
+    initPid: () => undefined,
+    logFolder: () => '',
+    console: () => undefined,
+    resume: () => undefined,
   };
   readonly checkpoints: Checkpoints = {
     all: () => [...this.records.values()],

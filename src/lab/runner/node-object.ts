@@ -12,6 +12,8 @@ export type NodeFacts = {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly version: string;
+  /** Where the API server reaches this runner for logs, exec and port-forward. */
+  readonly streamPort?: number;
 };
 
 export function nodeObject(facts: NodeFacts): KubernetesNode {
@@ -82,6 +84,9 @@ export function nodeStatus(
         ? condition('Ready', 'True', 'RunnerReady', 'the runner is posting ready status')
         : condition('Ready', 'False', 'NetworkPluginNotReady', readiness.message),
     ],
+    ...(facts.streamPort === undefined
+      ? {}
+      : { daemonEndpoints: { kubeletEndpoint: { Port: facts.streamPort } } }),
     nodeInfo: {
       machineID: '',
       systemUUID: '',

@@ -22,6 +22,7 @@ import type {
   Namespaces,
   NetworkContainer,
   NetworkPlugins,
+  PodIdentity,
   PortMapping,
   SandboxRecord,
 } from './types.ts';
@@ -50,6 +51,7 @@ const watchMs = 1000;
 export class PodWorker {
   readonly uid: string;
   readonly #edges: WorkerEdges;
+  readonly #identity: PodIdentity;
   #pod: Pod | undefined;
   #record: SandboxRecord | undefined;
   #attempts = 0;
@@ -70,6 +72,10 @@ export class PodWorker {
     this.uid = uid;
     this.#pod = pod;
     this.#record = record;
+    const { name = '', namespace = 'default' } = record ?? pod?.metadata ?? {};
+    this.#identity = { uid, name, namespace };
+    for (const [container, { attempt }] of Object.entries(record?.containers ?? {}))
+      edges.containers.resume(this.#identity, container, attempt);
     this.done = this.#run();
   }
 
@@ -77,6 +83,15 @@ export class PodWorker {
   update(pod: Pod | undefined): void {
     this.#pod = pod;
     this.notify();
+  }
+
+  /** The pod for the streams of kubectl; undefined before its first attempt and after its end. */
+  get place(): {
+    readonly identity: PodIdentity;
+    readonly record: SandboxRecord | undefined;
+    readonly pod: Pod | undefined;
+  } {
+    return { identity: this.#identity, record: this.#record, pod: this.#pod };
   }
 
   /** Something about the pod's processes may have changed. */
@@ -327,6 +342,7 @@ export class PodWorker {
     if (running.length > 0 && now < this.#terminatingSince + graceMs) return 20;
     const left = await this.#release();
     if (left !== undefined) return left;
+    this.#edges.containers.removeLogs(this.#identity);
     if (pod === undefined) return 'done';
     const gone = await this.#edges.datastore.delete(
       'Pod',

@@ -7,6 +7,8 @@ import type { Pod } from '../../model/mod.ts';
 import { readNetworkList } from './cni.ts';
 import { type NodeFacts, nodeObject, nodeStatus, type NodeReadiness } from './node-object.ts';
 import { PodWorker, type WorkerEdges } from './pod-worker.ts';
+import type { FindPod, PodPlace } from './streams/mod.ts';
+import type { ContainerRecord, Containers } from './types.ts';
 
 export type RunnerOptions = WorkerEdges & {
   readonly facts: NodeFacts;
@@ -18,6 +20,8 @@ export type RunnerOptions = WorkerEdges & {
 };
 
 export interface Runner {
+  /** A pod of this node for the streams of kubectl. */
+  readonly findPod: FindPod;
   /** Leaves pods running. */
   stop(): Promise<void>;
 }
@@ -80,7 +84,12 @@ export function startRunner(options: RunnerOptions): Runner {
   });
   const stopWatching = watchContainers(options, workers);
   const reporting = report(options, abort.signal);
+  const findPod: FindPod = (namespace, name) => {
+    const worker = workers.get(uidByName.get(`${namespace}/${name}`) ?? '');
+    return worker === undefined ? undefined : placeOf(worker, options.containers);
+  };
   return {
+    findPod,
     stop: async () => {
       abort.abort();
       stopWatching();
@@ -88,6 +97,32 @@ export function startRunner(options: RunnerOptions): Runner {
       for (const worker of workers.values()) worker.stop();
       await Promise.all([...workers.values()].map((w) => w.done));
       await reporting;
+    },
+  };
+}
+
+function placeOf(worker: PodWorker, containers: Containers): PodPlace {
+  const { identity, record, pod } = worker.place;
+  const spec = pod?.spec;
+  return {
+    netns: record?.netns,
+    isAttached: record?.state === 'attached',
+    container: (name) => {
+      const known = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].some(
+        (c) => c.name === name,
+      );
+      if (!known) return undefined;
+      const current = (): ContainerRecord | undefined => worker.place.record?.containers[name];
+      const now = current();
+      return {
+        logFolder: containers.logFolder(identity, name),
+        initPid: now === undefined ? undefined : containers.initPid(now),
+        isRunning: () =>
+          now !== undefined &&
+          current()?.attempt === now.attempt &&
+          containers.inspect(identity, name, now).type === 'running',
+        console: now === undefined ? undefined : containers.console(identity.uid, name, now.attempt),
+      };
     },
   };
 }

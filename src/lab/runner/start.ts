@@ -13,6 +13,7 @@ import { cniPlugins } from './cni.ts';
 import { processContainers } from './containers.ts';
 import { podNamespaces } from './namespaces.ts';
 import type { NodeReadiness } from './node-object.ts';
+import { type ServingCertificate, startStreamServer } from './streams/mod.ts';
 import { networkConfigured, type Runner, type RunnerOptions, startRunner } from './runner.ts';
 
 export type RunnerCommandOptions = {
@@ -23,11 +24,14 @@ export type RunnerCommandOptions = {
   readonly labels: Readonly<Record<string, string>>;
   readonly dualStack: boolean;
   readonly kubeconfig: string;
+  readonly streams?: { readonly host?: string; readonly port?: number; readonly tls?: ServingCertificate };
 };
 
 const configurationDirectory = '/etc/cni/net.d';
 const binDirectory = '/opt/cni/bin';
 const agentSocket = '/var/run/calico/cni.sock';
+/** A kubelet's port. */
+const streamPort = 10250;
 const podDirectory = '/run/margay/pods';
 /** Where Debian has the reference plugins. */
 const packagedPlugins = '/usr/lib/cni';
@@ -36,7 +40,17 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
   installNetwork(options);
   const hostAddresses = options.addresses.map((a) => a.address);
   const version = '0.1.0';
-  return startRunner({
+  let runner: Runner | undefined;
+  const streams = await startStreamServer({
+    host: options.streams?.host ?? '',
+    port: options.streams?.port ?? streamPort,
+    findPod: (namespace, name) => runner?.findPod(namespace, name),
+    logger: options.logger,
+    ...(options.streams?.tls === undefined ? {} : { tls: options.streams.tls }),
+  });
+  // Pods run without it; only kubectl's streams do not.
+  if (!streams.ok) options.logger.error('no streams for kubectl', { error: streams.error.message });
+  runner = startRunner({
     ...nodeRunnerEdges({
       nodeName: options.nodeName,
       hostAddresses,
@@ -61,8 +75,17 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
       cpus: cpus().length,
       memoryBytes: totalmem(),
       version,
+      ...(streams.ok ? { streamPort: streams.value.port } : {}),
     },
   });
+  const running = runner;
+  return {
+    findPod: (namespace, name) => running.findPod(namespace, name),
+    stop: async () => {
+      if (streams.ok) await streams.value.close();
+      await running.stop();
+    },
+  };
 }
 
 export type EdgePaths = {

@@ -3,6 +3,7 @@
 import type { Failure, Result } from '../../lib/result.ts';
 import type { Pod } from '../../model/mod.ts';
 import type { ProcessIdentity } from '../types.ts';
+import type { Console } from './streams/consoles.ts';
 
 export type RunnerErrorCode =
   | 'NoNetworkConfiguration'
@@ -10,7 +11,8 @@ export type RunnerErrorCode =
   | 'NetworkPluginFailed'
   | 'NamespaceFailed'
   | 'UnknownProgram'
-  | 'StartFailed';
+  | 'StartFailed'
+  | 'ListenFailed';
 export type RunnerError = Failure<RunnerErrorCode>;
 
 /** One pod's sandbox as it is written to disk: before its namespace is made, and after each step. */
@@ -100,7 +102,19 @@ export interface Containers {
   signal(record: ContainerRecord, signal: 'SIGTERM' | 'SIGKILL'): void;
   /** Forgets what is kept on disk about the pod's containers. */
   forget(uid: string): void;
+  /** Removes what the pod's containers have printed. */
+  removeLogs(pod: PodIdentity): void;
+  /** Process 1 of the container as this process sees it; undefined when it does not run. */
+  initPid(record: ContainerRecord): number | undefined;
+  /** Where the logs of its attempts are. */
+  logFolder(pod: PodIdentity, container: string): string;
+  /** The terminal or pipes of a container that asked for standard input. */
+  console(uid: string, container: string, attempt: number): Console | undefined;
+  /** Takes note of a container that an earlier runner started. */
+  resume(pod: PodIdentity, container: string, attempt: number): void;
 }
+
+export type PodIdentity = { readonly namespace: string; readonly name: string; readonly uid: string };
 
 export interface Checkpoints {
   all(): readonly SandboxRecord[];

@@ -46,6 +46,9 @@ const container = openObject({
   command: texts(),
   args: texts(),
   workingDir: text(),
+  stdin: flag(),
+  stdinOnce: flag(),
+  tty: flag(),
   env: optional(array(envVar)),
   ports: optional(array(containerPort)),
   resources: optional(unknown()),
@@ -168,6 +171,7 @@ export const kubernetesNode = defineKind({
         capacity: textMap(),
         allocatable: textMap(),
         conditions: optional(array(condition)),
+        daemonEndpoints: optional(openObject({ kubeletEndpoint: optional(openObject({ Port: integer() })) })),
         nodeInfo: optional(
           openObject({
             machineID: text(),
