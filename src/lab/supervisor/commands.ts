@@ -56,6 +56,7 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       KUBECONFIG: context.kubeconfig,
       // As in Calico's manifest; the control plane makes the pools.
       NO_DEFAULT_POOLS: 'true',
+      FELIX_DEFAULTENDPOINTTOHOSTACTION: 'ACCEPT',
       IP: 'autodetect',
       ...(topology.dualStack ? { IP6: 'autodetect' } : { FELIX_IPV6SUPPORT: 'false' }),
     },
