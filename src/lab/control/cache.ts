@@ -2,9 +2,27 @@
 // wrote themselves and have not seen back yet. Without the latter a controller that runs again before its own pod came
 // back through the watch would create it twice.
 import type { SyncUpdate } from '../../datastore/mod.ts';
-import type { DaemonSet, Deployment, KubernetesNode, Pod, ReplicaSet, ResourceOf } from '../../model/mod.ts';
+import { controllerOf } from './pods.ts';
+import type {
+  DaemonSet,
+  Deployment,
+  EndpointSlice,
+  KubernetesNode,
+  Pod,
+  ReplicaSet,
+  ResourceOf,
+  Service,
+} from '../../model/mod.ts';
 
-export const watchedKinds = ['KubernetesNode', 'Pod', 'Deployment', 'ReplicaSet', 'DaemonSet'] as const;
+export const watchedKinds = [
+  'KubernetesNode',
+  'Pod',
+  'Deployment',
+  'ReplicaSet',
+  'DaemonSet',
+  'Service',
+  'EndpointSlice',
+] as const;
 export type WatchedKind = (typeof watchedKinds)[number];
 
 const rememberedDeletions = 10_000;
@@ -19,6 +37,8 @@ export class ClusterCache {
     Deployment: new Map(),
     ReplicaSet: new Map(),
     DaemonSet: new Map(),
+    Service: new Map(),
+    EndpointSlice: new Map(),
   };
   /** Uids that were deleted, so that a late answer to our own create does not bring one back. */
   readonly #deleted = new Set<string>();
@@ -54,7 +74,7 @@ export class ClusterCache {
   }
 
   /** An object this process asked to be deleted. */
-  deleting(object: Pod | ReplicaSet): void {
+  deleting(object: Pod | ReplicaSet | EndpointSlice): void {
     if (object.metadata.uid !== undefined) this.#going.add(object.metadata.uid);
   }
 
@@ -73,6 +93,16 @@ export class ClusterCache {
   }
   get daemonSets(): readonly DaemonSet[] {
     return [...this.#objects.DaemonSet.values()];
+  }
+  get services(): readonly Service[] {
+    return [...this.#objects.Service.values()];
+  }
+  /** By the service they are of. */
+  get endpointSlices(): ReadonlyMap<string, readonly EndpointSlice[]> {
+    const known = [...this.#objects.EndpointSlice.values()].filter(
+      (slice) => !this.#going.has(slice.metadata.uid ?? ''),
+    );
+    return Map.groupBy(known, (slice) => controllerOf(slice) ?? '');
   }
 
   /** Whether an object of this uid is known (any watched kind). */

@@ -10,6 +10,7 @@ import type { BindPod } from './binding.ts';
 import { recordPodEvent } from '../events.ts';
 import { ClusterCache, type WatchedKind, watchedKinds } from './cache.ts';
 import { planDaemonSet } from './daemons.ts';
+import { planEndpointSlices } from './endpoint-slices.ts';
 import { canonicalJson, controllerOf, isNodeReady } from './pods.ts';
 import { planReplicaSet } from './replicas.ts';
 import { planDeployment } from './rollout.ts';
@@ -121,6 +122,7 @@ class ControlRun {
     await this.#replicaSets();
     await this.#daemonSets();
     await this.#schedule();
+    await this.#endpointSlices();
     return this.#complete;
   }
 
@@ -212,6 +214,20 @@ class ControlRun {
     }
   }
 
+  async #endpointSlices(): Promise<void> {
+    const known = this.#cache.endpointSlices;
+    for (const service of this.#cache.services) {
+      const plan = planEndpointSlices(service, known.get(service.metadata.uid ?? '') ?? [], this.#cache.pods);
+      for (const slice of plan.create) {
+        const created = await this.#check('create EndpointSlice', this.#store.create('EndpointSlice', slice));
+        if (created.ok) this.#cache.created('EndpointSlice', created.value);
+      }
+      for (const slice of plan.update)
+        await this.#check('write EndpointSlice', this.#store.update('EndpointSlice', slice), 'NotFound');
+      for (const slice of plan.remove) await this.#delete('EndpointSlice', slice);
+    }
+  }
+
   async #createPods(pods: readonly Pod[]): Promise<void> {
     for (const pod of pods) {
       const created = await this.#check('create pod', this.#store.create('Pod', pod));
@@ -263,8 +279,8 @@ class ControlRun {
   }
 
   async #delete(
-    kind: 'Pod' | 'ReplicaSet',
-    object: Pod | Parameters<ClusterCache['deleting']>[0],
+    kind: 'Pod' | 'ReplicaSet' | 'EndpointSlice',
+    object: Parameters<ClusterCache['deleting']>[0],
   ): Promise<void> {
     const { uid } = object.metadata;
     const result = await this.#check(
