@@ -30,7 +30,7 @@ export function endpointProgrammer(graph: CalculationGraph, dataplane: Dataplane
       graph.withdraw(endpoint);
       flush();
       // Late rows are tried again by their reconciler; DEL does not fail for them.
-      if (keys.ok) await dataplane.whenDone({ ...keys.value, sysctls: [], nftables: [] }, removeDeadlineMs);
+      if (keys.ok) await dataplane.whenDone({ ...keys.value, sysctls: [], policy: [] }, removeDeadlineMs);
     },
   };
 }

@@ -7,7 +7,6 @@
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { ok, type Result } from '../../lib/result.ts';
-import { sleep } from '../../lib/wait.ts';
 import type { Kernel, KernelEvent, Link, Route, Subscription } from '../../kernel/mod.ts';
 import {
   type CalcDelta,
@@ -15,17 +14,13 @@ import {
   type FelixConfig,
   type HostInterface,
   type InterfaceRow,
-  type NatRow,
   type NodeRow,
   type RouteRow,
 } from '../calc/mod.ts';
+import type { BackEndChoice, CommandRunner } from './iptables/mod.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
-import { gatewayNftRow, memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
-import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
 import { Overlay } from './overlay/overlay.ts';
 import type { RankedRoute } from './overlay/types.ts';
-import { NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
-import type { PolicySettings } from './policy/types.ts';
 import { Reconciler } from './reconciler.ts';
 import {
   type ActualRoute,
@@ -35,8 +30,9 @@ import {
   routeKey,
   routeOperations,
 } from './routes.ts';
+import { RuleSwitch } from './rule-switch.ts';
 import { interfaceSysctls, nodeSysctls, sysctlOperations, type SysctlRow } from './sysctls.ts';
-import { Table } from './table.ts';
+import { setIfOther, Table } from './table.ts';
 import type { ReconcilerCounters, RowStatus, TableCounts } from './types.ts';
 
 export type DataplaneOptions = {
@@ -47,29 +43,32 @@ export type DataplaneOptions = {
   readonly onHostInterfaces?: (interfaces: readonly HostInterface[]) => void;
   /** Puts policy in force; then interfaces of workloads are closed until their endpoint's policy is there. */
   readonly policy?: boolean;
+  /** Runs iptables and ipset where the kernel is. Without it rules are in nftables, whatever the configuration says. */
+  readonly commands?: CommandRunner;
+  /** All that was applied so far as one delta: for a back end of rules that takes over while the agent runs. */
+  readonly everything?: () => CalcDelta;
 };
 
 /** Rows of the kernel tables that one endpoint stands on. */
 export type EndpointKeys = {
   readonly routes: readonly string[];
   readonly sysctls: readonly string[];
-  readonly nftables: readonly string[];
+  readonly policy: readonly string[];
 };
 
 export type DataplaneTableName = 'routes' | 'sysctls' | 'nftables' | 'devices' | 'vteps' | 'programs';
-export type DataplaneStatus = Readonly<
-  Record<
-    DataplaneTableName,
-    {
-      readonly synced: boolean;
-      readonly counts: TableCounts;
-      readonly counters: ReconcilerCounters;
-      readonly stuckForMs: number;
-      readonly unfinished: readonly (readonly [key: string, status: RowStatus])[];
-      readonly dumpError?: string;
-    }
-  >
->;
+export type DataplaneTableStatus = {
+  readonly synced: boolean;
+  readonly counts: TableCounts;
+  readonly counters: ReconcilerCounters;
+  readonly stuckForMs: number;
+  readonly unfinished: readonly (readonly [key: string, status: RowStatus])[];
+  readonly dumpError?: string;
+};
+/** `iptables` where that is the back end of rules. */
+export type DataplaneStatus = Readonly<Record<DataplaneTableName, DataplaneTableStatus>> & {
+  readonly iptables?: DataplaneTableStatus;
+};
 
 /** `policy`: see `Dataplane.policyKeys`. */
 export const endpointKeys = (
@@ -79,7 +78,7 @@ export const endpointKeys = (
 ): EndpointKeys => ({
   routes: routes.map((route) => routeKey(kernelRoute(route))),
   sysctls: row === undefined ? [] : interfaceSysctls(row).map((sysctl) => sysctl.path),
-  nftables: policy,
+  policy,
 });
 
 export class Dataplane {
@@ -91,28 +90,23 @@ export class Dataplane {
   readonly #sysctlIndex = new InterfaceIndex();
   readonly #routeTable: Table<KernelRouteRow>;
   readonly #sysctlTable: Table<SysctlRow>;
-  readonly #nftTable: Table<NftRow>;
   readonly #routeOperations: ReturnType<typeof routeOperations>;
   readonly #routes: Reconciler<KernelRouteRow, ActualRoute>;
   readonly #sysctls: Reconciler<SysctlRow, string>;
-  readonly #nft: Reconciler<NftRow, NftActual>;
+  readonly #rules: RuleSwitch;
   readonly #overlay: Overlay;
   readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
-  readonly #enforcesPolicy: boolean;
-  #policy: NftPolicy | undefined;
   #node: NodeRow | undefined;
   #subscription: Subscription | undefined;
   #started = false;
-  #stopped = false;
 
   constructor(options: DataplaneOptions) {
     const { kernel, clock = systemClock, logger = silentLogger } = options;
     this.#kernel = kernel;
     this.#logger = logger;
     this.#onHostInterfaces = options.onHostInterfaces ?? (() => undefined);
-    this.#enforcesPolicy = options.policy === true;
     this.#routeOperations = routeOperations({
       kernel,
       links: this.#links,
@@ -121,16 +115,18 @@ export class Dataplane {
       logger,
     });
     const sysctls = sysctlOperations(kernel, this.#links);
-    const nft = nftOperations(kernel);
     this.#routeTable = new Table<KernelRouteRow>('routes', routeKey, clock);
     this.#sysctlTable = new Table<SysctlRow>('sysctls', (row) => sysctls.keyOf(row), clock);
-    this.#nftTable = new Table<NftRow>('nftables', nftKey, clock);
     this.#routes = new Reconciler(this.#routeTable, this.#routeOperations, { clock, logger });
     this.#sysctls = new Reconciler(this.#sysctlTable, sysctls, { clock, logger });
-    // What belongs together is never cut: a flush is one transaction.
-    const whole = { batchSize: Number.POSITIVE_INFINITY };
-    this.#nft = new Reconciler(this.#nftTable, nft, { clock, logger, ...whole });
-    if (!this.#enforcesPolicy) this.#derive('gateway nftables', 'nftables', [gatewayNftRow]);
+    this.#rules = new RuleSwitch({
+      kernel,
+      clock,
+      logger,
+      policy: options.policy === true,
+      commands: options.commands,
+      everything: options.everything,
+    });
     this.#overlay = new Overlay({
       kernel,
       links: this.#links,
@@ -146,18 +142,12 @@ export class Dataplane {
   apply(delta: CalcDelta): void {
     if (delta.node !== undefined) this.#setNode(delta.node);
     if (delta.config !== undefined) this.#setConfig(delta.config);
-    const { routes, interfaces, members, nat } = delta.tables;
+    const { routes, interfaces } = delta.tables;
     for (const row of routes.set) this.#setRoutes(`route ${row.dst}`, [ranked(row)]);
     for (const key of routes.deleted) this.#setRoutes(`route ${key}`, []);
-    for (const row of interfaces.set)
-      this.#derive(`interface ${row.interfaceName}`, 'sysctls', interfaceSysctls(row));
-    for (const key of interfaces.deleted) this.#derive(`interface ${key}`, 'sysctls', []);
-    for (const row of members.set)
-      this.#derive(`member ${row.set} ${row.prefix}`, 'nftables', [memberNftRow(row)]);
-    for (const key of members.deleted) this.#derive(`member ${key}`, 'nftables', []);
-    for (const row of nat.set) this.#setNat(row);
-    for (const key of nat.deleted) this.#derive(`nat ${key}`, 'nftables', []);
-    this.#policy?.take(delta.policy);
+    for (const row of interfaces.set) this.#derive(`interface ${row.interfaceName}`, interfaceSysctls(row));
+    for (const key of interfaces.deleted) this.#derive(`interface ${key}`, []);
+    this.#rules.apply(delta);
     this.#overlay.apply(delta);
   }
 
@@ -175,16 +165,11 @@ export class Dataplane {
     const overlaid = await this.#overlay.start();
     if (!overlaid.ok) return overlaid;
     // Closed before open: nothing is routed to a workload before its policy is in force.
-    this.#nft.start();
-    if (this.#enforcesPolicy) await this.#untilPolicyStands();
+    const standing = await this.#rules.start();
+    if (!standing.ok) return standing;
     this.#routes.start();
     this.#sysctls.start();
     return ok(undefined);
-  }
-
-  async #untilPolicyStands(): Promise<void> {
-    await this.#nft.idle();
-    while (!this.#nft.synced && !this.#stopped) await sleep(10);
   }
 
   /** The MTU must be known before the first rows are made: what `start` reports later, read now. */
@@ -198,9 +183,8 @@ export class Dataplane {
 
   /** Ends; the kernel stays as it is. */
   async stop(): Promise<void> {
-    this.#stopped = true;
     this.#subscription?.close();
-    await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#nft.stop(), this.#overlay.stop()]);
+    await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#rules.stop(), this.#overlay.stop()]);
   }
 
   /** Resolves when the rows are in the kernel, or, when they are no longer wanted, out of it. */
@@ -208,20 +192,29 @@ export class Dataplane {
     const results = await Promise.all([
       this.#routeTable.whenDone(keys.routes, deadlineMs),
       this.#sysctlTable.whenDone(keys.sysctls, deadlineMs),
-      this.#nftTable.whenDone(keys.nftables, deadlineMs),
+      this.#rules.whenDone(keys.policy, deadlineMs),
     ]);
     return results.find((result) => !result.ok) ?? ok(undefined);
   }
 
   /** Keys of the rows that put the policy of an endpoint (`EndpointPolicy.key`) in force. */
   policyKeys(endpoint: string): readonly string[] {
-    return this.#policy?.keysOf(endpoint) ?? [];
+    return this.#rules.keysOf(endpoint);
+  }
+
+  /** Which back end has the rules, and why; undefined before `start`. */
+  get backEnd(): BackEndChoice | undefined {
+    return this.#rules.choice;
   }
 
   /** First read done and every row tried, in all tables. */
   get synced(): boolean {
     return (
-      this.#started && this.#routes.synced && this.#sysctls.synced && this.#nft.synced && this.#overlay.synced
+      this.#started &&
+      this.#routes.synced &&
+      this.#sysctls.synced &&
+      this.#rules.synced &&
+      this.#overlay.synced
     );
   }
 
@@ -237,7 +230,8 @@ export class Dataplane {
     return {
       routes: of(this.#routes),
       sysctls: of(this.#sysctls),
-      nftables: of(this.#nft),
+      nftables: of(this.#rules.nft.reconciler),
+      ...(this.#rules.iptables === undefined ? {} : { iptables: of(this.#rules.iptables.reconciler) }),
       devices: of(this.#overlay.devices),
       vteps: of(this.#overlay.vteps),
       programs: of(this.#overlay.programs),
@@ -246,7 +240,7 @@ export class Dataplane {
 
   /** Nothing left to do now. For tests. */
   async idle(): Promise<void> {
-    await Promise.all([this.#routes.idle(), this.#sysctls.idle(), this.#nft.idle(), this.#overlay.idle()]);
+    await Promise.all([this.#routes.idle(), this.#sysctls.idle(), this.#rules.idle(), this.#overlay.idle()]);
   }
 
   #wantedOn(dst: string): string | undefined {
@@ -257,28 +251,12 @@ export class Dataplane {
 
   #setNode(node: NodeRow): void {
     this.#node = node;
-    this.#derive('node sysctls', 'sysctls', nodeSysctls(node));
-    this.#derive('node nftables', 'nftables', nodeNftRows(node));
+    this.#derive('node', nodeSysctls(node));
   }
 
   #setConfig(config: FelixConfig): void {
-    if (this.#enforcesPolicy) this.#setPolicySettings(policySettings(config, 'nftables'));
     this.#routes.setAuditInterval(config.number('RouteRefreshInterval'));
     this.#sysctls.setAuditInterval(config.number('InterfaceRefreshInterval'));
-    this.#nft.setAuditInterval(config.number('NftablesRefreshInterval'));
-  }
-
-  #setPolicySettings(settings: PolicySettings): void {
-    if (this.#policy !== undefined) return this.#policy.configure(settings);
-    const sink: RowSink = {
-      put: (row) => this.#put('nftables', row),
-      drop: (key) => this.#drop('nftables', key),
-    };
-    this.#policy = new NftPolicy(sink, settings);
-  }
-
-  #setNat(row: NatRow): void {
-    this.#derive(`nat ${row.family}`, 'nftables', natNftRows(row));
   }
 
   /** Several may want one place in the table (FX-080). */
@@ -309,37 +287,21 @@ export class Dataplane {
     return (this.#node?.interfacePrefixes ?? []).some((prefix) => name.startsWith(prefix));
   }
 
-  /** Replaces the kernel rows that one row of the calculation stands for; equal ones are not touched. */
-  #derive(source: string, table: 'sysctls', rows: readonly SysctlRow[]): void;
-  #derive(source: string, table: 'nftables', rows: readonly NftRow[]): void;
-  #derive(source: string, table: 'sysctls' | 'nftables', rows: readonly (SysctlRow | NftRow)[]): void {
+  /** Replaces the settings that one row of the calculation stands for; equal ones are not touched. */
+  #derive(source: string, rows: readonly SysctlRow[]): void {
     const before = this.#derived.get(source) ?? [];
-    const added = rows.map((row) => this.#put(table, row));
-    const kept = new Set(added);
-    for (const key of before) if (!kept.has(key)) this.#drop(table, key);
-    if (added.length === 0) this.#derived.delete(source);
-    else this.#derived.set(source, added);
-  }
-
-  #put(table: 'sysctls' | 'nftables', row: SysctlRow | NftRow): string {
-    if (table === 'sysctls') {
-      const sysctl = row as SysctlRow;
-      this.#sysctlIndex.set(sysctl.path, sysctl.interfaceName);
-      setIfOther(this.#sysctlTable, sysctl.path, sysctl);
-      return sysctl.path;
+    for (const row of rows) {
+      this.#sysctlIndex.set(row.path, row.interfaceName);
+      setIfOther(this.#sysctlTable, row.path, row);
     }
-    const key = nftKey(row as NftRow);
-    setIfOther(this.#nftTable, key, row as NftRow);
-    return key;
-  }
-
-  #drop(table: 'sysctls' | 'nftables', key: string): void {
-    if (table === 'sysctls') {
-      this.#sysctlTable.delete(key);
-      this.#sysctlIndex.delete(key);
-    } else {
-      this.#nftTable.delete(key);
-    }
+    const kept = new Set(rows.map(({ path }) => path));
+    for (const path of before)
+      if (!kept.has(path)) {
+        this.#sysctlTable.delete(path);
+        this.#sysctlIndex.delete(path);
+      }
+    if (rows.length === 0) this.#derived.delete(source);
+    else this.#derived.set(source, [...kept]);
   }
 
   #observe(event: KernelEvent): void {
@@ -350,10 +312,15 @@ export class Dataplane {
         return this.#observeLink(event.link, event.type === 'link-deleted');
       case 'route':
       case 'route-deleted':
-        return this.#observeRoute(event.route, event.type === 'route-deleted');
+        // What became of an own write is known; its event may be about one before the last.
+        if (event.own !== true) this.#observeRoute(event.route, event.type === 'route-deleted');
+        return;
       case 'nftables':
         if (event.own !== true)
-          this.#nft.observe({ type: 'resync', reason: `nftables changed by process ${event.pid}` });
+          this.#rules.nft.reconciler.observe({
+            type: 'resync',
+            reason: `nftables changed by process ${event.pid}`,
+          });
         return;
       case 'lost':
         this.#logger.warn('Kernel events were lost, reading everything again');
@@ -388,8 +355,9 @@ export class Dataplane {
     const links = await this.#kernel.links.list();
     if (links.ok) for (const name of this.#links.load(links.value)) this.#linkChanged(name);
     this.#tellHostInterfaces();
-    for (const reconciler of [this.#routes, this.#nft])
-      reconciler.observe({ type: 'resync', reason: 'events were lost' });
+    const { nft, iptables } = this.#rules;
+    for (const reconciler of [this.#routes, nft.reconciler, iptables?.reconciler])
+      reconciler?.observe({ type: 'resync', reason: 'events were lost' });
     this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
     await this.#overlay.reload();
   }
@@ -408,9 +376,3 @@ const ranked = (row: RouteRow): RankedRoute => ({
   row: kernelRoute(row),
   rank: row.target.type === 'blackhole' ? '1 blackhole' : '9 endpoint',
 });
-
-/** Rows are small data: equal text is an equal row. */
-function setIfOther<Row>(table: Table<Row>, key: string, row: Row): void {
-  const before = table.rows.get(key);
-  if (before === undefined || JSON.stringify(before) !== JSON.stringify(row)) table.set(row);
-}

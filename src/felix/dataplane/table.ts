@@ -139,3 +139,9 @@ export class Table<Row> {
     this.#status.set(key, status);
   }
 }
+
+/** Rows are small data: equal text is an equal row. */
+export function setIfOther<Row>(table: Table<Row>, key: string, row: Row): void {
+  const before = table.rows.get(key);
+  if (before === undefined || JSON.stringify(before) !== JSON.stringify(row)) table.set(row);
+}

@@ -3,16 +3,16 @@
 // there is one restore per family at a time and none per change.
 import { type Clock, systemClock, type Timer } from '../../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../../lib/log.ts';
-import { expect, ok, type Result } from '../../../lib/result.ts';
+import { expect } from '../../../lib/result.ts';
 import type { CalcDelta, FelixConfig } from '../../calc/mod.ts';
 import { policySettings } from '../policy/mod.ts';
 import { Reconciler } from '../reconciler.ts';
-import { Table } from '../table.ts';
+import { setIfOther, Table } from '../table.ts';
 import type { CommandRunner } from './commands.ts';
 import type { HostInterfaces } from './hosts.ts';
 import { IptablesLayout, type LayoutSettings, type RowSink } from './layout.ts';
 import { allocateMarks, type Marks, usualMarkMask } from './marks.ts';
-import { iptablesOperations, removeTables, type Variant } from './operations.ts';
+import { iptablesOperations, type Variant } from './operations.ts';
 import { type Actual, type Row, rowKey } from './types.ts';
 
 export type IptablesOptions = {
@@ -26,8 +26,6 @@ export type IptablesOptions = {
 export class IptablesBackEnd {
   readonly table: Table<Row>;
   readonly reconciler: Reconciler<Row, Actual>;
-  readonly #runner: CommandRunner;
-  readonly #variant: Variant;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #layout: IptablesLayout;
@@ -41,8 +39,6 @@ export class IptablesBackEnd {
 
   constructor(options: IptablesOptions) {
     const { runner, variant, config, clock = systemClock, logger = silentLogger } = options;
-    this.#runner = runner;
-    this.#variant = variant;
     this.#clock = clock;
     this.#logger = logger;
     this.#config = config;
@@ -63,19 +59,20 @@ export class IptablesBackEnd {
     this.#layout = new IptablesLayout(this.#sink(), this.#settings);
   }
 
-  configure(config: FelixConfig): void {
-    this.#config = config;
-    this.#setIntervals();
-    this.#settings = this.#settingsOf(config);
-    this.#layout.setSettings(this.#settings);
-  }
-
-  apply({ tables, policy }: Pick<CalcDelta, 'tables' | 'policy'>): void {
+  apply({ config, tables, policy }: CalcDelta): void {
+    if (config !== undefined) this.#configure(config);
     for (const row of tables.members.set) this.#layout.setNatMember(`${row.set} ${row.prefix}`, row);
     for (const key of tables.members.deleted) this.#layout.setNatMember(key, undefined);
     for (const row of tables.nat.set) this.#layout.setNat(row.family, row);
     for (const key of tables.nat.deleted) this.#layout.setNat(key === '6' ? 6 : 4, undefined);
     this.#layout.apply(policy);
+  }
+
+  #configure(config: FelixConfig): void {
+    this.#config = config;
+    this.#setIntervals();
+    this.#settings = this.#settingsOf(config);
+    this.#layout.setSettings(this.#settings);
   }
 
   /** Interfaces of the host with their addresses: where host endpoints stand. */
@@ -86,19 +83,6 @@ export class IptablesBackEnd {
   /** Keys of the rows that put the policy of an endpoint (`EndpointPolicy.key`) in force. */
   keysOf(endpoint: string): readonly string[] {
     return this.#layout.sourcesOf(endpoint).flatMap((source) => this.#rowsOf.get(source) ?? []);
-  }
-
-  start(): void {
-    this.reconciler.start();
-  }
-
-  /** The other variant's rules go when ours stand. */
-  async removeOthers(): Promise<Result<void>> {
-    const other = this.#variant === 'nft' ? 'legacy' : 'nft';
-    const removed = await removeTables(this.#runner, other);
-    if (!removed.ok) return removed;
-    if (removed.value > 0) this.#logger.info('Rules of the other variant removed', { variant: other });
-    return ok(undefined);
   }
 
   /** Ends; the kernel stays as it is. */
@@ -167,11 +151,9 @@ export class IptablesBackEnd {
     };
   }
 
-  /** Rows are small data: equal text is an equal row. */
   #set(row: Row): string {
     const key = rowKey(row);
-    const before = this.table.rows.get(key);
-    if (before === undefined || JSON.stringify(before) !== JSON.stringify(row)) this.table.set(row);
+    setIfOther(this.table, key, row);
     return key;
   }
 }

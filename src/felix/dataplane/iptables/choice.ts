@@ -26,7 +26,9 @@ export async function chooseBackEnd(
     if (tables.value.some(({ name }) => name === 'kube-proxy'))
       return ok({ backEnd: 'nftables', reason: 'kube-proxy uses nftables' });
   }
-  const rules = await readRules(runner);
+  const present = await presentVariants(kernel, runner);
+  if (!present.ok) return present;
+  const rules = await readRules(runner, present.value);
   const configured = config.text('IptablesBackend').toLowerCase();
   const variant = configured === 'legacy' || configured === 'nft' ? configured : variantInUse(rules);
   if (mode === 'disabled') return ok({ backEnd: 'iptables', variant, reason: 'NFTablesMode is Disabled' });
@@ -40,9 +42,28 @@ export async function chooseBackEnd(
 
 type Rules = Readonly<Record<Variant, string>>;
 
-/** All rules of both variants; those of a variant that is not installed are none. */
-async function readRules(runner: CommandRunner): Promise<Rules> {
+/** The variants that have any tables: programs are run for these only. */
+export async function presentVariants(
+  kernel: Pick<Kernel, 'nftables'>,
+  runner: CommandRunner,
+): Promise<Result<readonly Variant[]>> {
+  const tables = await kernel.nftables.tables();
+  if (!tables.ok) return tables;
+  const isOfNft = tables.value.some(
+    ({ family, name }) => (family === 'ip' || family === 'ip6') && iptablesTables.has(name),
+  );
+  const lists = await Promise.all(['ip', 'ip6'].map((name) => runner.read(`/proc/net/${name}_tables_names`)));
+  return ok([
+    ...(isOfNft ? (['nft'] as const) : []),
+    ...(lists.join('').trim() === '' ? [] : (['legacy'] as const)),
+  ]);
+}
+const iptablesTables: ReadonlySet<string> = new Set(['filter', 'nat', 'mangle', 'raw', 'security']);
+
+/** All rules of the variants that are there; of one that is not installed none can be read. */
+async function readRules(runner: CommandRunner, present: readonly Variant[]): Promise<Rules> {
   const read = async (variant: Variant): Promise<string> => {
+    if (!present.includes(variant)) return '';
     const results = await Promise.all(
       ['iptables', 'ip6tables'].map((command) => runner.run(`${command}-${variant}-save`, [])),
     );

@@ -6,6 +6,8 @@ export type CommandResult = { readonly code: number; readonly stdout: string; re
 export interface CommandRunner {
   /** Ends when the program has ended. A program that is not there has the code 127. */
   run(command: string, args: readonly string[], input?: string): Promise<CommandResult>;
+  /** A file that the kernel makes, as the programs see it; empty when there is none. */
+  read(path: string): Promise<string>;
 }
 
 export type ToolError = Failure<'ToolFailed' | 'ToolMissing'>;
@@ -19,7 +21,7 @@ export type SystemRunnerOptions = {
 export function systemRunner(options: SystemRunnerOptions = {}): CommandRunner {
   const given = options.environment ?? process.env;
   const env = { ...given, LC_ALL: 'C', PATH: `${given['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/local/sbin` };
-  return {
+  const runner: CommandRunner = {
     async run(command, args, input = '') {
       const { spawn } = await import('node:child_process');
       const [program, words] =
@@ -38,5 +40,12 @@ export function systemRunner(options: SystemRunnerOptions = {}): CommandRunner {
         child.stdin.end(input);
       });
     },
+
+    async read(path) {
+      if (options.netns !== undefined) return (await runner.run('cat', [path])).stdout;
+      const { readFile } = await import('node:fs/promises');
+      return readFile(path, 'utf8').catch(() => '');
+    },
   };
+  return runner;
 }

@@ -5,5 +5,6 @@ export { systemRunner, type CommandResult, type CommandRunner } from './commands
 export type { HostInterfaces } from './hosts.ts';
 export { matchText, ruleForFamily } from './match.ts';
 export { setName } from './names.ts';
-export { removeSets, removeTables, type Variant } from './operations.ts';
+export { removeAll, type Leftovers } from './leftovers.ts';
+export type { Variant } from './operations.ts';
 export type { Row as IptablesRow } from './types.ts';

@@ -37,9 +37,9 @@ export type OperationOptions = {
 };
 
 type Outcome = Result<Actual | undefined>;
-type Outcomes = Map<string, Outcome>;
+export type Outcomes = Map<string, Outcome>;
 
-const tool = (family: Family, variant: Variant, what: 'save' | 'restore'): string =>
+export const tool = (family: Family, variant: Variant, what: 'save' | 'restore'): string =>
   `${family === 4 ? 'iptables' : 'ip6tables'}-${variant}-${what}`;
 
 const toolFailure = (command: string, { code, stderr }: CommandResult): Failure =>
@@ -66,6 +66,9 @@ export async function readSets(runner: CommandRunner): Promise<Result<ReadonlyMa
   const result = await runner.run('ipset', ['save']);
   return result.code === 0 ? ok(parseSets(result.stdout)) : err(toolFailure('ipset save', result));
 }
+
+export const isLeftover = (actual: Actual): boolean =>
+  actual.kind === 'chain' || (actual.kind === 'hook' && actual.rules.some((rule) => rule !== undefined));
 
 const isOfSet = (key: string): boolean => / (set|member) /.test(key.slice(0, 9));
 
@@ -129,7 +132,7 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
 // ── chains ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 const wordings: readonly Wording[] = ['edit', 'rewrite', 'closed'];
 
-async function applyTables(
+export async function applyTables(
   changes: readonly TableChange[],
   outcomes: Outcomes,
   restore: (input: string) => Promise<CommandResult>,
@@ -248,7 +251,7 @@ async function restoreSets(lines: readonly Line[], outcomes: Outcomes, runner: C
   }
 }
 
-async function destroySets(
+export async function destroySets(
   changes: readonly TableChange[],
   outcomes: Outcomes,
   runner: CommandRunner,
@@ -260,46 +263,3 @@ async function destroySets(
   for (const { key } of lines) outcomes.set(key, ok(undefined));
   await restoreSets(lines, outcomes, runner);
 }
-
-// ── leftovers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-/** Takes everything of ours out of the tables of a variant: what another back end, or Calico before us, left. Gives how much
- *  there was. Call it when the own rules stand: each table is emptied at once. */
-export async function removeTables(
-  runner: CommandRunner,
-  variant: Variant,
-  families: readonly Family[] = [4, 6],
-): Promise<Result<number>> {
-  let count = 0;
-  for (const family of families) {
-    const found = await readTables(runner, variant, family);
-    // What is not installed has left nothing.
-    if (!found.ok && found.error.code === 'ToolMissing') continue;
-    if (!found.ok) return found;
-    const changes = [...found.value].flatMap(([key, actual]): readonly TableChange[] =>
-      isLeftover(actual) ? [{ op: 'remove', key, actual }] : [],
-    );
-    const outcomes: Outcomes = new Map();
-    await applyTables(changes, outcomes, (input) =>
-      runner.run(tool(family, variant, 'restore'), ['--noflush', '--wait', '10'], input),
-    );
-    for (const outcome of outcomes.values()) if (!outcome.ok) return outcome;
-    count += changes.length;
-  }
-  return ok(count);
-}
-
-/** Takes all sets of ours away. */
-export async function removeSets(runner: CommandRunner): Promise<Result<number>> {
-  const found = await readSets(runner);
-  if (!found.ok) return found.error.code === 'ToolMissing' ? ok(0) : found;
-  const changes = [...found.value].flatMap(([key, actual]): readonly TableChange[] =>
-    actual.kind === 'set' ? [{ op: 'remove', key, actual }] : [],
-  );
-  const outcomes: Outcomes = new Map();
-  await destroySets(changes, outcomes, runner);
-  for (const outcome of outcomes.values()) if (!outcome.ok) return outcome;
-  return ok(changes.length);
-}
-
-const isLeftover = (actual: Actual): boolean =>
-  actual.kind === 'chain' || (actual.kind === 'hook' && actual.rules.some((rule) => rule !== undefined));

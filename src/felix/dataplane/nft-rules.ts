@@ -1,0 +1,84 @@
+// Everything of the node that is in nftables: nat-outgoing and, where it is asked for, policy. One table of rows, one
+// reconciler, one transaction per flush.
+import type { Clock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Kernel } from '../../kernel/mod.ts';
+import type { CalcDelta, FelixConfig } from '../calc/mod.ts';
+import { gatewayNftRow, memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
+import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
+import { NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
+import { Reconciler } from './reconciler.ts';
+import { setIfOther, Table } from './table.ts';
+
+export type NftRulesOptions = {
+  readonly kernel: Kernel;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly policy: boolean;
+};
+
+export class NftRules {
+  readonly table: Table<NftRow>;
+  readonly reconciler: Reconciler<NftRow, NftActual>;
+  readonly #enforcesPolicy: boolean;
+  /** What the calculation's rows became here, to take them away again. */
+  readonly #derived = new Map<string, readonly string[]>();
+  #policy: NftPolicy | undefined;
+
+  constructor({ kernel, clock, logger, policy }: NftRulesOptions) {
+    this.table = new Table<NftRow>('nftables', nftKey, clock);
+    // What belongs together is never cut: a flush is one transaction.
+    const whole = { batchSize: Number.POSITIVE_INFINITY };
+    this.reconciler = new Reconciler(this.table, nftOperations(kernel), { clock, logger, ...whole });
+    this.#enforcesPolicy = policy;
+  }
+
+  apply({ node, config, tables, policy }: CalcDelta): void {
+    if (!this.#enforcesPolicy) this.#derive('gateway', [gatewayNftRow]);
+    if (node !== undefined) this.#derive('node', nodeNftRows(node));
+    if (config !== undefined) this.#configure(config);
+    const { members, nat } = tables;
+    for (const row of members.set) this.#derive(`member ${row.set} ${row.prefix}`, [memberNftRow(row)]);
+    for (const key of members.deleted) this.#derive(`member ${key}`, []);
+    for (const row of nat.set) this.#derive(`nat ${row.family}`, natNftRows(row));
+    for (const key of nat.deleted) this.#derive(`nat ${key}`, []);
+    this.#policy?.take(policy);
+  }
+
+  /** Wants nothing any more: the kernel's table goes. */
+  clear(): void {
+    this.#policy = undefined;
+    this.#derived.clear();
+    for (const key of this.table.rows.keys()) this.table.delete(key);
+  }
+
+  /** Keys of the rows that put the policy of an endpoint (`EndpointPolicy.key`) in force. */
+  keysOf(endpoint: string): readonly string[] {
+    return this.#policy?.keysOf(endpoint) ?? [];
+  }
+
+  #configure(config: FelixConfig): void {
+    this.reconciler.setAuditInterval(config.number('NftablesRefreshInterval'));
+    if (!this.#enforcesPolicy) return;
+    const settings = policySettings(config, 'nftables');
+    const sink: RowSink = { put: (row) => this.#put(row), drop: (key) => this.table.delete(key) };
+    if (this.#policy === undefined) this.#policy = new NftPolicy(sink, settings);
+    else this.#policy.configure(settings);
+  }
+
+  /** Replaces the rows that one row of the calculation stands for; equal ones are not touched. */
+  #derive(source: string, rows: readonly NftRow[]): void {
+    const before = this.#derived.get(source) ?? [];
+    const added = rows.map((row) => this.#put(row));
+    const kept = new Set(added);
+    for (const key of before) if (!kept.has(key)) this.table.delete(key);
+    if (added.length === 0) this.#derived.delete(source);
+    else this.#derived.set(source, added);
+  }
+
+  #put(row: NftRow): string {
+    const key = nftKey(row);
+    setIfOther(this.table, key, row);
+    return key;
+  }
+}
