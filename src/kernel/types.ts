@@ -352,7 +352,8 @@ export interface Sysctls {
 export type KernelEvent =
   | { readonly type: 'link' | 'link-deleted'; readonly link: Link }
   | { readonly type: 'address' | 'address-deleted'; readonly address: LinkAddress }
-  | { readonly type: 'route' | 'route-deleted'; readonly route: Route }
+  /** `own`: this Kernel did it. Such an event may come after it has done something else to the route since. */
+  | { readonly type: 'route' | 'route-deleted'; readonly route: Route; readonly own?: boolean }
   | { readonly type: 'neighbour' | 'neighbour-deleted'; readonly neighbour: Neighbour }
   | { readonly type: 'rule' | 'rule-deleted'; readonly rule: PolicyRule }
   /** A forwarding database entry that this kernel tells of (those of VXLAN devices). */

@@ -264,6 +264,26 @@ test('a second dataplane on a right kernel causes no event at all', { skip }, as
   assert.deepEqual(events, []);
 });
 
+test('FX-075: a route that goes and comes again is there, however late the kernel’s word about the first one is read', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new Felix(node);
+  await node.pod('a', '10.244.1.2');
+  const one = endpoint('a', '10.244.1.2');
+  await felix.start(pool(true), one);
+  const row = felix.graph.state().tables.interfaces.get('calia');
+  for (let n = 0; n < 20; n++) {
+    const routes = [...felix.graph.state().tables.routes.values()];
+    felix.update({ type: 'delete', kind: 'WorkloadEndpoint', name: { name: 'a', namespace: 'default' } });
+    // Without a turn of the event loop: what the kernel tells is not read meanwhile.
+    await felix.dataplane.idle();
+    felix.update(one);
+    expect(await felix.dataplane.whenDone(endpointKeys(routes, row), 5000), 'done');
+    assert.match(node.ip('node', 'route show 10.244.1.2'), /dev calia/, `round ${n}`);
+  }
+});
+
 test('IPv6: pods reach each other over the host’s link-local address; masquerade has its own table', {
   skip,
 }, async () => {

@@ -37,12 +37,14 @@ export function subscribe(
   const routeGroups = groups.flatMap((group) => (group === 'nftables' ? [] : c.routeGroups[group]));
   const streams: EventStream[] = [];
   const bufferBytes = options.bufferBytes ?? eventBufferBytes;
-  if (routeGroups.length > 0)
+  if (routeGroups.length > 0) {
+    const own = session.socket(c.NETLINK_ROUTE).portId();
     streams.push(
       new EventStream(session, c.NETLINK_ROUTE, routeGroups, bufferBytes, onEvent, (view, message) =>
-        decodeRouteEvent(view, message),
+        decodeRouteEvent(view, message, own),
       ),
     );
+  }
   if (groups.includes('nftables')) {
     const own = session.socket(c.NETLINK_NETFILTER).portId();
     streams.push(
@@ -151,7 +153,7 @@ function openEventSocket(
   return socket;
 }
 
-function decodeRouteEvent(view: DataView, message: MessageHeader): KernelEvent | undefined {
+function decodeRouteEvent(view: DataView, message: MessageHeader, own: number): KernelEvent | undefined {
   switch (message.type) {
     case c.RTM_NEWLINK:
     case c.RTM_DELLINK: {
@@ -166,7 +168,8 @@ function decodeRouteEvent(view: DataView, message: MessageHeader): KernelEvent |
     case c.RTM_NEWROUTE:
     case c.RTM_DELROUTE: {
       const route = decodeRoute(view, message);
-      return route && { type: message.type === c.RTM_NEWROUTE ? 'route' : 'route-deleted', route };
+      const type = message.type === c.RTM_NEWROUTE ? 'route' : 'route-deleted';
+      return route && { type, route, own: message.port === own };
     }
     case c.RTM_NEWNEIGH:
     case c.RTM_DELNEIGH: {
