@@ -167,7 +167,7 @@ test('a peer that is down says why: refused, unreachable, no route, AS mismatch,
   const reason = (address: string, pattern: RegExp): Promise<string> =>
     eventually(
       `${address} says ${pattern}`,
-      async () => (await peersOf(lab, 'worker1')).find((p) => `${p.address}` === address)?.reasonText ?? '',
+      async () => (await peersOf(lab, 'worker1')).find((p) => p.address === address)?.reasonText ?? '',
       (text) => pattern.test(text),
       20_000,
     );
