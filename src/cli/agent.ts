@@ -52,12 +52,14 @@ async function run(argv: readonly string[]): Promise<number> {
     { openKernel },
     { createLogger },
     { openDatastore },
+    { systemRunner },
     { hostname },
   ] = await Promise.all([
     import('../felix/agent/mod.ts'),
     import('../kernel/mod.ts'),
     import('../lib/log.ts'),
     import('../datastore/mod.ts'),
+    import('../felix/dataplane/mod.ts'),
     import('node:os'),
   ]);
   const environment = process.env;
@@ -83,6 +85,7 @@ async function run(argv: readonly string[]): Promise<number> {
     datastore: datastore.value,
     kernel: kernel.value,
     openNamespace: (netns) => openKernel({ netns, allowRootNamespace }),
+    commands: systemRunner(),
     environment,
     paths: { ...paths, ...(flags.cniSocket === undefined ? {} : { cniSocket: flags.cniSocket }) },
     logger: createLogger('agent'),

@@ -86,6 +86,8 @@ class RunningAgent implements Agent {
       clock: this.#clock,
       logger,
       policy: true,
+      ...(options.commands === undefined ? {} : { commands: options.commands }),
+      everything: () => this.#graph.everything(),
       onHostInterfaces: (interfaces) => {
         this.#graph.setHostInterfaces(interfaces);
         if (this.#phase === 'ready') this.#flush();

@@ -5,7 +5,7 @@ import type { Failure, Result } from '../../lib/result.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
 import type { CalcStats, FelixConfig, Mtus } from '../calc/mod.ts';
-import type { DataplaneStatus } from '../dataplane/mod.ts';
+import type { CommandRunner, DataplaneStatus } from '../dataplane/mod.ts';
 
 /** Files of a node; in the lab each node has its own below the same names. */
 export type AgentPaths = {
@@ -35,6 +35,8 @@ export type AgentOptions = {
   readonly paths: AgentPaths;
   readonly logger: Logger;
   readonly clock?: Clock;
+  /** Runs iptables and ipset in the node's namespace; without it rules are in nftables only. */
+  readonly commands?: CommandRunner;
   /** Without it no CNI server is started. */
   readonly serveCni: boolean;
 };

@@ -181,6 +181,22 @@ export class CalculationGraph {
     };
   }
 
+  /** All that flushes told so far as one delta, for a reader that comes later. */
+  everything(): CalcDelta {
+    const { tables } = this.state();
+    const all = <Row>(rows: ReadonlyMap<string, Row>) => ({ set: [...rows.values()], deleted: [] });
+    return {
+      tables: {
+        routes: all(tables.routes),
+        interfaces: all(tables.interfaces),
+        members: all(tables.members),
+        nat: all(tables.nat),
+      },
+      policy: this.policy?.everything() ?? [],
+      ...this.#told,
+    };
+  }
+
   get config(): FelixConfig {
     return this.#config;
   }

@@ -8,11 +8,19 @@ export {
   endpointKeys,
   type EndpointKeys,
 } from './dataplane.ts';
+export { systemRunner, type BackEndChoice, type CommandRunner } from './iptables/mod.ts';
 export { Reconciler, type ReconcilerOptions } from './reconciler.ts';
 export { Table } from './table.ts';
 export { gatewayAddress, gatewayRoute } from './routes.ts';
 export { natRules } from './nat.ts';
-export { nftKey, nftOperations, nftTableName, type NftRow, type NftTableFamily, ruleComment } from './nftables.ts';
+export {
+  nftKey,
+  nftOperations,
+  nftTableName,
+  type NftRow,
+  type NftTableFamily,
+  ruleComment,
+} from './nftables.ts';
 export type {
   Change,
   Observation,

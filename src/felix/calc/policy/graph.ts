@@ -165,6 +165,19 @@ export class PolicyGraph {
     };
   }
 
+  /** The state as changes, in the order of a flush. */
+  everything(): readonly PolicyChange[] {
+    const { sets, policies, profiles, endpoints, vteps, routes } = this.state();
+    return [
+      ...[...sets.values()].map(({ set, members }) => ({ type: 'set' as const, set, members: [...members] })),
+      ...[...policies.values()].map((policy) => ({ type: 'policy' as const, policy })),
+      ...[...profiles.values()].map((profile) => ({ type: 'profile' as const, profile })),
+      ...[...endpoints.values()].map((endpoint) => ({ type: 'endpoint' as const, endpoint })),
+      ...[...vteps.values()].map((vtep) => ({ type: 'vtep' as const, vtep })),
+      ...[...routes.values()].map((route) => ({ type: 'route' as const, route })),
+    ];
+  }
+
   get stats(): PolicyStats {
     let members = 0;
     for (const { members: set } of this.#membership.sets.values()) members += set.size;
