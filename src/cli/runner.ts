@@ -40,7 +40,8 @@ async function run(argv: readonly string[]): Promise<number> {
     dualStack?: boolean;
   }>();
   const { createLogger } = await import('../lib/log.ts');
-  const { startNodeRunner } = await import('../lab/mod.ts');
+  const { startNodeRunner, startServiceProxy } = await import('../lab/mod.ts');
+  const { openKernel } = await import('../kernel/mod.ts');
   const { openDatastore } = await import('./open-datastore.ts');
   const opened = await openDatastore(flags.kubeconfig);
   if (!opened.ok) {
@@ -49,13 +50,26 @@ async function run(argv: readonly string[]): Promise<number> {
     );
     return 1;
   }
+  const kernel = await openKernel();
+  if (!kernel.ok) {
+    process.stderr.write(`${kernel.error.message}\n`);
+    return 1;
+  }
   const stopped = new Promise<void>((resolve) => {
     process.once('SIGTERM', () => resolve());
     process.once('SIGINT', () => resolve());
   });
+  const logger = createLogger('runner');
+  const proxy = await startServiceProxy({
+    datastore: opened.value,
+    kernel: kernel.value,
+    node: flags.nodename,
+    families: flags.dualStack === true ? [4, 6] : [4],
+    logger: logger.with({ part: 'service proxy' }),
+  });
   const runner = await startNodeRunner({
     datastore: opened.value,
-    logger: createLogger('runner'),
+    logger,
     nodeName: flags.nodename,
     addresses: flags.address ?? [],
     labels: flags.label ?? {},
@@ -64,6 +78,8 @@ async function run(argv: readonly string[]): Promise<number> {
   });
   await stopped;
   await runner.stop();
+  await proxy.stop();
+  await kernel.value.close();
   await opened.value.close();
   return 0;
 }

@@ -14,6 +14,7 @@ export type { RunnerCommandOptions } from './runner/start.ts';
 export type { DemoOptions } from './demo/demo.ts';
 export type { Runner, RunnerOptions } from './runner/runner.ts';
 export type { EdgePaths } from './runner/start.ts';
+export type { ProxyOptions, ServiceProxy } from './proxy/mod.ts';
 import type { Datastore } from '../datastore/mod.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Result } from '../lib/result.ts';
@@ -21,6 +22,7 @@ import type { DemoOptions } from './demo/demo.ts';
 import type { RunningLab, UpOptions } from './launcher.ts';
 import type { EdgePaths, RunnerCommandOptions } from './runner/start.ts';
 import type { Runner, RunnerOptions } from './runner/runner.ts';
+import type { ProxyOptions, ServiceProxy } from './proxy/mod.ts';
 import type { LabPaths } from './state.ts';
 import type { LabError, LabOptions, LabRecord, LabStatus } from './types.ts';
 
@@ -86,6 +88,10 @@ export const runControl = async (
 /** On a node of the lab: what a kubelet does. */
 export const startNodeRunner = async (options: RunnerCommandOptions): Promise<Runner> =>
   (await import('./runner/start.ts')).startNodeRunner(options);
+
+/** On a node of the lab: what kube-proxy does. */
+export const startServiceProxy = async (options: ProxyOptions): Promise<ServiceProxy> =>
+  (await import('./proxy/mod.ts')).startServiceProxy(options);
 
 /** A runner on given edges, and the real ones of this host: for tests of the runner alone. */
 export const startRunner = async (options: RunnerOptions): Promise<Runner> =>
