@@ -10,6 +10,7 @@ export {
   type Width,
 } from './bpf/assembler.ts';
 export { FakeHost, type FakeFault } from './fake.ts';
+export { nftProtocolName } from './nftables/data-types.ts';
 export { namedNamespacePath } from './named.ts';
 export { openKernel } from './open.ts';
 export {

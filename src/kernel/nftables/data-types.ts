@@ -221,6 +221,10 @@ export function knownType(name: string): NftDataType {
   return type;
 }
 
+/** The name of a protocol as elements are read back, or its number. */
+export const nftProtocolName = (protocol: number): string =>
+  knownType('inet_proto').format(Uint8Array.of(protocol));
+
 /** A value as the kernel holds it in a register: host-order types reversed. */
 export const toHostOrder = (type: NftDataType, bytes: Uint8Array): Uint8Array =>
   type.order === 'host' ? bytes.slice().reverse() : bytes;

@@ -11,6 +11,8 @@ export class AtomSource {
   readonly set: SetId | undefined;
   /** Who asks. A source without users has no atoms. */
   readonly users = new Set<Program>();
+  /** By port where the source is of ports, else one under `''`. */
+  readonly atoms = new Map<string, Atom>();
 
   constructor(name: string, set?: SetId) {
     this.name = name;
@@ -26,6 +28,8 @@ export type Atom = {
   readonly hash: number;
   /** Sets of atoms that are the class of some address and hold this atom. */
   readonly classes: Set<AtomSet>;
+  /** How many addresses have this port. */
+  addresses: number;
 };
 
 /** A number from the atom's name alone, so that a class has the same number after a restart. */
@@ -141,12 +145,7 @@ export class AtomSets {
   }
 }
 
-function link(
-  smaller: AtomSet,
-  atom: Atom,
-  larger: AtomSet,
-  result: AtomSet,
-): AtomSet {
+function link(smaller: AtomSet, atom: Atom, larger: AtomSet, result: AtomSet): AtomSet {
   smaller.plus.set(atom, larger);
   larger.minus.set(atom, smaller);
   return result;

@@ -13,7 +13,8 @@ export type LinearReason =
 
 export type CompiledOutcome =
   /** The chain to `goto`. */
-  { readonly compiled: true; readonly chain: string } | { readonly compiled: false; readonly reason: LinearReason };
+  | { readonly compiled: true; readonly chain: string }
+  | { readonly compiled: false; readonly reason: LinearReason };
 
 /** What became different since the last flush. A row put replaces the one with its key. */
 export type RowChanges = { readonly put: readonly NftRow[]; readonly drop: readonly string[] };

@@ -1,0 +1,285 @@
+// All compiled programs of a node, and the classes of addresses under them. Calls gather; `flush` gives the rows that
+// became different, which together lead from the last flush to this one and belong into one transaction.
+//
+//   set, delete ─► stale programs ─┐
+//   members of sets ─► sources ────┴─► classes that came, moved, went ─► elements of the programs that ask about them
+import type { Family } from '../../../../lib/ip/mod.ts';
+import type { SetDefinition, SetId } from '../../../../policy/mod.ts';
+import type { GroupProgram, RuleChains, SetMembers } from '../types.ts';
+import { AddressClasses } from './classes.ts';
+import type { Atom, AtomSet, AtomSource } from './atoms.ts';
+import { DecisionChains } from './decisions.ts';
+import { Members } from './members.ts';
+import { prepare } from './prepare.ts';
+import { linearReason, setsOf } from './prepared.ts';
+import { Program, programChain } from './program.ts';
+import { RowCollector } from './rows.ts';
+import { Sources } from './sources.ts';
+import type { CompiledOutcome, CompiledStats, RowChanges } from './types.ts';
+
+export class CompiledPrograms implements SetMembers {
+  readonly #rows = new RowCollector();
+  readonly #members: Members;
+  readonly #families: Record<Family, FamilyPrograms>;
+
+  constructor(chains: RuleChains) {
+    this.#members = new Members({
+      net: (id, net, added) => {
+        for (const family of this.#all()) family.sources.changeNet(id, net, added);
+      },
+      port: (id, member, added) => {
+        for (const family of this.#all()) family.sources.changePort(id, member, added);
+      },
+    });
+    this.#families = {
+      4: new FamilyPrograms(4, this.#members, this.#rows, chains),
+      6: new FamilyPrograms(6, this.#members, this.#rows, chains),
+    };
+  }
+
+  #all(): readonly FamilyPrograms[] {
+    return [this.#families[4], this.#families[6]];
+  }
+
+  // ── sets ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+  setSet(set: SetDefinition, members: readonly string[]): void {
+    const isNew = !this.#members.has(set.id);
+    this.#members.set(set.id, members);
+    for (const family of this.#all()) family.noteSet(set.id, isNew);
+  }
+
+  changeMembers(id: SetId, added: readonly string[], removed: readonly string[]): void {
+    this.#members.change(id, added, removed);
+    for (const family of this.#all()) family.noteSet(id, false);
+  }
+
+  removeSet(id: SetId): void {
+    if (!this.#members.has(id)) return;
+    this.#members.delete(id);
+    for (const family of this.#all()) family.noteSet(id, true);
+  }
+
+  // ── programs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** Compiles the program with the next flush, in place of the one with its key. What cannot be compiled is not here. */
+  set(group: GroupProgram): CompiledOutcome {
+    const reason = linearReason(group);
+    if (reason !== undefined) {
+      this.delete(group.family, group.key);
+      return { compiled: false, reason };
+    }
+    this.#families[group.family].set(group);
+    return { compiled: true, chain: programChain(group.key) };
+  }
+
+  delete(family: Family, key: string): void {
+    this.#families[family].delete(key);
+  }
+
+  flush(): RowChanges {
+    for (const family of this.#all()) family.flush();
+    return this.#rows.take();
+  }
+
+  stats(): CompiledStats {
+    const [a, b] = this.#all().map((family) => family.stats()) as [CompiledStats, CompiledStats];
+    return {
+      programs: a.programs + b.programs,
+      classes: a.classes + b.classes,
+      hosts: a.hosts + b.hosts,
+      nets: a.nets + b.nets,
+      planes: a.planes + b.planes,
+      atoms: a.atoms + b.atoms,
+    };
+  }
+}
+
+class FamilyPrograms {
+  readonly sources: Sources;
+  readonly #members: Members;
+  readonly #rows: RowCollector;
+  readonly #classes: AddressClasses;
+  readonly #chains: DecisionChains;
+  readonly #programs = new Map<string, Program>();
+  /** Of programs that went; given back once others had the chance to ask for the same. */
+  readonly #abandoned: Program[] = [];
+  /** To be prepared anew with the next flush. */
+  readonly #stale = new Set<Program>();
+  /** Programs that name a set, and programs that ask it about their own endpoint. */
+  readonly #naming = new Map<SetId, Set<Program>>();
+  readonly #touchedSets = new Set<SetId>();
+
+  constructor(family: Family, members: Members, rows: RowCollector, chains: RuleChains) {
+    this.#members = members;
+    this.#rows = rows;
+    this.#classes = new AddressClasses(family, rows);
+    this.sources = new Sources(family, this.#classes, members);
+    this.#chains = new DecisionChains(family, chains);
+  }
+
+  /** The set came, went, or changed. */
+  noteSet(id: SetId, cameOrWent: boolean): void {
+    const naming = this.#naming.get(id);
+    if (naming === undefined) return;
+    if (cameOrWent) for (const program of naming) this.#stale.add(program);
+    else this.#touchedSets.add(id);
+  }
+
+  set(group: GroupProgram): void {
+    let program = this.#programs.get(group.key);
+    if (program === undefined) {
+      program = new Program(group, this.#rows, this.#chains);
+      this.#programs.set(group.key, program);
+    } else {
+      this.#unname(program);
+      program.group = group;
+    }
+    for (const id of setsOf(group)) {
+      const naming = this.#naming.get(id);
+      if (naming === undefined) this.#naming.set(id, new Set([program]));
+      else naming.add(program);
+    }
+    this.#stale.add(program);
+  }
+
+  delete(key: string): void {
+    const program = this.#programs.get(key);
+    if (program === undefined) return;
+    this.#programs.delete(key);
+    this.#stale.delete(program);
+    this.#unname(program);
+    program.remove();
+    this.#abandoned.push(program);
+  }
+
+  #unname(program: Program): void {
+    for (const id of setsOf(program.group)) {
+      const naming = this.#naming.get(id);
+      naming?.delete(program);
+      if (naming?.size === 0) this.#naming.delete(id);
+    }
+  }
+
+  flush(): void {
+    this.#checkOwnAnswers();
+    const prepared = [...this.#stale].map((program) => ({ program, ...this.#prepare(program) }));
+    // Only now, when everybody has asked for what is needed: a source that changes hands stays.
+    for (const { program, unused } of prepared)
+      for (const source of unused) this.sources.release(source, program);
+    for (const program of this.#abandoned.splice(0))
+      for (const source of program.sources) this.sources.release(source, program);
+    const { born, died, moved } = this.#classes.settle();
+    const stale = new Set(this.#stale);
+    const changed = new Set<Program>(stale);
+    for (const set of died)
+      for (const program of usersOf(set)) {
+        if (stale.has(program) || !program.knows(set)) continue;
+        program.forget(set);
+        changed.add(program);
+      }
+    for (const set of moved)
+      for (const program of usersOf(set)) {
+        program.move(set);
+        changed.add(program);
+      }
+    for (const set of born)
+      for (const [program, atoms] of projections(set)) {
+        if (stale.has(program)) continue;
+        program.learn(set, atoms);
+        changed.add(program);
+      }
+    for (const { program, ready } of prepared) program.reset(ready, classesOf(program));
+    for (const program of changed) program.settle();
+    this.#classes.bury(died);
+    this.#stale.clear();
+  }
+
+  #checkOwnAnswers(): void {
+    const programs = new Set<Program>();
+    for (const id of this.#touchedSets)
+      for (const program of this.#naming.get(id) ?? []) programs.add(program);
+    this.#touchedSets.clear();
+    for (const program of programs)
+      if (
+        program.group.own.length > 0 &&
+        !this.#stale.has(program) &&
+        program.ownAnswers !== this.#ownAnswersOf(program)
+      )
+        this.#stale.add(program);
+  }
+
+  #ownAnswersOf(program: Program): string {
+    const { group } = program;
+    const [own] = group.own;
+    if (own === undefined) return '';
+    const answers: string[] = [];
+    for (const id of setsOf(group, 'own')) {
+      const ports = this.#members.portsOfAddress(id, own) ?? [];
+      const numbers = ports.map(({ protocol, number }) => `${protocol}:${number}`).sort();
+      answers.push(`${id} ${String(this.#members.hasAddress(id, own))} ${numbers.join(' ')}`);
+    }
+    return answers.join('\n');
+  }
+
+  #prepare(program: Program) {
+    const unused = new Set(program.sources);
+    const ready = prepare(program.group, {
+      isKnown: (set) => this.#members.has(set),
+      source: (wish) => {
+        const source = this.sources.acquire(wish, program);
+        program.sources.add(source);
+        unused.delete(source);
+        return source;
+      },
+      atomOf: (source) => this.sources.atomOf(source),
+      ownIsIn: (set, own) => this.#members.hasAddress(set, own),
+      ownPorts: (set, own) => this.#members.portsOfAddress(set, own),
+    });
+    for (const source of unused) program.sources.delete(source);
+    program.ownAnswers = this.#ownAnswersOf(program);
+    return { ready, unused };
+  }
+
+  stats(): CompiledStats {
+    let planes = 0;
+    for (const program of this.#programs.values()) planes += program.planeCount;
+    return {
+      programs: this.#programs.size,
+      ...this.#classes.counts,
+      planes,
+      atoms: this.sources.atomCount,
+    };
+  }
+}
+
+function usersOf(set: AtomSet): Set<Program> {
+  const users = new Set<Program>();
+  for (const { source } of set.atoms) for (const user of source.users) users.add(user);
+  return users;
+}
+
+/** For each program that asks about atoms of the class: those atoms, in order. */
+function projections(set: AtomSet): Map<Program, Atom[]> {
+  const found = new Map<Program, Atom[]>();
+  for (const atom of set.atoms)
+    for (const program of atom.source.users) {
+      const atoms = found.get(program);
+      if (atoms === undefined) found.set(program, [atom]);
+      else atoms.push(atom);
+    }
+  return found;
+}
+
+/** All classes in use of which the program asks something. */
+function classesOf(program: Program): Map<AtomSet, Atom[]> {
+  const found = new Map<AtomSet, Atom[]>();
+  const isAsked = (source: AtomSource): boolean => program.sources.has(source);
+  for (const source of program.sources)
+    for (const atom of source.atoms.values())
+      for (const set of atom.classes)
+        if (!found.has(set))
+          found.set(
+            set,
+            set.atoms.filter((one) => isAsked(one.source)),
+          );
+  return found;
+}

@@ -1,0 +1,214 @@
+// Makes a program ready for compiling (prepared.ts says what that is).
+import { containsAddress, prefixLength, type Address, type Prefix } from '../../../../lib/ip/mod.ts';
+import type { PortRange, Rule, SetId, SideMatch } from '../../../../policy/mod.ts';
+import type { Decider, GroupProgram, LogStep } from '../types.ts';
+import type { Atom, AtomSource } from './atoms.ts';
+import type { Port } from './members.ts';
+import {
+  netsOfFamily,
+  ownSide,
+  peerSide,
+  type PortTest,
+  type PreparedProgram,
+  type PreparedRule,
+  type Section,
+} from './prepared.ts';
+import type { SourceWish } from './sources.ts';
+
+/** What preparing asks of the world. Answers about sets are undefined when nobody knows the set. */
+export type Knowledge = {
+  isKnown(set: SetId): boolean;
+  source(wish: SourceWish): AtomSource;
+  atomOf(source: AtomSource): Atom;
+  ownIsIn(set: SetId, own: Address): boolean | undefined;
+  ownPorts(set: SetId, own: Address): readonly Port[] | undefined;
+};
+
+export function prepare(group: GroupProgram, knowledge: Knowledge): PreparedProgram {
+  return new Preparation(group, knowledge).run();
+}
+
+/** What is said of one side's address: never, or surely, or unknown. */
+type Truth = boolean | undefined;
+const and = (a: Truth, b: Truth): Truth => (a === false || b === false ? false : a && b);
+
+type PeerQuestion = {
+  readonly truth: Truth;
+  readonly inAll: readonly Atom[];
+  readonly inNone: readonly Atom[];
+};
+const never: PeerQuestion = { truth: false, inAll: [], inNone: [] };
+
+type RulePlace = {
+  readonly section: number;
+  readonly decider: (action: 'allow' | 'deny') => Decider;
+  readonly log: LogStep;
+};
+
+class Preparation {
+  readonly #group: GroupProgram;
+  readonly #knowledge: Knowledge;
+  readonly #sections: Section[] = [];
+  readonly #rules: PreparedRule[] = [];
+  readonly #always: number[] = [];
+  readonly #bySource = new Map<AtomSource, number[]>();
+
+  constructor(group: GroupProgram, knowledge: Knowledge) {
+    this.#group = group;
+    this.#knowledge = knowledge;
+  }
+
+  run(): PreparedProgram {
+    const { program, direction } = this.#group;
+    for (const { name: tier, policies, endAction } of program.tiers) {
+      if (policies.length === 0) continue;
+      const end: Decider = { by: 'end-of-tier', tier, direction, action: 'deny' };
+      const section = this.#section(endAction === 'deny' ? end : undefined);
+      for (const { id: policy, rules } of policies)
+        for (const [index, rule] of rules.entries())
+          this.#rule(rule, {
+            section,
+            decider: (action) => ({ by: 'rule', tier, policy, direction, index, action }),
+            log: { tier, policy, direction, index },
+          });
+    }
+    for (const { name: profile, rules } of program.profiles) {
+      const section = this.#section(undefined);
+      for (const [index, rule] of rules.entries())
+        this.#rule(rule, {
+          section,
+          decider: (action) => ({ by: 'profile-rule', profile, direction, index, action }),
+          log: { profile, direction, index },
+        });
+    }
+    const action = program.otherwise === 'allow' ? 'allow' : 'deny';
+    return {
+      sections: this.#sections,
+      rules: this.#rules,
+      otherwise: { by: 'end', direction, action },
+      always: this.#always,
+      bySource: this.#bySource,
+    };
+  }
+
+  #section(end: Decider | undefined): number {
+    return this.#sections.push({ end }) - 1;
+  }
+
+  /** Rules that match no packet of this endpoint and family are left out. */
+  #rule(rule: Rule, { section, decider, log }: RulePlace): void {
+    const { family } = this.#group;
+    if (rule.ipVersion !== undefined && rule.ipVersion !== family) return;
+    const own = this.#ownTruth(rule[ownSide(this.#group)]);
+    if (own === false) return;
+    const peer = this.#peer(rule[peerSide(this.#group)]);
+    if (peer.truth === false) return;
+    const { icmp, notIcmp } = rule;
+    const action = rule.action;
+    const certain = rule.unresolved === undefined && own === true && peer.truth === true;
+    // What never allows and only counts as unknown has no effect.
+    if (!certain && (action === 'allow' || action === 'log')) return;
+    const order = this.#rules.length;
+    const ports = this.#portTests(rule.destination);
+    this.#rules.push({
+      action,
+      order,
+      section,
+      certain,
+      inAll: peer.inAll,
+      inNone: peer.inNone,
+      protocol: rule.protocol,
+      notProtocol: rule.notProtocol,
+      icmp: icmp?.type === undefined && icmp?.code === undefined ? undefined : icmp,
+      notIcmp: notIcmp?.type === undefined && notIcmp?.code === undefined ? undefined : notIcmp,
+      ports,
+      decider: decider(action === 'allow' ? 'allow' : 'deny'),
+      log,
+    });
+    this.#index(order, peer.inAll, ports);
+  }
+
+  /** Where the peer must have an atom, the rule is looked at for classes with it only. */
+  #index(order: number, inAll: readonly Atom[], ports: readonly PortTest[]): void {
+    const named = ports.find(
+      ({ negated, ranges, own, peer, unknown }) =>
+        !negated && !unknown && ranges.length === 0 && own.length === 0 && peer.length > 0,
+    );
+    const sources = inAll[0] === undefined ? named?.peer : [inAll[0].source];
+    if (sources === undefined) this.#always.push(order);
+    for (const source of sources ?? []) {
+      const orders = this.#bySource.get(source);
+      if (orders === undefined) this.#bySource.set(source, [order]);
+      else orders.push(order);
+    }
+  }
+
+  #peer({ nets, notNets, sets = [], notSets = [] }: SideMatch): PeerQuestion {
+    const inAll: Atom[] = [];
+    const inNone: Atom[] = [];
+    let truth: Truth = true;
+    for (const [ids, into] of [
+      [sets, inAll],
+      [notSets, inNone],
+    ] as const)
+      for (const set of ids)
+        if (this.#knowledge.isKnown(set)) into.push(this.#atom({ kind: 'addresses', set }));
+        else truth = undefined;
+    for (const [list, into] of [
+      [nets, inAll],
+      [notNets, inNone],
+    ] as const) {
+      if (list === undefined) continue;
+      const ours = netsOfFamily(list, this.#group.family);
+      const isAll = ours.some((net) => prefixLength(net) === 0);
+      if (ours.length === 0 || (isAll && list === notNets)) return never;
+      if (!isAll) into.push(this.#atom({ kind: 'nets', nets: ours }));
+    }
+    return { truth, inAll, inNone };
+  }
+
+  #atom(wish: SourceWish): Atom {
+    return this.#knowledge.atomOf(this.#knowledge.source(wish));
+  }
+
+  #ownTruth({ nets, notNets, sets = [], notSets = [] }: SideMatch): Truth {
+    let truth: Truth = true;
+    const [own] = this.#group.own;
+    if (own === undefined) return truth;
+    const contains = (list: readonly Prefix[]): boolean => list.some((net) => containsAddress(net, own));
+    if (nets !== undefined && !contains(nets)) return false;
+    if (notNets !== undefined) {
+      if (netsOfFamily(notNets, this.#group.family).length === 0 || contains(notNets)) return false;
+    }
+    for (const set of sets) truth = and(truth, this.#knowledge.ownIsIn(set, own));
+    for (const set of notSets) {
+      const isIn = this.#knowledge.ownIsIn(set, own);
+      truth = and(truth, isIn === undefined ? undefined : !isIn);
+    }
+    return truth;
+  }
+
+  #portTests({ ports, portSets, notPorts, notPortSets, serviceSets }: SideMatch): readonly PortTest[] {
+    const tests: PortTest[] = [];
+    if (ports !== undefined || portSets !== undefined)
+      tests.push(this.#portTest(false, ports ?? [], portSets ?? []));
+    if (notPorts !== undefined || notPortSets !== undefined)
+      tests.push(this.#portTest(true, notPorts ?? [], notPortSets ?? []));
+    for (const set of serviceSets ?? []) tests.push(this.#portTest(false, [], [set]));
+    return tests;
+  }
+
+  #portTest(negated: boolean, ranges: readonly PortRange[], sets: readonly SetId[]): PortTest {
+    const own: Port[] = [];
+    const peer: AtomSource[] = [];
+    let unknown = false;
+    for (const set of sets) {
+      const isPeer = this.#group.direction === 'egress';
+      const [address] = this.#group.own;
+      if (!this.#knowledge.isKnown(set)) unknown = true;
+      else if (isPeer) peer.push(this.#knowledge.source({ kind: 'ports', set }));
+      else if (address !== undefined) own.push(...(this.#knowledge.ownPorts(set, address) ?? []));
+    }
+    return { negated, ranges, own, peer, unknown };
+  }
+}

@@ -1,0 +1,308 @@
+// One compiled program in the kernel: its chain of lookups, their maps, and for each class of addresses that it speaks of
+// the elements that say what becomes of packets. Nothing is kept per element: what stands for a class is told by its plane.
+//
+//   program-<key>   <peer> map @hosts . meta l4proto . th dport vmap @p-<key>-port      and so on for the other lookups,
+//                   <peer> map @nets … the same maps                                    where there is anything in them
+//                   meta l4proto . th dport vmap @p-<key>-any-port                      addresses of no class
+//                   goto rule-…
+import type { NftRow } from '../../nftables.ts';
+import type { GroupProgram } from '../types.ts';
+import type { Atom, AtomSet, AtomSource } from './atoms.ts';
+import type { DecisionChains } from './decisions.ts';
+import { elementsOf, lookups, type Lookup, type PlaneElement } from './elements.ts';
+import { DecisionCache, decidePlane } from './plane.ts';
+import type { PreparedProgram } from './prepared.ts';
+import { classText, nftFamily, type RowCollector } from './rows.ts';
+
+/** What becomes of the packets of a class, as elements; classes with equal answers to the program's questions share it. */
+type Plane = {
+  readonly elements: readonly PlaneElement[];
+  /** By lookup and fields: the verdict. */
+  readonly verdicts: ReadonlyMap<string, string>;
+  readonly key: string;
+  references: number;
+};
+
+type Known = { readonly plane: Plane; hosts: boolean; intervals: boolean };
+
+const keyTypes: Readonly<Record<Lookup, readonly string[]>> = {
+  port: ['inet_proto', 'inet_service'],
+  range: ['inet_proto', 'inet_service'],
+  icmp: ['inet_proto', 'inet_service'],
+  proto: ['inet_proto'],
+  class: [],
+};
+const hasIntervals = (lookup: Lookup): boolean => lookup === 'range' || lookup === 'icmp';
+const elementText = ({ lookup, fields }: PlaneElement): string => `${lookup} ${fields.join(' . ')}`;
+
+export const programChain = (key: string): string => `program-${key}`;
+
+export class Program {
+  group: GroupProgram;
+  /** Questions of the prepared program. */
+  readonly sources = new Set<AtomSource>();
+  /** Answers about the endpoint itself, as text; they change with the members of sets. */
+  ownAnswers = '';
+  readonly #rows: RowCollector;
+  readonly #chains: DecisionChains;
+  readonly #planes = new Map<string, Plane>();
+  readonly #known = new Map<AtomSet, Known>();
+  /** Elements in the maps of classes, and of addresses without. */
+  readonly #counts: Record<Lookup, number> = { port: 0, range: 0, icmp: 0, proto: 0, class: 0 };
+  readonly #icmpProtocols = new Map<number, number>();
+  #prepared: PreparedProgram | undefined;
+  #cache = new DecisionCache();
+  #any: Plane | undefined;
+  #hostClasses = 0;
+  #netClasses = 0;
+  #sets = new Set<string>();
+  #chainText: string | undefined;
+
+  constructor(group: GroupProgram, rows: RowCollector, chains: DecisionChains) {
+    this.group = group;
+    this.#rows = rows;
+    this.#chains = chains;
+  }
+
+  get planeCount(): number {
+    return this.#planes.size;
+  }
+
+  /** Replaces everything by what the prepared program says for the classes given, of which it gets its own atoms. */
+  reset(prepared: PreparedProgram, classes: ReadonlyMap<AtomSet, readonly Atom[]>): void {
+    this.#prepared = prepared;
+    this.#cache = new DecisionCache();
+    const before = new Map(this.#known);
+    const old = new Map(this.#planes);
+    this.#planes.clear();
+    this.#setAny();
+    for (const [set, atoms] of classes) this.#replace(set, before.get(set), this.#planeFor(atoms));
+    for (const [set, known] of before) if (!classes.has(set)) this.#replace(set, known, undefined);
+    for (const plane of old.values()) this.#unuse(plane);
+  }
+
+  /** A class that the program speaks of came. */
+  learn(set: AtomSet, atoms: readonly Atom[]): void {
+    this.#replace(set, undefined, this.#planeFor(atoms));
+  }
+
+  forget(set: AtomSet): void {
+    const known = this.#known.get(set);
+    if (known === undefined) return;
+    this.#replace(set, known, undefined);
+    this.#releasePlane(known.plane);
+  }
+
+  /** The class came to hosts or networks, or went from them. */
+  move(set: AtomSet): void {
+    const known = this.#known.get(set);
+    if (known !== undefined) this.#count(known, set.hosts > 0, set.intervals > 0);
+  }
+
+  knows(set: AtomSet): boolean {
+    return this.#known.has(set);
+  }
+
+  /** Chain and maps as they now must be. */
+  settle(): void {
+    const wanted = new Set<string>();
+    for (const lookup of lookups) {
+      if (this.#counts[lookup] > 0) wanted.add(lookup);
+      if (this.#anyHas(lookup)) wanted.add(`any-${lookup}`);
+    }
+    for (const name of wanted)
+      if (!this.#sets.has(name)) this.#rows.put(this.#setKey(name), this.#setRow(name));
+    for (const name of this.#sets) if (!wanted.has(name)) this.#rows.drop(this.#setKey(name));
+    this.#sets = wanted;
+    const rules = this.#rules();
+    const text = rules.join('\n');
+    if (text === this.#chainText) return;
+    this.#chainText = text;
+    const name = programChain(this.group.key);
+    const family = nftFamily(this.group.family);
+    this.#rows.put(`${family} chain ${name}`, { kind: 'chain', family, chain: { name }, rules });
+  }
+
+  remove(): void {
+    for (const [set, known] of this.#known) this.#replace(set, known, undefined);
+    for (const plane of this.#planes.values()) this.#unuse(plane);
+    this.#planes.clear();
+    this.#clearAny();
+    for (const name of this.#sets) this.#rows.drop(this.#setKey(name));
+    this.#sets = new Set();
+    this.#rows.drop(`${nftFamily(this.group.family)} chain ${programChain(this.group.key)}`);
+  }
+
+  // ── planes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  #planeFor(atoms: readonly Atom[]): Plane {
+    const key = atoms.map(({ id }) => id).join(',');
+    let plane = this.#planes.get(key);
+    if (plane === undefined) {
+      plane = this.#makePlane(key, atoms);
+      this.#planes.set(key, plane);
+    }
+    plane.references++;
+    return plane;
+  }
+
+  #makePlane(key: string, atoms: readonly Atom[]): Plane {
+    const elements = elementsOf(decidePlane(this.#prepared as PreparedProgram, atoms, this.#cache));
+    const verdicts = new Map<string, string>();
+    for (const element of elements)
+      verdicts.set(elementText(element), `goto ${this.#chains.use(element.decision)}`);
+    return { elements, verdicts, key, references: 0 };
+  }
+
+  #releasePlane(plane: Plane): void {
+    if (--plane.references > 0) return;
+    this.#planes.delete(plane.key);
+    this.#unuse(plane);
+  }
+
+  #unuse(plane: Plane): void {
+    for (const { decision } of plane.elements) this.#chains.release(decision);
+  }
+
+  // ── elements of classes ────────────────────────────────────────────────────────────────────────────────────────────
+  #replace(set: AtomSet, before: Known | undefined, plane: Plane | undefined): void {
+    const old = before?.plane;
+    if (before !== undefined) {
+      this.#count(before, false, false);
+      this.#known.delete(set);
+      this.#countElements(before.plane, -1);
+    }
+    if (plane !== undefined) {
+      const known: Known = { plane, hosts: false, intervals: false };
+      this.#known.set(set, known);
+      this.#count(known, set.hosts > 0, set.intervals > 0);
+      this.#countElements(plane, 1);
+    }
+    const mark = classText(set.number as number);
+    for (const element of old?.elements ?? [])
+      if (plane?.verdicts.has(elementText(element)) !== true)
+        this.#rows.drop(this.#elementKey(element.lookup, [mark, ...element.fields]));
+    for (const element of plane?.elements ?? []) {
+      const text = elementText(element);
+      const verdict = plane?.verdicts.get(text) ?? '';
+      if (old?.verdicts.get(text) !== verdict) this.#put(element.lookup, [mark, ...element.fields], verdict);
+    }
+  }
+
+  #count(known: Known, hosts: boolean, intervals: boolean): void {
+    this.#hostClasses += Number(hosts) - Number(known.hosts);
+    this.#netClasses += Number(intervals) - Number(known.intervals);
+    known.hosts = hosts;
+    known.intervals = intervals;
+  }
+
+  #countElements(plane: Plane, by: 1 | -1): void {
+    for (const { lookup, protocol } of plane.elements) {
+      this.#counts[lookup] += by;
+      if (protocol === undefined) continue;
+      const count = (this.#icmpProtocols.get(protocol) ?? 0) + by;
+      if (count === 0) this.#icmpProtocols.delete(protocol);
+      else this.#icmpProtocols.set(protocol, count);
+    }
+  }
+
+  // ── addresses of no class ──────────────────────────────────────────────────────────────────────────────────────────
+  #setAny(): void {
+    const before = this.#any;
+    const after = this.#makePlane('', []);
+    this.#any = after;
+    for (const element of before?.elements ?? [])
+      if (element.lookup !== 'class' && !after.verdicts.has(elementText(element)))
+        this.#rows.drop(this.#elementKey(`any-${element.lookup}`, element.fields));
+    for (const element of after.elements) {
+      const text = elementText(element);
+      const verdict = after.verdicts.get(text) ?? '';
+      if (element.lookup !== 'class' && before?.verdicts.get(text) !== verdict)
+        this.#put(`any-${element.lookup}`, element.fields, verdict);
+    }
+    if (before !== undefined) this.#unuse(before);
+  }
+
+  #clearAny(): void {
+    const before = this.#any;
+    if (before === undefined) return;
+    for (const { lookup, fields } of before.elements)
+      if (lookup !== 'class') this.#rows.drop(this.#elementKey(`any-${lookup}`, fields));
+    this.#unuse(before);
+    this.#any = undefined;
+  }
+
+  #anyHas(lookup: Lookup): boolean {
+    return lookup !== 'class' && (this.#any?.elements ?? []).some((element) => element.lookup === lookup);
+  }
+
+  // ── rows ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+  #rules(): string[] {
+    const { family, direction } = this.group;
+    const peer = `${nftFamily(family)} ${direction === 'ingress' ? 'saddr' : 'daddr'}`;
+    const rules: string[] = [];
+    if (this.#hostClasses > 0) rules.push(...this.#lookupRules(`${peer} map @hosts`, ''));
+    if (this.#netClasses > 0) rules.push(...this.#lookupRules(`${peer} map @nets`, ''));
+    rules.push(...this.#lookupRules('', 'any-'));
+    rules.push(this.#any?.verdicts.get('class ') ?? 'drop');
+    return rules;
+  }
+
+  #lookupRules(peer: string, prefix: '' | 'any-'): string[] {
+    const has = (lookup: Lookup): boolean =>
+      prefix === '' ? this.#counts[lookup] > 0 : this.#anyHas(lookup);
+    const rule = (lookup: Lookup, ...fields: readonly string[]): string =>
+      `${[...(peer === '' ? [] : [peer]), ...fields].join(' . ')} vmap @${this.#setName(prefix + lookup)}`;
+    const rules: string[] = [];
+    for (const lookup of ['port', 'range'] as const)
+      if (has(lookup)) rules.push(rule(lookup, 'meta l4proto', 'th dport'));
+    if (has('icmp'))
+      for (const protocol of this.#icmpNumbers(prefix))
+        rules.push(`meta l4proto ${protocol} ${rule('icmp', 'meta l4proto', 'th sport')}`);
+    if (has('proto')) rules.push(rule('proto', 'meta l4proto'));
+    if (has('class')) rules.push(rule('class'));
+    return rules;
+  }
+
+  /** Type and code lie where others have the source's port. */
+  #icmpNumbers(prefix: '' | 'any-'): readonly number[] {
+    if (prefix === '') return [...this.#icmpProtocols.keys()].sort((a, b) => a - b);
+    const found = new Set<number>();
+    for (const { protocol } of this.#any?.elements ?? []) if (protocol !== undefined) found.add(protocol);
+    return [...found].sort((a, b) => a - b);
+  }
+
+  #setName(name: string): string {
+    return `p-${this.group.key}-${name}`;
+  }
+  #setKey(name: string): string {
+    return `${nftFamily(this.group.family)} set ${this.#setName(name)}`;
+  }
+  #elementKey(name: string, fields: readonly string[]): string {
+    return `${nftFamily(this.group.family)} element ${this.#setName(name)} ${fields.join(' . ')}`;
+  }
+
+  #setRow(name: string): NftRow {
+    const lookup = name.replace('any-', '') as Lookup;
+    const key = [...(name === lookup ? ['mark'] : []), ...keyTypes[lookup]];
+    return {
+      kind: 'set',
+      family: nftFamily(this.group.family),
+      set: {
+        name: this.#setName(name),
+        key,
+        data: ['verdict'],
+        ...(hasIntervals(lookup) ? { interval: true } : {}),
+      },
+    };
+  }
+
+  #put(name: string, fields: readonly string[], verdict: string): void {
+    const key = fields.length === 1 ? (fields[0] as string) : fields;
+    this.#rows.put(this.#elementKey(name, fields), {
+      kind: 'element',
+      family: nftFamily(this.group.family),
+      set: this.#setName(name),
+      element: { key, data: verdict },
+    });
+  }
+}
