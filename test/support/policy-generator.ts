@@ -44,7 +44,8 @@ type PodFacts = { readonly addresses: readonly Address[]; readonly interfaceName
 const calico = 'projectcalico.org/v3';
 const words: RuleWords = { selectors, namespaceSelectors, networks4, networks6, portNames };
 
-export function randomWorld(random: Random): RandomWorld {
+/** `hosts` is how probable a host endpoint is. */
+export function randomWorld(random: Random, { hosts = 0.3 } = {}): RandomWorld {
   const object = (
     kind: KindOfResource,
     apiVersion: string,
@@ -139,7 +140,7 @@ export function randomWorld(random: Random): RandomWorld {
       { namespace: 'red', labels: { 'kubernetes.io/service-name': service } },
     ),
   );
-  const hostEndpoints = random.chance(0.3)
+  const hostEndpoints = random.chance(hosts)
     ? [
         object(
           'HostEndpoint',

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { address, type Address } from '../../src/lib/ip/mod.ts';
 import { expect } from '../../src/lib/result.ts';
 import { CalculationGraph, type CalcUpdate, type PolicyUpdate } from '../../src/felix/calc/mod.ts';
-import { Dataplane } from '../../src/felix/dataplane/mod.ts';
+import { Dataplane, systemRunner } from '../../src/felix/dataplane/mod.ts';
 import { createNamedNamespace, deleteNamedNamespace, openKernel, type Kernel } from '../../src/kernel/mod.ts';
 import {
   nodeAddresses,
@@ -29,21 +29,30 @@ let serial = 0;
 
 export class PolicyHost {
   readonly #name = `pm${process.pid}n${serial++}`;
-  readonly #graph = new CalculationGraph({ nodeName, blackholeProtocol: 12, policy: true });
+  readonly #graph: CalculationGraph;
   readonly #ends = new Map<ProbeEnd, PacketEnd>();
   #objects = new Map<string, WorldObject>();
   #isStarted = false;
   #dataplane!: Dataplane;
   kernel!: Kernel;
 
-  static async make(): Promise<PolicyHost> {
-    const host = new PolicyHost();
+  private constructor(environment: Readonly<Record<string, string>>) {
+    this.#graph = new CalculationGraph({ nodeName, blackholeProtocol: 12, policy: true, environment });
+  }
+
+  /** `environment`: Felix's parameters, such as NFTablesMode and IptablesBackend, which choose the back end. */
+  static async make(environment: Readonly<Record<string, string>> = {}): Promise<PolicyHost> {
+    const host = new PolicyHost(environment);
     const parts = ['node', 'out', ...Array.from({ length: podCount }, (_, pod) => `p${pod}`)];
     for (const part of parts) expect(await createNamedNamespace(host.#namespace(part)), part);
     host.#wire();
     const path = (part: string): string => `/run/netns/${host.#namespace(part)}`;
     host.kernel = expect(await openKernel({ netns: path('node') }), 'open the node');
-    host.#dataplane = new Dataplane({ kernel: host.kernel });
+    host.#dataplane = new Dataplane({
+      kernel: host.kernel,
+      policy: true,
+      commands: systemRunner({ netns: path('node') }),
+    });
     for (let pod = 0; pod < podCount; pod++)
       host.#ends.set(pod, await wireEnd(path(`p${pod}`), 'eth0', podMac(pod), podHostMac));
     host.#ends.set('outside', await wireEnd(path('out'), 'eth0', outsideMac, hostMac));
@@ -82,9 +91,6 @@ export class PolicyHost {
       ...pods.flatMap((pod) => [
         `link add ${podHostInterface(pod)} address ${podHostMac} type veth peer name eth0 address ${podMac(pod)} netns ${this.#namespace(`p${pod}`)}`,
         `link set ${podHostInterface(pod)} up`,
-        ...podAddresses(pod).map(
-          (one) => `neigh replace ${one} lladdr ${podMac(pod)} dev ${podHostInterface(pod)} nud permanent`,
-        ),
       ]),
     ]);
     for (const part of ['out', ...pods.map((pod) => `p${pod}`)]) this.#batch(part, ['link set eth0 up']);
@@ -92,6 +98,8 @@ export class PolicyHost {
       'route add default via 10.0.0.254 dev eth0',
       'route add default via fd00:0:0:1::fe dev eth0',
     ]);
+    // The kernel's tracker reckons UDP-Lite's checksum with the protocol number of UDP, and would call every packet invalid.
+    this.run('sysctl', '-qw', 'net.netfilter.nf_conntrack_checksum=0');
     // The node's own stack answers nothing: an answer would make a connection of what is meant to be a first packet.
     const rules = `table inet quiet { chain output { type filter hook output priority -400;
       tcp flags & rst == rst drop; sctp chunk abort exists drop;
@@ -126,6 +134,18 @@ export class PolicyHost {
     if (!this.#isStarted) expect(await this.#dataplane.start(), 'start');
     this.#isStarted = true;
     await this.#settled();
+    this.#meet();
+  }
+
+  /** Pods do not answer who asks for their address. Felix forgets a neighbour with its address, hence again for each world. */
+  #meet(): void {
+    const pods = Array.from({ length: podCount }, (_, pod) => pod);
+    const lines = pods.flatMap((pod) =>
+      podAddresses(pod).map(
+        (one) => `neigh replace ${one} lladdr ${podMac(pod)} dev ${podHostInterface(pod)} nud permanent`,
+      ),
+    );
+    this.#batch('node', lines);
   }
 
   async #settled(): Promise<void> {

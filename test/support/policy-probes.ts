@@ -55,16 +55,20 @@ export function randomProbe(random: Random, { pods }: RandomWorld, serial: numbe
   // A port of its own for each packet, unless a rule may ask for it: so that hardly any two are of one connection.
   const sourcePort = random.chance(0.1) ? random.of(...ports) : 20_000 + (serial % 40_000);
   const type =
-    family === 4 ? random.weighted([6, 8], [2, 13], [1, 17], [1, 0]) : random.weighted([6, 128], [1, 129]);
-  const isEcho = [8, 13, 17, 128].includes(type);
+    family === 4 ? random.weighted([6, 8], [2, 13], [1, 17], [1, 18]) : random.weighted([6, 128], [1, 140]);
+  const isQuestion = [8, 13, 17, 128].includes(type);
   const packet = {
     source,
     destination,
     protocol,
     ...(portsOf(protocol) ? { sourcePort, destinationPort: random.of(...ports) } : {}),
     ...(protocol === 1 || protocol === 58
-      ? // What answers nothing is invalid to connection tracking.
-        { icmpType: type, icmpCode: isEcho ? 0 : 0, ...(isEcho ? {} : { connection: 'invalid' as const }) }
+      ? // An answer that nobody asked for is invalid to connection tracking.
+        {
+          icmpType: type,
+          icmpCode: random.of(0, 0, 1),
+          ...(isQuestion ? {} : { connection: 'invalid' as const }),
+        }
       : {}),
     hostInterfaces: { [nodeName]: 'eth0' },
   };

@@ -109,12 +109,21 @@ type Hop = {
 
 function stepsAt(hop: Hop): readonly Step[] {
   const { entry, exit } = hop;
-  const tracked = connectionSteps(hop);
+  const tracked = isGuarded(hop) ? connectionSteps(hop) : [];
   if (tracked.some(({ action }) => action !== 'none')) return tracked;
   if (entry.kind === 'host') return exit.kind === 'workload' ? [ownWorkload(hop)] : leavingHost(hop);
   const before = entry.kind === 'workload' ? fromWorkload(hop, entry.endpoint) : fromWire(hop);
   if (exit.kind === 'host') return [...before, ...intoHost(hop)];
   return [...before, ...through(hop)];
+}
+
+/** Whether an endpoint stands in the way, which looks at connections. A host without one is left alone, and a host that
+ *  speaks to its own workload passes nobody. */
+function isGuarded(hop: Hop): boolean {
+  const { entry, exit } = hop;
+  if (entry.kind === 'workload') return true;
+  if (exit.kind === 'workload') return entry.kind !== 'host';
+  return wireEndpoint(hop, entry.kind === 'host' ? 'egress' : 'ingress') !== undefined;
 }
 
 /** From a workload up to its host: what its interface lets through, the host's rules before translation. Its own policy
