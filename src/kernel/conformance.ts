@@ -20,7 +20,7 @@ export function kernelConformance(name: string, machine: () => ConformanceMachin
     neighbourTests(host);
     ruleTests(host);
     sysctlTests(host);
-    eventTests(host);
+    eventTests(host, machine);
     nftablesConformance(host);
   });
 }
@@ -34,12 +34,15 @@ function freshNamespaces(machine: () => ConformanceMachine): () => ConformanceHo
     const n = ++counter;
     names = [`margay-${process.pid}-${n}-a`, `margay-${process.pid}-${n}-b`];
     const kernels: Kernel[] = [];
-    let pathOfB = '';
+    const paths: string[] = [];
     for (const name of names) {
-      pathOfB = expect(await machine().createNamedNamespace(name), 'create a namespace');
-      kernels.push(expect(await machine().openKernel({ netns: pathOfB }), 'open its kernel'));
+      const path = expect(await machine().createNamedNamespace(name), 'create a namespace');
+      paths.push(path);
+      kernels.push(expect(await machine().openKernel({ netns: path }), 'open its kernel'));
     }
-    host = { a: kernels[0] as Kernel, b: kernels[1] as Kernel, pathOfB };
+    const [a, b] = kernels as [Kernel, Kernel];
+    const [pathOfA, pathOfB] = paths as [string, string];
+    host = { a, b, pathOfA, pathOfB };
   });
   afterEach(async () => {
     await host?.a.close();

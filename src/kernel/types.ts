@@ -361,8 +361,14 @@ export type KernelEvent =
   /** Filters of the link came, changed or went: read them again. */
   | { readonly type: 'filters'; readonly linkIndex: number }
   /** Somebody committed an nftables transaction: `own` when it went through this Kernel. `pid` is the kernel's number, which
-   *  inside a PID namespace is not `process.pid`. */
-  | { readonly type: 'nftables'; readonly pid: number; readonly own?: boolean }
+   *  inside a PID namespace is not `process.pid`. `tables` are those in which something changed; nobody looks into one's own
+   *  transactions for them. */
+  | {
+      readonly type: 'nftables';
+      readonly pid: number;
+      readonly own?: boolean;
+      readonly tables: readonly NftTableName[];
+    }
   /** Events were lost (ENOBUFS): read everything again. The stream goes on. */
   | { readonly type: 'lost' };
 

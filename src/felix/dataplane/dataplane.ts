@@ -18,7 +18,9 @@ import {
   type RouteRow,
 } from '../calc/mod.ts';
 import type { BackEndChoice, CommandRunner } from './iptables/mod.ts';
+import { AddressMirror } from './addresses.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
+import { nftTableName } from './nftables.ts';
 import { Overlay } from './overlay/overlay.ts';
 import type { RankedRoute } from './overlay/types.ts';
 import { Reconciler } from './reconciler.ts';
@@ -86,6 +88,7 @@ export class Dataplane {
   readonly #logger: Logger;
   readonly #onHostInterfaces: (interfaces: readonly HostInterface[]) => void;
   readonly #links = new LinkMirror();
+  readonly #addresses = new AddressMirror();
   readonly #routeIndex = new InterfaceIndex();
   readonly #sysctlIndex = new InterfaceIndex();
   readonly #routeTable: Table<KernelRouteRow>;
@@ -162,6 +165,8 @@ export class Dataplane {
     if (!links.ok) return links;
     this.#links.load(links.value);
     this.#tellHostInterfaces();
+    const addressed = await this.#loadAddresses();
+    if (!addressed.ok) return addressed;
     const overlaid = await this.#overlay.start();
     if (!overlaid.ok) return overlaid;
     // Closed before open: nothing is routed to a workload before its policy is in force.
@@ -306,6 +311,8 @@ export class Dataplane {
 
   #observe(event: KernelEvent): void {
     this.#overlay.observe(event);
+    // With its last address an interface loses its IPv4 routes, without a word.
+    if (event.type === 'address-deleted') this.#forgetRoutes(this.#links.nameOf(event.address.linkIndex));
     switch (event.type) {
       case 'link':
       case 'link-deleted':
@@ -316,7 +323,7 @@ export class Dataplane {
         if (event.own !== true) this.#observeRoute(event.route, event.type === 'route-deleted');
         return;
       case 'nftables':
-        if (event.own !== true)
+        if (event.own !== true && event.tables.some(({ name }) => name === nftTableName))
           this.#rules.nft.reconciler.observe({
             type: 'resync',
             reason: `nftables changed by process ${event.pid}`,
@@ -336,14 +343,20 @@ export class Dataplane {
     for (const name of names) this.#linkChanged(name);
     for (const name of new Set([link.name, ...names]))
       if (!this.#isEndpoint(name)) this.#overlay.observeLink(name, names.includes(name));
-    if (deleted || known === undefined || known.mtu !== link.mtu || known.up !== link.up)
+    if (deleted || known === undefined || known.mtu !== link.mtu || known.up !== link.up) {
       this.#tellHostInterfaces(link.name);
+      if (!this.#isEndpoint(link.name)) this.#tellPolicyInterfaces();
+    }
   }
 
   /** Routes of an interface that went down are gone without an event; settings are gone with the interface only. */
   #linkChanged(name: string): void {
-    this.#routes.observe({ type: 'forget', keys: this.#routeIndex.on(name) });
+    this.#forgetRoutes(name);
     this.#sysctls.observe({ type: 'forget', keys: this.#sysctlIndex.on(name) });
+  }
+
+  #forgetRoutes(name: string | undefined): void {
+    if (name !== undefined) this.#routes.observe({ type: 'forget', keys: this.#routeIndex.on(name) });
   }
 
   #observeRoute(route: Route, deleted: boolean): void {
@@ -359,6 +372,7 @@ export class Dataplane {
     for (const reconciler of [this.#routes, nft.reconciler, iptables?.reconciler])
       reconciler?.observe({ type: 'resync', reason: 'events were lost' });
     this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
+    await this.#loadAddresses();
     await this.#overlay.reload();
   }
 

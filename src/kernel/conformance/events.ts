@@ -4,9 +4,9 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { address, type Prefix } from '../../lib/ip/mod.ts';
 import { until } from '../../lib/wait.ts';
 import type { EventGroup, Kernel, KernelEvent, Subscription } from '../types.ts';
-import { type Host, add, gone, route, via, wired } from './support.ts';
+import { type ConformanceMachine, type Host, add, gone, route, value, via, wired } from './support.ts';
 
-export function eventTests(host: Host): void {
+export function eventTests(host: Host, machine: () => ConformanceMachine): void {
   describe('events', () => {
     let subscription: Subscription | undefined;
     let events: KernelEvent[] = [];
@@ -16,6 +16,12 @@ export function eventTests(host: Host): void {
     };
     const seen = (wanted: (event: KernelEvent) => boolean): Promise<true | undefined> =>
       until(() => events.some(wanted) || undefined, { timeoutMs: 20_000, everyMs: 5 });
+    const told = (): string[] =>
+      events.flatMap((e) =>
+        e.type === 'nftables' && e.own !== true
+          ? [e.tables.map(({ family, name }) => `${family} ${name}`).join(', ')]
+          : [],
+      );
     before(() => {
       events = [];
     });
@@ -102,6 +108,29 @@ export function eventTests(host: Host): void {
       listen(a, ['nftables']);
       assert.ok((await a.nftables.apply([{ op: 'add-table', table: { family: 'ip', name: 't' } }])).ok);
       assert.ok(await seen((e) => e.type === 'nftables' && e.own === true));
+    });
+
+    test('of nftables name the tables that somebody else changed', async () => {
+      const { a, pathOfA } = host();
+      const other = value(await machine().openKernel({ netns: pathOfA }));
+      listen(a, ['nftables']);
+      const table = { family: 'ip6', name: 'theirs' } as const;
+      const set = { name: 's', key: ['ipv6_addr'] };
+      assert.ok(
+        (
+          await other.nftables.apply([
+            { op: 'add-table', table: { family: 'ip', name: 'other' } },
+            { op: 'add-table', table },
+            { op: 'add-set', table, set },
+          ])
+        ).ok,
+      );
+      const elements = [{ key: 'fd00::1' }];
+      assert.ok((await other.nftables.apply([{ op: 'add-elements', table, set: 's', elements }])).ok);
+      await other.nftables.apply([{ op: 'delete-table', table }]);
+      assert.ok(await until(() => told().length >= 3 || undefined, { timeoutMs: 20_000, everyMs: 5 }));
+      assert.deepEqual(told(), ['ip other, ip6 theirs', 'ip6 theirs', 'ip6 theirs']);
+      await other.close();
     });
   });
 }

@@ -19,7 +19,12 @@ export interface ConformanceMachine {
   openKernel(options: { netns: string }): Promise<Result<Kernel, KernelError>>;
 }
 
-export type ConformanceHost = { readonly a: Kernel; readonly b: Kernel; readonly pathOfB: string };
+export type ConformanceHost = {
+  readonly a: Kernel;
+  readonly b: Kernel;
+  readonly pathOfA: string;
+  readonly pathOfB: string;
+};
 
 export type Host = () => ConformanceHost;
 

@@ -11,8 +11,11 @@ import type {
   FdbEntry,
   Kernel,
   KernelError,
+  KernelEvent,
   Link,
   Neighbour,
+  NftCommand,
+  NftTableName,
   Outcome,
   PolicyRule,
   TrafficFilter,
@@ -190,7 +193,12 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
         const applied = ns.nftables.apply(commands);
         if (applied.ok && commands.length > 0) {
           for (const subscriber of nftSubscribers.get(ns) ?? [])
-            subscriber.push({ type: 'nftables', pid: process.pid, own: subscriber.owner === owner });
+            subscriber.push({
+              type: 'nftables',
+              pid: process.pid,
+              own: subscriber.owner === owner,
+              tables: subscriber.owner === owner ? [] : tablesOf(commands),
+            });
         }
         return applied;
       },
@@ -253,8 +261,11 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
 // Whether a transaction was the subscriber's own depends on who listens.
 type NftSubscriber = {
   readonly owner: object;
-  push(event: { type: 'nftables'; pid: number; own: boolean }): void;
+  push(event: Extract<KernelEvent, { type: 'nftables' }>): void;
 };
+const tablesOf = (commands: readonly NftCommand[]): NftTableName[] => [
+  ...new Map(commands.map(({ table }) => [`${table.family} ${table.name}`, table])).values(),
+];
 const nftSubscribers = new WeakMap<FakeNamespace, Set<NftSubscriber>>();
 
 function watchNftables(ns: FakeNamespace, owner: object, push: NftSubscriber['push']): { close(): void } {

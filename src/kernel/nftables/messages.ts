@@ -235,6 +235,17 @@ export function decodeTable(view: DataView, message: MessageHeader): NftTableNam
   return { family, name };
 }
 
+/** The table that a change of whatever kind belongs to: they all name it first. */
+export function decodeTableOf(view: DataView, message: MessageHeader): NftTableName | undefined {
+  const family = familyOfMessage(view, message);
+  if (family === undefined) return undefined;
+  let name: string | undefined;
+  each(view, message, (type, offset, length) => {
+    if (type === 1) name ??= stringAt(view, offset, length);
+  });
+  return name === undefined ? undefined : { family, name };
+}
+
 export function decodeChain(
   view: DataView,
   message: MessageHeader,

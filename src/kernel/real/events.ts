@@ -13,8 +13,9 @@ import { attributes, messages, type MessageHeader } from '../netlink/message.ts'
 import { decodeFdbEntry, decodeNeighbour } from '../netlink/neighbours.ts';
 import { decodeRoute } from '../netlink/routes.ts';
 import { decodeRule } from '../netlink/rules.ts';
+import { decodeTableOf } from '../nftables/messages.ts';
 import { enlargeReceiveBuffer, netlinkAddress } from '../netlink/socket.ts';
-import type { EventGroup, KernelEvent, Subscription } from '../types.ts';
+import type { EventGroup, KernelEvent, NftTableName, Subscription } from '../types.ts';
 import type { KernelSession } from './session.ts';
 
 const eventBufferBytes = 32 * 1024 * 1024;
@@ -47,6 +48,7 @@ export function subscribe(
   }
   if (groups.includes('nftables')) {
     const own = session.socket(c.NETLINK_NETFILTER).portId();
+    const transactions = new NftTransactions(own);
     streams.push(
       new EventStream(
         session,
@@ -54,7 +56,8 @@ export function subscribe(
         [c.NFNLGRP_NFTABLES],
         bufferBytes,
         onEvent,
-        (view, message) => decodeNftablesEvent(view, message, own),
+        (view, message) => transactions.read(view, message),
+        () => transactions.clear(),
       ),
     );
   }
@@ -71,6 +74,8 @@ class EventStream {
   readonly #open: () => Socket;
   readonly #onEvent: (event: KernelEvent) => void;
   readonly #decode: Decode;
+  /** Told when messages were lost. */
+  readonly #forget: () => void;
   #socket: Socket;
   #closed = false;
   #openedAt = performance.now();
@@ -83,9 +88,11 @@ class EventStream {
     bufferBytes: number,
     onEvent: (event: KernelEvent) => void,
     decode: Decode,
+    forget: () => void = () => undefined,
   ) {
     this.#onEvent = onEvent;
     this.#decode = decode;
+    this.#forget = forget;
     this.#open = () => this.#listen(openEventSocket(session.namespace.fd, protocol, groups, bufferBytes));
     this.#socket = this.#open();
   }
@@ -110,6 +117,7 @@ class EventStream {
     this.#reopenDelayMs = calm ? firstReopenDelayMs : Math.min(lastReopenDelayMs, this.#reopenDelayMs * 2);
     setTimeout(() => {
       if (this.#closed) return;
+      this.#forget();
       this.#socket = this.#open();
       this.#openedAt = performance.now();
       this.#onEvent({ type: 'lost' });
@@ -194,14 +202,40 @@ function decodeRouteEvent(view: DataView, message: MessageHeader, own: number): 
   }
 }
 
-/** NFT_MSG_NEWGEN ends every transaction; it names the process, and in its header the socket that committed. */
-function decodeNftablesEvent(view: DataView, message: MessageHeader, own: number): KernelEvent | undefined {
-  const NFT_MSG_NEWGEN = 0x0a0f;
-  const NFTA_GEN_PROC_PID = 2;
-  if (message.type !== NFT_MSG_NEWGEN) return undefined;
-  let pid = 0;
-  attributes(view, message.start + 4, message.end, (type, offset) => {
-    if (type === NFTA_GEN_PROC_PID) pid = view.getUint32(offset);
-  });
-  return { type: 'nftables', pid, own: message.port === own };
+/** A transaction is told as one message for each change, and NFT_MSG_NEWGEN at its end. That names the process, and in its
+ *  header the socket that committed. */
+class NftTransactions {
+  readonly #own: number;
+  readonly #tables = new Map<string, NftTableName>();
+
+  constructor(own: number) {
+    this.#own = own;
+  }
+
+  /** Part of a transaction was lost. */
+  clear(): void {
+    this.#tables.clear();
+  }
+
+  read(view: DataView, message: MessageHeader): KernelEvent | undefined {
+    const NFT_MSG_NEWGEN = 0x0a0f;
+    const NFTA_GEN_PROC_PID = 2;
+    const own = message.port === this.#own;
+    if (message.type !== NFT_MSG_NEWGEN) {
+      if (!own) this.#note(view, message);
+      return undefined;
+    }
+    let pid = 0;
+    attributes(view, message.start + 4, message.end, (type, offset) => {
+      if (type === NFTA_GEN_PROC_PID) pid = view.getUint32(offset);
+    });
+    const tables = [...this.#tables.values()];
+    this.#tables.clear();
+    return { type: 'nftables', pid, own, tables };
+  }
+
+  #note(view: DataView, message: MessageHeader): void {
+    const table = decodeTableOf(view, message);
+    if (table !== undefined) this.#tables.set(`${table.family} ${table.name}`, table);
+  }
 }

@@ -44,7 +44,11 @@ export function startServiceProxy(options: ProxyOptions): ServiceProxy {
   for (const row of fixedRows(families)) table.set(row);
   const subscription = kernel.subscribe(['nftables'], (event) => {
     if (event.type === 'lost') reconciler.observe({ type: 'resync', reason: 'events were lost' });
-    else if (event.type === 'nftables' && event.own !== true)
+    else if (
+      event.type === 'nftables' &&
+      event.own !== true &&
+      event.tables.some(({ name }) => name === proxyTable)
+    )
       reconciler.observe({ type: 'resync', reason: `nftables changed by process ${event.pid}` });
   });
   let started = false;
