@@ -82,8 +82,8 @@ class Bench {
   }
 
   async settled(): Promise<void> {
-    for (let i = 0; i < 3; i++) {
-      await new Promise((resolve) => setTimeout(resolve, 30));
+    for (let i = 0; i < 4; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
       await this.dataplane.idle();
     }
   }

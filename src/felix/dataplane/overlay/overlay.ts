@@ -62,7 +62,9 @@ export class Overlay {
     const devices = new Table<DeviceRow>('devices', (row) => row.name, clock);
     const vteps = new Table<VtepRow>('vteps', vtepKey, clock);
     const programs = new Table<ProgramRow>('programs', programKey, clock);
-    this.devices = new Reconciler(devices, deviceOperations(kernel, links), engine);
+    // Making a device is several events: what lies between them is no drift.
+    const slower = { ...engine, settleMs: 100 };
+    this.devices = new Reconciler(devices, deviceOperations(kernel, links), slower);
     this.vteps = new Reconciler(vteps, this.#vtepOperations, engine);
     this.programs = new Reconciler(programs, programOperations(kernel, links, isEndpoint), engine);
   }
