@@ -1,5 +1,6 @@
 // `margay speaker`: the BGP speaker of a node, told what to do by Calico resources, or of a router, told by a plan file. Two
 // engines can be it: the native one, and BIRD 2 as Calico has it (docs/bird-engine.md).
+import type { Kernel } from '../kernel/mod.ts';
 import type { Command } from './types.ts';
 
 type Flags = {
@@ -55,9 +56,9 @@ async function run(argv: readonly string[]): Promise<number> {
       'The speaker needs --nodename (or NODENAME), or --plan.',
       'A plan file is described in docs/bgp.md.',
     );
-  if (flags.engine === 'bird') return runWithBird(flags);
   const kernel = await openKernel({ allowRootNamespace: flags.allowRootNamespace === true });
   if (!kernel.ok) return fail(kernel.error.message, kernel.error.hint);
+  if (flags.engine === 'bird') return runWithBird(flags, kernel.value);
   const source = flags.plan === undefined ? await calicoSource(flags) : { plan: flags.plan };
   if (typeof source === 'number') return source;
   const ended = await runSpeaker({
@@ -71,7 +72,7 @@ async function run(argv: readonly string[]): Promise<number> {
   return 0;
 }
 
-async function runWithBird(flags: Flags): Promise<number> {
+async function runWithBird(flags: Flags, kernel: Kernel): Promise<number> {
   if (flags.plan !== undefined)
     return fail('A plan file is for the native engine.', 'The BIRD engine follows Calico resources.');
   const { runBird } = await import('../bgp/bird/mod.ts');
@@ -80,6 +81,7 @@ async function runWithBird(flags: Flags): Promise<number> {
   if (typeof source === 'number') return source;
   const ended = await runBird({
     ...source,
+    kernel,
     logger: createLogger('bird-engine'),
     socket: flags.socket,
     signals: process,

@@ -21,6 +21,8 @@ export type BirdEngineOptions = {
   readonly program: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Where BIRD's own log goes; to our standard error when absent. */
+  readonly log?: 'inherit' | 'ignore';
 };
 
 /** Answers of `configure` that mean that the configuration is or will be taken. */

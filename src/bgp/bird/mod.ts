@@ -3,5 +3,6 @@ export type { BirdError, BirdErrorCode } from './errors.ts';
 export { askBird, ReplyReader, type ReplyLine } from './control-client.ts';
 export { BirdEngine, type BirdEngineOptions } from './engine.ts';
 export { answerForBird, type BirdEngineStatus } from './answers.ts';
+export { Leftovers, type LeftoversOptions } from './leftovers.ts';
 export { renderBird, type RenderContext, type Rendered } from './render.ts';
 export { runBird, type RunBirdOptions } from './run.ts';

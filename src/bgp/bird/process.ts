@@ -15,6 +15,8 @@ export type BirdProcessOptions = {
   readonly socket: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Where BIRD's own log goes; to our standard error when absent. */
+  readonly log?: 'inherit' | 'ignore';
 };
 
 const firstRestartMs = 500;
@@ -98,7 +100,7 @@ export class BirdProcess {
     const [command = program, ...rest] = existsSync(setpriv)
       ? [setpriv, '--pdeathsig', 'KILL', '--', ...argv]
       : argv;
-    const child = spawn(command, rest, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const child = spawn(command, rest, { stdio: ['ignore', 'ignore', this.#options.log ?? 'inherit'] });
     this.#child = child;
     this.#startedAt = clock.monotonic();
     let isOver = false;

@@ -5,8 +5,10 @@ import { err, failure, type Failure, ok, type Result } from '../../lib/result.ts
 import type { Datastore } from '../../datastore/mod.ts';
 import { computePlan, type PlanInput } from '../plan/mod.ts';
 import { type Answerer, IntrospectionServer, NodeStatusReporter, PlanSource } from '../speaker/mod.ts';
+import type { Kernel } from '../../kernel/mod.ts';
 import { answerForBird } from './answers.ts';
 import { BirdEngine } from './engine.ts';
+import { Leftovers } from './leftovers.ts';
 
 export type RunBirdOptions = {
   readonly logger: Logger;
@@ -14,6 +16,7 @@ export type RunBirdOptions = {
   readonly socket: string;
   readonly signals: Pick<NodeJS.Process, 'on' | 'off'>;
   readonly store: Datastore;
+  readonly kernel: Kernel;
   readonly nodeName: string;
   readonly secretNamespace?: string;
   readonly settings?: Pick<PlanInput, 'routerIdSetting' | 'advertiseClusterIPs'>;
@@ -65,6 +68,13 @@ export async function runBird(options: RunBirdOptions): Promise<Result<void, Fai
     },
   });
   plans.start();
+  const leftovers = new Leftovers({
+    kernel: options.kernel,
+    ask: (command) => engine.ask(command),
+    clock: systemClock,
+    logger,
+  });
+  leftovers.start();
   const { nodeName } = options;
   const reporter = new NodeStatusReporter({
     store,
@@ -78,9 +88,11 @@ export async function runBird(options: RunBirdOptions): Promise<Result<void, Fai
   for (const signal of ['SIGTERM', 'SIGINT'] as const) signals.on(signal, finish);
   await finished;
   await reporter.stop();
+  await leftovers.stop();
   await plans.stop();
   await engine.stop();
   await introspection.stop();
   await store.close();
+  await options.kernel.close();
   return problem === undefined ? ok(undefined) : err(problem);
 }
