@@ -1,5 +1,5 @@
 // How often rules were met: the counters of the nodes' rule chains, read where that is possible: on all nodes of a lab, and
-// on the node itself. Rules that no node uses have no chain, and count as never hit.
+// on the node itself.
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -35,7 +35,8 @@ async function hitsOfLab(name: string): Promise<FoundHits> {
     families.map((family) => listing(family).join(' ')).join('; '),
   ]);
   if (!listings.ok) return hitsHere();
-  const nodes = listings.value.filter(({ out }) => out !== '');
+  // Where iptables does the work, the table has no rules of policy.
+  const nodes = listings.value.filter(({ out }) => out.includes('"rule-'));
   if (nodes.length === 0) return { reason: 'not available: no node of the lab has policy in nftables' };
   return {
     counts: countsOf(
@@ -55,6 +56,8 @@ async function hitsHere(): Promise<FoundHits> {
       reason: 'not available from here: they are counted on the nodes; ask as root on a node, or in a lab',
     };
   const outputs = await Promise.all(families.map((family) => outputOf(listing(family))));
+  if (!outputs.some((text) => text.includes('"rule-')))
+    return { reason: 'not available: this node has no policy in nftables' };
   return { counts: countsOf([readFileSync(nodeNameFile, 'utf8').trim()], outputs), reason: '' };
 }
 
@@ -71,17 +74,18 @@ export function countsOf(nodes: readonly string[], listings: readonly string[]):
   const hits = new Map<string, Hits>();
   for (const line of listings.flatMap((text) => text.split('\n')).filter((text) => text.startsWith('{')))
     for (const { comment, packets, bytes } of countersIn(parseJson(line))) {
-      const before = hits.get(comment) ?? { packets: 0, bytes: 0 };
-      hits.set(comment, { packets: before.packets + packets, bytes: before.bytes + bytes });
+      const key = ruleNamed(comment);
+      if (key === undefined) continue;
+      const before = hits.get(key) ?? { packets: 0, bytes: 0 };
+      hits.set(key, { packets: before.packets + packets, bytes: before.bytes + bytes });
     }
-  return { nodes, of: (place) => hits.get(keyOf(place)) ?? { packets: 0, bytes: 0 } };
+  return { nodes, of: (place) => hits.get(keyOf(place)) };
 }
 
 type Counter = { readonly comment: string; readonly packets: number; readonly bytes: number };
 type Listing = {
   readonly nftables?: readonly {
     readonly rule?: {
-      readonly chain: string;
       readonly comment?: string;
       readonly expr?: readonly { readonly counter?: { readonly packets: number; readonly bytes: number } }[];
     };
@@ -91,12 +95,15 @@ type Listing = {
 function countersIn(document: unknown): readonly Counter[] {
   return ((document as Listing).nftables ?? []).flatMap(({ rule }): readonly Counter[] => {
     const counter = rule?.expr?.find((one) => one.counter !== undefined)?.counter;
-    if (rule === undefined || counter === undefined || !rule.chain.startsWith('rule-')) return [];
-    return [{ comment: rule.comment ?? '', packets: counter.packets, bytes: counter.bytes }];
+    if (rule?.comment === undefined || counter === undefined) return [];
+    return [{ comment: rule.comment, packets: counter.packets, bytes: counter.bytes }];
   });
 }
 
-/** What the comment of the rule's chain says. */
+/** `cali:… default np:shop/web ingress[1] allow` counts the rule `default np:shop/web ingress[1]`. */
+const ruleNamed = (comment: string): string | undefined =>
+  /^cali:\S+ (.+ (?:in|e)gress\[\d+\]) (?:allow|deny|pass|log)$/.exec(comment)?.[1];
+
 const keyOf = ({ tier, policy, profile, direction, index }: RulePlace): string =>
   policy === undefined
     ? `profile ${profile ?? ''} ${direction}[${index}]`

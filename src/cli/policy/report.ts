@@ -23,7 +23,8 @@ export type Hits = { readonly packets: number; readonly bytes: number };
 /** Counters of rules, added up over the nodes that were read. */
 export type HitCounts = {
   readonly nodes: readonly string[];
-  of(rule: RulePlace): Hits;
+  /** Undefined: no node counts the rule. */
+  of(rule: RulePlace): Hits | undefined;
 };
 export type RulePlace = {
   /** Absent for profiles. */
@@ -204,13 +205,18 @@ function ruleReport(
   counts: HitCounts | undefined,
 ): RuleReport {
   const peers = peersOf(world, rule, place.direction, definitions);
+  const hits = counts && hitsOf(counts, rule, place);
   return {
     index: place.index,
     text: ruleWords(rule, definitions),
     ...(peers === undefined ? {} : { peers }),
-    ...(counts === undefined ? {} : { hits: counts.of(place) }),
+    ...(hits === undefined ? {} : { hits }),
   };
 }
+
+/** A rule that decides and has no counter is in no program. Passing on is not counted where it costs nothing. */
+const hitsOf = (counts: HitCounts, { action }: Rule, place: RulePlace): Hits | undefined =>
+  counts.of(place) ?? (action === 'allow' || action === 'deny' ? { packets: 0, bytes: 0 } : undefined);
 
 /** How many addresses and networks a rule's other side means now; undefined when it asks for nobody in particular. */
 function peersOf(
@@ -319,7 +325,7 @@ export function unusedReport(world: World, counts: HitCounts | undefined): reado
         if (peersOf(world, rule, direction, definitions) === 0)
           return [{ ...at, reason: 'means-nobody', text: `${words}: nobody is selected there` }];
         const place: RulePlace = { tier: policy.tier, policy: policy.id, direction, index };
-        if (counts === undefined || counts.of(place).packets > 0) return [];
+        if (counts === undefined || hitsOf(counts, rule, place)?.packets !== 0) return [];
         return [{ ...at, reason: 'never-hit', text: `${words}: no packet on ${counts.nodes.join(', ')}` }];
       }),
     );

@@ -6,6 +6,7 @@ import {
   judge,
   kubernetesPolicy,
   globalPolicy,
+  hostEndpoint,
   namespace,
   outside,
   pod,
@@ -380,6 +381,15 @@ test('FX-047: pods do not speak VXLAN or IPIP, and connections that are known pa
   assert.equal(action([closed], outside, webRed), 'deny');
   assert.equal(action([closed], outside, webRed, { connection: 'established' }), 'allow');
   assert.equal(action([], outside, webRed, { connection: 'invalid' }), 'deny');
+  // Nobody looks at connections of a host without endpoint, or of a host with its own pod.
+  assert.equal(action([], outside, '192.0.2.1', { connection: 'invalid' }), 'allow');
+  assert.equal(action([], '192.0.2.1', webRed, { connection: 'invalid' }), 'allow');
+  const guarded = hostEndpoint('h', {
+    node: 'n1',
+    interfaceName: 'eth0',
+    profiles: ['projectcalico-default-allow'],
+  });
+  assert.equal(action([guarded], outside, '192.0.2.1', { connection: 'invalid' }), 'deny');
 });
 
 test('RS-190: limits of a pod are remarked on', () => {
