@@ -43,7 +43,8 @@ export class KernelProgram {
       }
       if (path.best) localPref = outcome.changes.localPref ?? path.localPref;
       const { tunnel } = outcome.changes;
-      nextHops.push(tunnel === undefined ? { address: path.nextHop } : { address: path.nextHop, tunnel });
+      // A program says "no tunnel" by a device without a name.
+      nextHops.push(tunnel ? { address: path.nextHop, tunnel } : { address: path.nextHop });
     }
     if (nextHops.length === 0) return undefined;
     return { prefix, metric: metricOf(localPref), nextHops };
