@@ -58,6 +58,12 @@ async function run(argv: readonly string[]): Promise<number> {
     );
   const kernel = await openKernel({ allowRootNamespace: flags.allowRootNamespace === true });
   if (!kernel.ok) return fail(kernel.error.message, kernel.error.hint);
+  const backend = process.env['CALICO_NETWORKING_BACKEND'] ?? '';
+  if (flags.plan === undefined && ['vxlan', 'none'].includes(backend)) {
+    const { standBy } = await import('../bgp/speaker/mod.ts');
+    const ended = await standBy({ backend, kernel: kernel.value, logger, signals: process });
+    return ended.ok ? 0 : fail(ended.error.message, ended.error.hint);
+  }
   if (flags.engine === 'bird') return runWithBird(flags, kernel.value);
   const source = flags.plan === undefined ? await calicoSource(flags) : { plan: flags.plan };
   if (typeof source === 'number') return source;

@@ -28,3 +28,4 @@ export { Speaker, type SpeakerOptions } from './speaker.ts';
 export { tcpTransport } from './tcp-transport.ts';
 export type { WhyAnswer, WhyPath } from './why.ts';
 export { runSpeaker, type RunOptions } from './run.ts';
+export { standBy, type StandByOptions } from './stand-by.ts';

@@ -20,7 +20,6 @@ const needs: readonly Need[] = [
   { module: 'nft_masq', option: 'CONFIG_NFT_MASQ' },
   { module: 'nft_ct', option: 'CONFIG_NFT_CT' },
   { module: 'nft_fib_inet', option: 'CONFIG_NFT_FIB_INET', without: 'the strict check of source addresses' },
-  { module: 'ipip', option: 'CONFIG_NET_IPIP', without: 'IPIP' },
   { module: 'vxlan', option: 'CONFIG_VXLAN', without: 'VXLAN' },
   { module: 'wireguard', option: 'CONFIG_WIREGUARD', without: 'WireGuard' },
   { module: 'ipv6', option: 'CONFIG_IPV6', without: 'IPv6' },
@@ -57,6 +56,12 @@ export const command = verb(
             : `WARNING: without the module ${module} (${option}) there is no ${without}`,
         );
     }
+    const { isPossible, words } = ipipVerdict(
+      hasModule(sources, 'ipip', 'CONFIG_NET_IPIP'),
+      ipipParts.filter(({ module, option }) => !hasModule(sources, module, option)).map((p) => p.option),
+    );
+    printResult('IPIP', isPossible);
+    printLine(words);
     if (!isNewEnough || missing > 0)
       return Promise.resolve(
         fail("system doesn't meet one or more minimum systems requirements to run Calico"),
@@ -65,6 +70,33 @@ export const command = verb(
     return Promise.resolve(ok(undefined));
   },
 );
+
+/** What IPIP without the kernel's own takes: a device to stand in, and programs on it. */
+const ipipParts: readonly Need[] = [
+  { module: 'ifb', option: 'CONFIG_IFB' },
+  { module: 'cls_bpf', option: 'CONFIG_NET_CLS_BPF' },
+  { module: 'sch_ingress', option: 'CONFIG_NET_SCH_INGRESS' },
+  { module: 'bpf', option: 'CONFIG_BPF_SYSCALL' },
+];
+
+/** Which IP in IP is used here, and why. */
+export function ipipVerdict(
+  hasModuleOfKernel: boolean,
+  missing: readonly string[],
+): { readonly isPossible: boolean; readonly words: string } {
+  if (hasModuleOfKernel)
+    return { isPossible: true, words: "IPIP: the kernel's own tunl0, as it has the module ipip" };
+  if (missing.length === 0)
+    return {
+      isPossible: true,
+      words:
+        'IPIP: eBPF programs on a device called tunl0, as this kernel has no module ipip (CONFIG_NET_IPIP); the packets are the same',
+    };
+  return {
+    isPossible: false,
+    words: `WARNING: there is no IPIP: this kernel has neither the module ipip (CONFIG_NET_IPIP) nor all that eBPF programs need (${missing.join(', ')})`,
+  };
+}
 
 const printResult = (what: string, isOk: boolean): void => {
   printLine(`\t\t${what.padEnd(20)}\t\t\t\t\t${isOk ? 'OK' : 'FAIL'}`);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PeerStatus } from '../../../bgp/speaker/mod.ts';
-import { atLeast } from './checksystem.ts';
+import { atLeast, ipipVerdict } from './checksystem.ts';
 import { peerTable } from './status.ts';
 
 test('SR-203: sessions as calicoctl shows them', () => {
@@ -48,4 +48,11 @@ test('versions of kernels', () => {
     ['6.1.0-13-amd64', '5.4.0', '5.3.9', '4.19', 'strange'].map((one) => atLeast(one, [5, 4])),
     [true, true, false, false, false],
   );
+});
+
+test('node checksystem says which IPIP is in use, and why', () => {
+  assert.match(ipipVerdict(true, []).words, /own tunl0, as it has the module ipip/);
+  assert.match(ipipVerdict(false, []).words, /eBPF programs .* no module ipip/);
+  assert.deepEqual(ipipVerdict(false, ['CONFIG_IFB']).isPossible, false);
+  assert.match(ipipVerdict(false, ['CONFIG_IFB']).words, /CONFIG_IFB/);
 });
