@@ -7,7 +7,8 @@
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { ok, type Result } from '../../lib/result.ts';
-import type { Kernel, KernelEvent, Link, Route, Subscription } from '../../kernel/mod.ts';
+import type { Kernel, KernelEvent, Link, LinkAddress, Route, Subscription } from '../../kernel/mod.ts';
+import type { Address } from '../../lib/ip/mod.ts';
 import {
   type CalcDelta,
   Contributions,
@@ -177,6 +178,22 @@ export class Dataplane {
     return ok(undefined);
   }
 
+  async #loadAddresses(): Promise<Result<void>> {
+    const addresses = await this.#kernel.addresses.list();
+    if (!addresses.ok) return addresses;
+    this.#addresses.load(addresses.value);
+    this.#tellPolicyInterfaces();
+    return ok(undefined);
+  }
+
+  /** Host endpoints stand at interfaces, some of them found by their addresses. */
+  #tellPolicyInterfaces(): void {
+    const interfaces = new Map<string, readonly Address[]>();
+    for (const { name, index } of this.#links.all())
+      if (!this.#isEndpoint(name)) interfaces.set(name, this.#addresses.on(index));
+    this.#rules.setInterfaces(interfaces);
+  }
+
   /** The MTU must be known before the first rows are made: what `start` reports later, read now. */
   async readHostInterfaces(): Promise<Result<void>> {
     const links = await this.#kernel.links.list();
@@ -311,9 +328,10 @@ export class Dataplane {
 
   #observe(event: KernelEvent): void {
     this.#overlay.observe(event);
-    // With its last address an interface loses its IPv4 routes, without a word.
-    if (event.type === 'address-deleted') this.#forgetRoutes(this.#links.nameOf(event.address.linkIndex));
     switch (event.type) {
+      case 'address':
+      case 'address-deleted':
+        return this.#observeAddress(event.address, event.type === 'address-deleted');
       case 'link':
       case 'link-deleted':
         return this.#observeLink(event.link, event.type === 'link-deleted');
@@ -335,6 +353,14 @@ export class Dataplane {
         return;
       default:
     }
+  }
+
+  #observeAddress(address: LinkAddress, deleted: boolean): void {
+    const name = this.#links.nameOf(address.linkIndex);
+    // With its last address an interface loses its IPv4 routes, without a word.
+    if (deleted) this.#forgetRoutes(name);
+    this.#addresses.observe(address, deleted);
+    if (name === undefined || !this.#isEndpoint(name)) this.#tellPolicyInterfaces();
   }
 
   #observeLink(link: Link, deleted: boolean): void {

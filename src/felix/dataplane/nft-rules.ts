@@ -6,7 +6,7 @@ import type { Kernel } from '../../kernel/mod.ts';
 import type { CalcDelta, FelixConfig } from '../calc/mod.ts';
 import { gatewayNftRow, memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
 import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
-import { NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
+import { type InterfaceAddresses, NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
 import { Reconciler } from './reconciler.ts';
 import { setIfOther, Table } from './table.ts';
 
@@ -24,6 +24,7 @@ export class NftRules {
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
   #policy: NftPolicy | undefined;
+  #interfaces: InterfaceAddresses = new Map();
 
   constructor({ kernel, clock, logger, policy }: NftRulesOptions) {
     this.table = new Table<NftRow>('nftables', nftKey, clock);
@@ -45,6 +46,12 @@ export class NftRules {
     this.#policy?.take(policy);
   }
 
+  /** Interfaces of the host with their addresses. */
+  setInterfaces(interfaces: InterfaceAddresses): void {
+    this.#interfaces = interfaces;
+    this.#policy?.setInterfaces(interfaces);
+  }
+
   /** Wants nothing any more: the kernel's table goes. */
   clear(): void {
     this.#policy = undefined;
@@ -62,8 +69,9 @@ export class NftRules {
     if (!this.#enforcesPolicy) return;
     const settings = policySettings(config, 'nftables');
     const sink: RowSink = { put: (row) => this.#put(row), drop: (key) => this.table.delete(key) };
-    if (this.#policy === undefined) this.#policy = new NftPolicy(sink, settings);
-    else this.#policy.configure(settings);
+    if (this.#policy !== undefined) return this.#policy.configure(settings);
+    this.#policy = new NftPolicy(sink, settings);
+    this.#policy.setInterfaces(this.#interfaces);
   }
 
   /** Replaces the rows that one row of the calculation stands for; equal ones are not touched. */

@@ -82,6 +82,7 @@ export class RuleSwitch {
   /** Interfaces of the host with their addresses. */
   setInterfaces(interfaces: HostInterfaces): void {
     this.#interfaces = interfaces;
+    this.nft.setInterfaces(interfaces);
     this.#iptables?.setInterfaces(interfaces);
   }
 

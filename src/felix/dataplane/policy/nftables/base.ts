@@ -25,8 +25,16 @@ export type HostStages = {
   readonly forward: boolean;
   readonly untracked: boolean;
   readonly preDnat: boolean;
+  /** Interfaces that one stands for: those in `host-interfaces`, or all. */
+  readonly interfaces: 'none' | 'named' | 'all';
 };
-export const noHosts: HostStages = { normal: false, forward: false, untracked: false, preDnat: false };
+export const noHosts: HostStages = {
+  normal: false,
+  forward: false,
+  untracked: false,
+  preDnat: false,
+  interfaces: 'none',
+};
 
 /** Multicast listener discovery and neighbour discovery, without which IPv6 does not work (FX-053). */
 const neighbourTypes = 'icmpv6 type { 130, 131, 132, 133, 135, 136 }';
@@ -86,7 +94,7 @@ export function baseRows(settings: PolicySettings, family: Family, hosts: HostSt
       ...workloads(settings, 'iifname', 'jump source-check'),
       ...host(hosts.untracked, 'untracked-in'),
     ]),
-    ...atHook('raw-output', 'output', -300, host(hosts.untracked, 'untracked-out')),
+    ...atHook('raw-output', 'output', -300, hosts.untracked ? [unsetWaived, 'jump untracked-out'] : []),
     ...atHook(
       'mangle-prerouting',
       'prerouting',
@@ -124,7 +132,11 @@ const stateRule = ({ filterAllowance, dropsInvalidConnections }: PolicySettings)
 
 /** Only at interfaces that policy is about; others' packets are theirs to judge. */
 function invalidRules(settings: PolicySettings, hosts: HostStages): Rules {
-  const hostRules = hosts.normal || hosts.forward ? ['iifname @host-interfaces drop'] : [];
+  const hostRules = {
+    none: [],
+    named: ['iifname @host-interfaces counter drop', 'oifname @host-interfaces counter drop'],
+    all: ['iifname != "lo" counter drop', 'oifname != "lo" counter drop'],
+  }[hosts.interfaces];
   return [
     ...workloads(settings, 'iifname', 'counter drop'),
     ...workloads(settings, 'oifname', 'counter drop'),

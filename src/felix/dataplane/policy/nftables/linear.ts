@@ -126,10 +126,7 @@ function ruleLines(
     return joined(logExpression(step, input.settings), logNote(step));
   }
   if (rule.action === 'pass' && !isUnknown)
-    return joined(
-      `counter ${onward}`,
-      deciderNote(list.decider(index, 'allow')).replace(/allow$/, 'pass'),
-    );
+    return joined(`counter ${onward}`, deciderNote(list.decider(index, 'allow')).replace(/allow$/, 'pass'));
   const decider = list.decider(index, rule.action === 'allow' ? 'allow' : 'deny');
   return joined(`goto ${input.chainOf({ logs: [], decider })}`);
 }

@@ -3,7 +3,8 @@
 import type { PolicyChange } from '../../../calc/mod.ts';
 import { PolicyMirror } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
-import { baseRows, noHosts } from './base.ts';
+import { baseRows } from './base.ts';
+import { Hosts, type InterfaceAddresses } from './hosts.ts';
 import { ProgramBook } from './programs.ts';
 import { OwnedRows, type RowSink } from './rows.ts';
 import { RuleChainBook } from './rule-chains.ts';
@@ -17,6 +18,7 @@ export class NftPolicy {
   readonly #members: MemberSetBook;
   readonly #programs: ProgramBook;
   readonly #workloads: Workloads;
+  readonly #hosts: Hosts;
   #settings: PolicySettings;
 
   constructor(sink: RowSink, settings: PolicySettings) {
@@ -32,6 +34,7 @@ export class NftPolicy {
     const parts = { rows: sink, mirror: this.#mirror, chains: this.#chains, members: this.#members, lists };
     this.#programs = new ProgramBook(parts, settings);
     this.#workloads = new Workloads(sink, this.#programs, settings);
+    this.#hosts = new Hosts(sink, this.#programs, settings);
     this.#layOutBase();
   }
 
@@ -42,6 +45,8 @@ export class NftPolicy {
     for (const book of Object.values(this.#chains)) book.configure(settings);
     this.#programs.configure(settings);
     this.#workloads.configure(settings);
+    this.#hosts.configure(settings);
+    this.#hosts.refresh();
     this.#layOutBase();
   }
 
@@ -50,10 +55,26 @@ export class NftPolicy {
     const { endpoints, policies, profiles, members, removedSets } = this.#mirror.take(changes);
     const renamed = this.#members.take(members, removedSets);
     this.#programs.refresh({ policies, profiles, sets: [...renamed, ...removedSets.keys()] });
+    let isHost = false;
     for (const key of endpoints) {
       const endpoint = this.#mirror.endpoints.get(key);
       if (key.startsWith('workload ')) this.#workloads.set(key, endpoint);
+      else {
+        this.#hosts.set(key, endpoint);
+        isHost = true;
+      }
     }
+    if (isHost) this.#refreshHosts();
+  }
+
+  /** Interfaces of the host with their addresses: host endpoints may be found by these. */
+  setInterfaces(interfaces: InterfaceAddresses): void {
+    if (this.#hosts.setInterfaces(interfaces)) this.#refreshHosts();
+  }
+
+  #refreshHosts(): void {
+    this.#hosts.refresh();
+    this.#layOutBase();
   }
 
   /** Keys of the rows that put the endpoint's policy in force. */
@@ -64,7 +85,7 @@ export class NftPolicy {
   #layOutBase(): void {
     for (const family of [4, 6] as const) {
       const isThere = this.#settings.families.includes(family);
-      this.#base.replace(String(family), isThere ? baseRows(this.#settings, family, noHosts) : []);
+      this.#base.replace(String(family), isThere ? baseRows(this.#settings, family, this.#hosts.stages) : []);
     }
   }
 }
