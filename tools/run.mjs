@@ -36,6 +36,8 @@ const tasks = {
       [node, ['tools/generate-crds.ts']],
       [node, ['tools/generate-compatibility.ts']],
     ]),
+  // Pages of documentation that need a lab.
+  lessons: () => margay(['lab', 'lesson', 'all', '--write', 'docs/lessons', ...args]),
   conformance: () => inherit(node, ['test/conformance/run.ts', ...args]),
   'conformance-adapter': () => inherit(node, ['test/conformance/adapter.ts', ...args]),
   check: () => check(),

@@ -1,6 +1,6 @@
 // `margay lab`: a whole cluster in network namespaces of this machine.
 import type { Failure } from '../lib/result.ts';
-import type { LabOptions } from '../lab/mod.ts';
+import type { CapturePlace, LabOptions } from '../lab/mod.ts';
 import type { Command } from './types.ts';
 
 type TopologyFlags = {
@@ -129,6 +129,28 @@ async function run(argv: readonly string[]): Promise<number> {
       if (!changed.ok) return fail(changed.error);
       process.stdout.write(`The lab "${flags.name}" now has the design ${changed.value.design}.\n`);
     });
+  program
+    .command('lessons')
+    .description('the lessons there are')
+    .action(async () => void process.stdout.write(`${(await lab.labLessons()).join('\n')}\n`));
+  program
+    .command('lesson')
+    .argument('<lesson>', 'its name, or all')
+    .description('a walk through a BGP design or routing mode: one ping, and what it met at every hop')
+    .option('--name <name>', 'walk through this running lab, and leave it as the lesson has it')
+    .option('--write <directory>', 'write pages there')
+    .exitOverride()
+    .action(async (lesson: string, flags: { name?: string; write?: string }) => {
+      const taught = await lab.labLesson({
+        lesson,
+        ...(flags.name === undefined ? {} : { lab: flags.name }),
+        ...(flags.write === undefined ? {} : { write: flags.write }),
+        onStep: (text) => process.stderr.write(`  ${text}\n`),
+      });
+      if (!taught.ok) return fail(taught.error);
+      process.stdout.write(`${taught.value.lines.join('\n')}\n`);
+      if (!taught.value.asExpected) exitCode = 1;
+    });
   named(program.command('exec'))
     .argument('<node>', 'a node or router, or the network of a pod: pod/NAME')
     .argument('<command...>', 'what to run there, after --')
@@ -159,6 +181,13 @@ async function run(argv: readonly string[]): Promise<number> {
         options: JSON.parse(flags.options) as LabOptions,
         tied: flags.tied ?? false,
       });
+    });
+  program
+    .command('capture', { hidden: true })
+    .requiredOption('--places <json>')
+    .action(async (flags: { places: string }) => {
+      const ended = await lab.runCapture(JSON.parse(flags.places) as CapturePlace[]);
+      if (!ended.ok) return fail(ended.error);
     });
   program
     .command('control', { hidden: true })

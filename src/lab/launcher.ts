@@ -11,7 +11,8 @@ import { writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
-import { err, failure, ok, type Result } from '../lib/result.ts';
+import type { Datastore } from '../datastore/mod.ts';
+import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
 import { until } from '../lib/wait.ts';
 import { awaitNodes } from './api.ts';
 import { ask } from './control-socket.ts';
@@ -329,12 +330,11 @@ export async function labStatus(
   return status.ok ? ok({ lab: status.value, ...found.value }) : status;
 }
 
-/** Edits the pools of a running lab. */
-export async function labMode(name: string, mode: string): Promise<Result<void, LabError>> {
-  if (!isMode(mode)) return badMode(mode);
-  const found = await labStatus(name);
-  if (!found.ok) return found;
-  const { paths } = found.value;
+/** Works on the datastore of a running lab, from outside of it or from one of its shells. */
+export async function withLabStore<T>(
+  paths: LabPaths,
+  work: (store: Datastore) => Promise<Result<T, LabError>>,
+): Promise<Result<T, LabError>> {
   const inside = process.env['MARGAY_LAB_STATE'] === paths.directory;
   const { openDatastore } = await import('../datastore/mod.ts');
   const opened = await openDatastore({
@@ -342,10 +342,26 @@ export async function labMode(name: string, mode: string): Promise<Result<void, 
     userAgent: 'margay-lab',
   });
   if (!opened.ok) return err(failure('NoAnswer', opened.error.message, opened.error.hint));
+  try {
+    return await work(opened.value);
+  } finally {
+    await opened.value.close();
+  }
+}
+
+const noAnswer = (error: Failure): Result<never, LabError> =>
+  err(failure('NoAnswer', error.message, error.hint));
+
+/** Edits the pools of a running lab. */
+export async function labMode(name: string, mode: string): Promise<Result<void, LabError>> {
+  if (!isMode(mode)) return badMode(mode);
+  const found = await labStatus(name);
+  if (!found.ok) return found;
   const { applyMode } = await import('./modes.ts');
-  const applied = await applyMode(opened.value, mode);
-  await opened.value.close();
-  return applied.ok ? ok(undefined) : err(failure('NoAnswer', applied.error.message, applied.error.hint));
+  return withLabStore(found.value.paths, async (store) => {
+    const applied = await applyMode(store, mode);
+    return applied.ok ? ok(undefined) : noAnswer(applied.error);
+  });
 }
 
 /** Changes the BGP design of a running lab: its routers, then the resources of the cluster. */
@@ -355,18 +371,11 @@ export async function labDesign(name: string, design: string): Promise<Result<La
   const { lab, record, paths } = found.value;
   const topology = planTopology({ ...lab, name: lab.topology, nodes: record.options.nodes, design });
   if (!topology.ok) return topology;
-  const inside = process.env['MARGAY_LAB_STATE'] === paths.directory;
-  const { openDatastore } = await import('../datastore/mod.ts');
-  const opened = await openDatastore({
-    kubeconfig: inside ? paths.insideKubeconfig : paths.kubeconfig,
-    userAgent: 'margay-lab',
-  });
-  if (!opened.ok) return err(failure('NoAnswer', opened.error.message, opened.error.hint));
   const { applyDesign } = await import('./design.ts');
-  const applied = await applyDesign(opened.value, topology.value);
-  await opened.value.close();
-  if (!applied.ok) return err(failure('NoAnswer', applied.error.message, applied.error.hint));
-  return ask<LabStatus>(paths.socket, { op: 'design', design });
+  return withLabStore(paths, async (store) => {
+    const applied = await applyDesign(store, topology.value);
+    return applied.ok ? ask<LabStatus>(paths.socket, { op: 'design', design }) : noAnswer(applied.error);
+  });
 }
 
 /** Ends the lab and removes its directory. `false`: there was none. */

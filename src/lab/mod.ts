@@ -11,13 +11,15 @@ export type {
 export type { LabPaths } from './state.ts';
 export type { RunningLab, UpOptions } from './launcher.ts';
 export type { RunnerCommandOptions } from './runner/start.ts';
+export type { CapturePlace, LessonOptions } from './lessons/mod.ts';
 export type { DemoOptions } from './demo/demo.ts';
 export type { Runner, RunnerOptions } from './runner/runner.ts';
 export type { EdgePaths } from './runner/start.ts';
 export type { ProxyOptions, ServiceProxy } from './proxy/mod.ts';
 import type { Datastore } from '../datastore/mod.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Result } from '../lib/result.ts';
+import type { Failure, Result } from '../lib/result.ts';
+import type { CapturePlace, LessonOptions } from './lessons/mod.ts';
 import type { DemoOptions } from './demo/demo.ts';
 import type { RunningLab, UpOptions } from './launcher.ts';
 import type { EdgePaths, RunnerCommandOptions } from './runner/start.ts';
@@ -65,6 +67,20 @@ export const labShell = async (
   name: string,
   machine: string | undefined,
 ): Promise<Result<number, LabError>> => (await import('./enter.ts')).shellIn(name, machine);
+
+/** One line per lesson. */
+export const labLessons = async (): Promise<readonly string[]> =>
+  (await import('./lessons/mod.ts')).listLessons();
+
+/** A walk through a BGP design or routing mode, with what one ping met at every hop. */
+export const labLesson = async (
+  options: LessonOptions,
+): Promise<Result<{ readonly lines: readonly string[]; readonly asExpected: boolean }, LabError>> =>
+  (await import('./lessons/mod.ts')).teach(options);
+
+/** Inside of the lab: listens to machines and pods until standard input ends. */
+export const runCapture = async (places: readonly CapturePlace[]): Promise<Result<void, Failure>> =>
+  (await import('./lessons/mod.ts')).runCapture(places);
 
 /** The lab's main show: up, pods, proof, report. Gives the exit code. */
 export const labStart = async (options: DemoOptions): Promise<number> =>

@@ -6,6 +6,7 @@ import type { DesignName, ReflectorKind, TopologyName } from './topology/mod.ts'
 export type LabErrorCode =
   | 'UnknownTopology'
   | 'BadDesign'
+  | 'UnknownLesson'
   | 'BadMode'
   | 'BadNodeCount'
   | 'BadName'
