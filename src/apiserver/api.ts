@@ -1,6 +1,7 @@
 // What the verbs work with: the store, the kinds, time.
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Access } from './auth/access.ts';
 import type { Registry } from './kinds/registry.ts';
 import type { Store } from './store/store.ts';
 import type { Key } from './store/types.ts';
@@ -15,6 +16,7 @@ export type Api = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: Limits;
+  readonly access: Access;
   /** How the server shows itself to the nodes' runners; plain HTTP without. */
   readonly nodeClient?: NodeClient;
   /** Aborts when the server stops: ends watches. */

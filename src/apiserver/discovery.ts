@@ -41,6 +41,14 @@ function partsOf(kind: ServedKind): readonly Part[] {
     for (const [name, options] of streamOptions)
       parts.push({ name, group, version, kind: options, verbs: ['create', 'get'] });
   }
+  if (kind.kind === 'ServiceAccount')
+    parts.push({
+      name: 'token',
+      group: 'authentication.k8s.io',
+      version: 'v1',
+      kind: 'TokenRequest',
+      verbs: ['create'],
+    });
   if (kind.kind === 'Namespace')
     parts.push({ name: 'finalize', group, version, kind: 'Namespace', verbs: ['update'] });
   return parts;

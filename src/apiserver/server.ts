@@ -3,15 +3,18 @@ import { systemClock } from '../lib/clock.ts';
 import { createLogger } from '../lib/log.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import type { Api } from './api.ts';
+import { createAccess } from './auth/access.ts';
 import { DefinitionController } from './controllers/definitions.ts';
 import { expireEvents } from './controllers/expiry.ts';
 import { GarbageCollector } from './controllers/garbage.ts';
 import { PoolController } from './controllers/pools.ts';
+import { RoleController } from './controllers/roles.ts';
 import { createTiers } from './controllers/tiers.ts';
 import { NamespaceController } from './controllers/namespaces.ts';
 import { listen, type Listener, readAddress } from './http/listener.ts';
 import { handle, handleUpgrade } from './http/router.ts';
 import { createRegistry } from './kinds/registry.ts';
+import { tokenKey } from './pki.ts';
 import { Store } from './store/store.ts';
 import { type ApiServer, type ApiServerOptions, defaultLimits, type ServerError } from './types.ts';
 
@@ -38,12 +41,24 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
   if (!opened.ok) return opened;
   const store = opened.value;
   const stopping = new AbortController();
-  const api: Api = { store, registry: createRegistry(), clock, logger, limits, stopping: stopping.signal };
+  const { security } = options;
+  const api: Api = {
+    store,
+    registry: createRegistry(),
+    clock,
+    logger,
+    limits,
+    access: createAccess(security?.tokenKey ?? tokenKey(options.data), store, clock),
+    stopping: stopping.signal,
+    ...(security === undefined ? {} : { nodeClient: { ...security.nodeClient, ca: security.clientCa } }),
+  };
   const namespaces = new NamespaceController(api);
   const garbage = new GarbageCollector(api);
   const pools = new PoolController(api);
   const definitions = new DefinitionController(api);
+  const roles = new RoleController(api);
   await namespaces.start();
+  await roles.start();
   garbage.start();
   await createTiers(api);
   await definitions.start();
@@ -54,7 +69,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
     stopping.abort();
     stopExpiry();
     await Promise.all(listeners.map((listener) => listener.close()));
-    await Promise.all([namespaces.idle(), garbage.idle(), pools.idle(), definitions.idle()]);
+    await Promise.all([namespaces.idle(), garbage.idle(), pools.idle(), definitions.idle(), roles.idle()]);
     await store.close();
   };
   let stopped: Promise<void> | undefined;
@@ -65,6 +80,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
       limits,
       (request, response) => void handle(api, request, response),
       (request, socket, head) => void handleUpgrade(api, request, socket, head),
+      security,
     );
     if (!listening.ok) {
       await stop();

@@ -1,10 +1,13 @@
 // What the parts of the API server share: the object, the kind as it is served, and what a caller may set.
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Failure } from '../lib/result.ts';
+import type { Failure, Result } from '../lib/result.ts';
 import type { Issue, ObjectMeta } from '../model/mod.ts';
+import type { Access } from './auth/access.ts';
+import type { User } from './auth/types.ts';
 import type { JsonObject } from './json.ts';
 import type { Schema } from './schema/types.ts';
+import type { StatusError } from './status.ts';
 import type { Key } from './store/types.ts';
 
 export type { Issue };
@@ -68,7 +71,14 @@ export type ServedKind = {
   /** What the server decides on create and update (status reset and the like). */
   prepare?(object: ApiObject, previous: ApiObject | undefined, world: World): ApiObject;
   /** For kinds that are questions: nothing is stored, POST answers with this. */
-  answer?(object: ApiObject): ApiObject;
+  answer?(object: ApiObject, asking: Asking): Result<ApiObject, StatusError>;
+};
+
+/** Who asks a question, and where. */
+export type Asking = {
+  readonly user: User;
+  readonly access: Access;
+  readonly namespace: string | undefined;
 };
 
 /** How objects of a kind look that are kept as those of another: another version, or another group. */
@@ -131,7 +141,22 @@ export const defaultLimits: Limits = {
   historyBytes: 64 * 1024 * 1024,
 };
 
+/** TLS and the keys of the cluster, all PEM. */
+export type Security = {
+  /** What the server shows to clients. */
+  readonly cert: string;
+  readonly key: string;
+  /** Who signs the certificates of clients and nodes. */
+  readonly clientCa: string;
+  /** Signs tokens of service accounts. */
+  readonly tokenKey: string;
+  /** What the server shows to the nodes' runners. */
+  readonly nodeClient: { readonly cert: string; readonly key: string };
+};
+
 export type ApiServerOptions = {
+  /** Without it the server speaks plain HTTP, and who shows no token is the administrator. */
+  readonly security?: Security;
   /** `host:port` each; port 0 takes a free one. */
   readonly listen?: readonly string[];
   /** An already listening socket handed down by the parent process. */
@@ -146,7 +171,7 @@ export type ApiServerOptions = {
 };
 
 export interface ApiServer {
-  /** `http://host:port` of every listener, in the order given. */
+  /** `http://host:port` (or https) of every listener, in the order given. */
   readonly addresses: readonly string[];
   /** Stops taking requests, ends watches, writes what is under way, closes the database. */
   stop(): Promise<void>;

@@ -13,6 +13,9 @@ async function run(argv: readonly string[]): Promise<number> {
       'what an acknowledged write survives: a power cut, or the death of the process',
       'power',
     )
+    .option('--tls', 'serve TLS with the authority kept in DIRECTORY/pki, and check who asks')
+    .option('--tls-host <name...>', 'further names or addresses under which clients reach the server')
+    .option('--kubeconfig-out <file>', "where the administrator's kubeconfig is written")
     .exitOverride();
   try {
     parser.parse([...argv], { from: 'user' });
@@ -20,12 +23,23 @@ async function run(argv: readonly string[]): Promise<number> {
     if (cause instanceof CommanderError) return cause.exitCode;
     throw cause;
   }
-  const { listen, listenFd, data, durability } = parser.opts<{
+  const { listen, listenFd, data, durability, tls, tlsHost, kubeconfigOut } = parser.opts<{
     listen?: string[];
     listenFd?: number;
     data: string;
     durability: string;
+    tls?: boolean;
+    tlsHost?: string[];
+    kubeconfigOut?: string;
   }>();
+  if (tls && data === ':memory:') {
+    process.stderr.write('margay apiserver: --tls keeps its keys in the data directory; :memory: is none.\n');
+    return 2;
+  }
+  if (kubeconfigOut !== undefined && !tls) {
+    process.stderr.write('margay apiserver: --kubeconfig-out goes with --tls.\n');
+    return 2;
+  }
   if (durability !== 'power' && durability !== 'process') {
     process.stderr.write(`margay apiserver: --durability is "power" or "process", not "${durability}".\n`);
     return 2;
@@ -38,17 +52,24 @@ async function run(argv: readonly string[]): Promise<number> {
     process.once('SIGTERM', () => resolve());
     process.once('SIGINT', () => resolve());
   });
-  const { startApiServer } = await import('../apiserver/mod.ts');
+  const { adminKubeconfig, clusterKeys, startApiServer } = await import('../apiserver/mod.ts');
+  const keys = tls ? clusterKeys(data, tlsHost ?? [], Date.now()) : undefined;
   const started = await startApiServer({
     listen: listen ?? (listenFd === undefined ? ['127.0.0.1:6443'] : []),
     ...(listenFd === undefined ? {} : { listenFd }),
     data,
     durability,
+    ...(keys === undefined ? {} : { security: keys.security }),
   });
   if (!started.ok) {
     const { message, hint } = started.error;
     process.stderr.write(`margay apiserver: ${message}${hint === undefined ? '' : ` ${hint}`}\n`);
     return 1;
+  }
+  if (keys !== undefined && kubeconfigOut !== undefined) {
+    const { writeFileSync } = await import('node:fs');
+    const text = adminKubeconfig(keys.authority, started.value.addresses[0] ?? '', Date.now());
+    writeFileSync(kubeconfigOut, text, { mode: 0o600 });
   }
   for (const address of started.value.addresses) process.stdout.write(`${address}\n`);
   await stopped;

@@ -1,6 +1,7 @@
 // A request as the verbs see it, and the answers they give.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ok, type Result } from '../../lib/result.ts';
+import type { User } from '../auth/types.ts';
 import type { Registry } from '../kinds/registry.ts';
 import { refuse, type StatusError } from '../status.ts';
 import type { ServedKind } from '../types.ts';
@@ -28,6 +29,7 @@ export type Call = {
   readonly response: ServerResponse;
   readonly query: URLSearchParams;
   readonly accepted: Accepted;
+  readonly user: User;
 };
 
 export type Outcome = Result<Answer, StatusError>;

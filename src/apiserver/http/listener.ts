@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type RequestListener, type Server }
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
-import type { Limits, ServerError } from '../types.ts';
+import type { Limits, Security, ServerError } from '../types.ts';
 
 export interface Listener {
   readonly address: string;
@@ -66,15 +66,31 @@ export async function listen(
   limits: Limits,
   handler: RequestListener,
   onUpgrade: UpgradeListener,
+  security?: Security,
 ): Promise<Result<Listener, ServerError>> {
-  const server = createServer({
+  const options = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: Math.min(10_000, limits.requestTimeoutMs),
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: 75_000,
     connectionsCheckingInterval: 2_000,
     noDelay: true,
-  });
+  };
+  const server: Server =
+    security === undefined
+      ? createServer(options)
+      : ((await import('node:https')).createServer({
+          ...options,
+          cert: security.cert,
+          key: security.key,
+          ca: security.clientCa,
+          minVersion: 'TLSv1.2',
+          handshakeTimeout: Math.min(10_000, limits.requestTimeoutMs),
+          // Clients may also show a token, or nothing: who they are is judged per request.
+          requestCert: true,
+          rejectUnauthorized: false,
+        }) as unknown as Server);
+  server.on('tlsClientError', (_error, socket: Duplex) => socket.destroy());
   server.maxConnections = limits.connections;
   server.on('request', handler);
   // Upgraded sockets are no longer the server's: it would not close them.
@@ -106,14 +122,17 @@ export async function listen(
   } catch (cause) {
     return err(listenFailure(name, cause as NodeJS.ErrnoException));
   }
-  return ok({ address: urlOf(server), close: () => closeServer(server, upgraded) });
+  return ok({
+    address: urlOf(server, security === undefined ? 'http' : 'https'),
+    close: () => closeServer(server, upgraded),
+  });
 }
 
-function urlOf(server: Server): string {
+function urlOf(server: Server, scheme: string): string {
   const { address, port, family } = server.address() as AddressInfo;
   const any = address === '::' || address === '0.0.0.0';
   const host = any ? '127.0.0.1' : family === 'IPv6' ? `[${address}]` : address;
-  return `http://${host}:${port}`;
+  return `${scheme}://${host}:${port}`;
 }
 
 /** Requests under way get a moment to end, then every connection is closed. */

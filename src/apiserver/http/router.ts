@@ -4,6 +4,9 @@ import type { Duplex } from 'node:stream';
 import { stringifyJson } from '../../lib/json.ts';
 import { err, ok } from '../../lib/result.ts';
 import type { Api } from '../api.ts';
+import { authorize } from '../auth/access.ts';
+import { attributesOf } from '../auth/attributes.ts';
+import { authenticate } from '../auth/authenticate.ts';
 import { discovery } from '../discovery.ts';
 import { openApi } from '../openapi/documents.ts';
 import { refuse, statusBody } from '../status.ts';
@@ -12,6 +15,7 @@ import { streamParts, streamTarget } from '../streams/target.ts';
 import { answerQuestion, create, partOf, patch, remove, removeCollection, update } from '../verbs/mutate.ts';
 import { getOne, list } from '../verbs/read.ts';
 import { bind, evict, scale } from '../verbs/subresources.ts';
+import { requestToken } from '../verbs/token.ts';
 import { watch } from '../verbs/watch.ts';
 import { type Answer, type Call, type Outcome, pathSteps, type Target, targetOf } from './call.ts';
 import { negotiate } from './media.ts';
@@ -69,6 +73,11 @@ export async function handleUpgrade(
     const target = steps === undefined ? undefined : targetOf(api.registry, steps);
     if (target?.ok !== true || !isStream(target.value) || target.value.subresource === 'log')
       return refuseUpgrade(socket, refuse('BadRequest', 'this resource cannot be upgraded').error);
+    const user = authenticate(api.access, request);
+    if (!user.ok) return refuseUpgrade(socket, user.error);
+    const asked = attributesOf(target.value, request.method ?? 'GET', query);
+    const authorized = authorize(api.access, user.value, asked);
+    if (!authorized.ok) return refuseUpgrade(socket, authorized.error);
     const leads = streamTarget(api, target.value, query);
     if (!leads.ok) return refuseUpgrade(socket, leads.error);
     await proxyUpgrade(api, leads.value, request, socket, head);
@@ -104,6 +113,17 @@ async function answerTo(
   if (steps === undefined) return refuse('BadRequest', 'the path of the request is not well-formed');
   const accepted = negotiate(request.headers.accept, query.get('includeObject'));
   const [root] = steps;
+  const authenticated = authenticate(api.access, request);
+  if (!authenticated.ok) return authenticated;
+  const user = authenticated.value;
+  const target = root === 'api' || root === 'apis' ? targetOf(api.registry, steps) : undefined;
+  const namesResource = target?.ok === true || steps.length > 3 || (root === 'api' && steps.length > 2);
+  if (!namesResource) {
+    const verb = (request.method ?? 'GET').toLowerCase();
+    const path = mark < 0 ? url : url.slice(0, mark);
+    const authorized = authorize(api.access, user, { verb, path });
+    if (!authorized.ok) return authorized;
+  }
   if (root === 'openapi') {
     const found = openApi(api.registry, steps, request.headers.accept ?? '');
     return found === undefined
@@ -122,9 +142,12 @@ async function answerTo(
     const found = discovery(api.registry, steps, accepted, request.headers.host ?? '');
     if (found !== undefined) return found;
   }
-  const target = targetOf(api.registry, steps);
-  if (!target.ok) return bindingPath(api, steps, { request, response, query, accepted }) ?? target;
-  return dispatch(api, target.value, { request, response, query, accepted });
+  const call: Call = { request, response, query, accepted, user };
+  if (target === undefined || !target.ok)
+    return bindingPath(api, steps, call) ?? target ?? refuse('NotFound', 'not found');
+  const asked = attributesOf(target.value, request.method ?? 'GET', query);
+  const authorized = authorize(api.access, user, asked);
+  return authorized.ok ? dispatch(api, target.value, call) : authorized;
 }
 
 const rootPaths = (api: Api): readonly string[] => {
@@ -156,6 +179,9 @@ function bindingPath(api: Api, steps: readonly string[], call: Call): Promise<Ou
   )
     return undefined;
   const kind = api.registry.find('', 'v1', 'pods');
+  const asked = { verb: 'create', group: '', resource: 'bindings', subresource: '', name: '' };
+  const authorized = authorize(api.access, call.user, { ...asked, namespace: namespace ?? '' });
+  if (!authorized.ok) return Promise.resolve(authorized);
   return kind === undefined
     ? undefined
     : bind(api, { kind, namespace, name: undefined, subresource: 'binding' }, call);
@@ -207,6 +233,8 @@ function dispatch(
 function dispatchSubresource(api: Api, target: Target, call: Call): Outcome | Promise<Outcome> {
   const { kind, subresource } = target;
   const { method } = call.request;
+  if (kind.group === '' && kind.kind === 'ServiceAccount' && subresource === 'token')
+    return method === 'POST' ? requestToken(api, target, call) : notAllowed();
   const isPod = kind.group === '' && kind.kind === 'Pod';
   if (subresource === 'scale' && kind.hasScale) {
     return method === 'GET' || method === 'PUT' || method === 'PATCH'

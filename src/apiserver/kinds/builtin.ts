@@ -22,7 +22,7 @@ export type BuiltinOptions = {
   readonly prepare?: NonNullable<ServedKind['prepare']>;
   readonly keep?: NonNullable<ServedKind['keep']>;
   readonly finalizeWith?: NonNullable<ServedKind['finalizeWith']>;
-  readonly answer?: (object: ApiObject) => ApiObject;
+  readonly answer?: NonNullable<ServedKind['answer']>;
 };
 
 export function builtin(options: BuiltinOptions): ServedKind {

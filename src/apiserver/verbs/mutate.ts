@@ -1,6 +1,8 @@
 // The writing verbs as requests ask for them: create, update, patch, delete, deletecollection.
 import { ok, type Result } from '../../lib/result.ts';
 import { type Api, keyOf } from '../api.ts';
+import { authorize } from '../auth/access.ts';
+import { type GuardedWrite, guardWrite } from '../auth/guard.ts';
 import { applyTo, type Author } from '../apply/apply.ts';
 import { mediaTypeOf, readBody } from '../http/body.ts';
 import type { Call, Outcome, Target } from '../http/call.ts';
@@ -14,7 +16,7 @@ import type { Stored, Transaction, Write } from '../store/types.ts';
 import { type ApiObject, type ServedKind, storageOf } from '../types.ts';
 import { deleteIn, type DeleteOptions, readDeleteOptions } from './delete.ts';
 import { presentMany, presentOne, shownAs } from './present.ts';
-import { readPage } from './read.ts';
+import { limitToTiers, readPage } from './read.ts';
 import { createIn, type FieldValidation, type Part, readObject, rehearsable, replaceIn } from './write.ts';
 
 type WriteQuery = {
@@ -58,6 +60,25 @@ function authorOf(call: Call, { fieldManager }: WriteQuery, part: Part): Author 
 const inward = (kind: ServedKind, object: ApiObject, previous?: Stored): ApiObject =>
   kind.view?.inward(object, previous?.object) ?? object;
 
+const guard = (api: Api, { user }: Call, write: GuardedWrite, tx: Transaction): Result<void, StatusError> =>
+  guardWrite(api.access, user, write, tx);
+
+/** Applying what is not there is creating it. */
+function guardApply(
+  api: Api,
+  call: Call,
+  write: Pick<GuardedWrite, 'kind' | 'namespace' | 'name'> & { readonly next: ApiObject },
+  previous: ApiObject | undefined,
+  tx: Transaction,
+): Result<void, StatusError> {
+  const { kind, namespace, name } = write;
+  if (previous !== undefined) return guard(api, call, { ...write, verb: 'patch', previous }, tx);
+  const { group, plural: resource } = kind;
+  const creates = { verb: 'create', group, resource, subresource: '', namespace, name };
+  const authorized = authorize(api.access, call.user, creates);
+  return authorized.ok ? guard(api, call, { ...write, verb: 'create' }, tx) : authorized;
+}
+
 /** Runs a write, or rehearses it. */
 export async function perform<T>(api: Api, dryRun: boolean, work: Write<T>): Promise<Result<T, StatusError>> {
   const { write, outcome } = rehearsable(dryRun, work);
@@ -73,18 +94,24 @@ export async function create(api: Api, { kind, namespace = '' }: Target, call: C
   if (!read.ok) return read;
   const { object, warnings } = read.value;
   const author = authorOf(call, query.value, 'object');
-  const created = await perform(api, query.value.dryRun, (tx) =>
-    createIn(tx, storageOf(kind), namespace, inward(kind, object), { author }),
-  );
+  const created = await perform(api, query.value.dryRun, (tx) => {
+    const next = inward(kind, object);
+    const { name } = next.metadata;
+    const guarded = guard(api, call, { verb: 'create', kind, namespace, name, next }, tx);
+    return guarded.ok ? createIn(tx, storageOf(kind), namespace, next, { author }) : guarded;
+  });
   return created.ok ? ok(presentOne(api, kind, created.value, call.accepted.form, 201, warnings)) : created;
 }
 
 /** Answers a kind that is a question; nothing is stored. */
-export async function answerQuestion(api: Api, { kind }: Target, call: Call): Promise<Outcome> {
+export async function answerQuestion(api: Api, { kind, namespace }: Target, call: Call): Promise<Outcome> {
   const body = await readBody(call.request, api.limits);
   if (!body.ok) return body;
   const read = readObject(kind, body.value, 'Ignore');
-  return read.ok ? ok({ code: 201, body: kind.answer?.(read.value.object) }) : read;
+  if (!read.ok) return read;
+  const { user } = call;
+  const answer = kind.answer?.(read.value.object, { user, access: api.access, namespace });
+  return answer === undefined || answer.ok ? ok({ code: 201, body: answer?.value }) : answer;
 }
 
 /** The part of the object that a subresource writes. */
@@ -123,9 +150,11 @@ export async function update(
   const author = authorOf(call, query.value, part);
   const updated = await perform(api, query.value.dryRun, (tx) => {
     const previous = tx.get(key);
-    return previous === undefined
-      ? notFound(kind, name)
-      : replaceIn(tx, storageOf(kind), previous, inward(kind, object, previous), part, { author });
+    if (previous === undefined) return notFound(kind, name);
+    const next = inward(kind, object, previous);
+    const write: GuardedWrite = { verb: 'update', kind, namespace, name, next, previous: previous.object };
+    const guarded = guard(api, call, write, tx);
+    return guarded.ok ? replaceIn(tx, storageOf(kind), previous, next, part, { author }) : guarded;
   });
   return updated.ok ? ok(presentOne(api, kind, updated.value, call.accepted.form, 200, warnings)) : updated;
 }
@@ -200,8 +229,10 @@ export async function patch(api: Api, target: Target, part: Part, call: Call): P
     if (metadata.name !== name || (kind.namespaced && metadata.namespace !== namespace)) {
       return refuse('BadRequest', 'a patch may not change metadata.name or metadata.namespace');
     }
-    const changedTo = inward(kind, read.value.object, previous);
-    return replaceIn(tx, storageOf(kind), previous, changedTo, part, { author });
+    const next = inward(kind, read.value.object, previous);
+    const write: GuardedWrite = { verb: 'patch', kind, namespace, name, next, previous: previous.object };
+    const guarded = guard(api, call, write, tx);
+    return guarded.ok ? replaceIn(tx, storageOf(kind), previous, next, part, { author }) : guarded;
   });
   return patched.ok ? ok(presentOne(api, kind, patched.value, call.accepted.form, 200, warnings)) : patched;
 }
@@ -243,7 +274,9 @@ async function apply(
     const wanted = inward(kind, given, previous);
     const merged = applyTo(base, previous?.object, wanted, applier, query.force, tx.nowMs);
     if (!merged.ok) return merged;
-    const { managers } = merged.value;
+    const { managers, object: next } = merged.value;
+    const guarded = guardApply(api, call, { kind, namespace, name, next }, previous?.object, tx);
+    if (!guarded.ok) return guarded;
     code = previous === undefined ? 201 : 200;
     return previous === undefined
       ? createIn(tx, base, namespace, wanted, { managers })
@@ -273,9 +306,10 @@ export async function remove(
   const key = keyOf(kind, namespace, name);
   const deleted = await perform(api, options.value.dryRun, (tx) => {
     const previous = tx.get(key);
-    return previous === undefined
-      ? notFound(kind, name)
-      : deleteIn(tx, storageOf(kind), previous, options.value);
+    if (previous === undefined) return notFound(kind, name);
+    const write: GuardedWrite = { verb: 'delete', kind, namespace, name, previous: previous.object };
+    const guarded = guard(api, call, write, tx);
+    return guarded.ok ? deleteIn(tx, storageOf(kind), previous, options.value) : guarded;
   });
   if (!deleted.ok) return deleted;
   const { stored, gone } = deleted.value;
@@ -290,6 +324,8 @@ export async function removeCollection(api: Api, target: Target, call: Call): Pr
   if (!body.ok) return body;
   const options = readDeleteOptions(body.value, call.query);
   if (!options.ok) return options;
+  const limited = limitToTiers(api, target, 'deletecollection', call);
+  if (!limited.ok) return limited;
   const page = readPage(api, target, call.query);
   if (!page.ok) return page;
   const { items, metadata } = page.value;

@@ -1,6 +1,9 @@
 // Get and list: at the newest state, at an earlier revision that is still kept, in pages.
 import { ok, type Result } from '../../lib/result.ts';
 import { type Api, keyOf } from '../api.ts';
+import { worldOf } from '../auth/rbac.ts';
+import { authorizeTier, isTiered, tierOf, visibleTiers } from '../auth/tiers.ts';
+import { masters } from '../auth/types.ts';
 import type { Call, Outcome, Target } from '../http/call.ts';
 import { parseSelection, type Selection } from '../selectors.ts';
 import { notFound, refuse, type StatusError } from '../status.ts';
@@ -39,9 +42,31 @@ export function getOne(api: Api, { kind, namespace, name = '' }: Target, call: C
   if ((revision.value ?? 0) > api.store.revision)
     return fromTheFuture(revision.value ?? 0, api.store.revision);
   const stored = api.store.get(keyOf(kind, namespace ?? '', name));
-  return stored === undefined
-    ? notFound(kind, name)
-    : ok(presentOne(api, kind, stored, call.accepted.form, 200));
+  if (stored === undefined) return notFound(kind, name);
+  if (isTiered(kind) && !call.user.groups.includes(masters)) {
+    const question = { user: call.user, verb: 'get', kind, namespace: namespace ?? '', name };
+    const judged = authorizeTier(api.access, question, tierOf(stored.object));
+    if (!judged.ok) return judged;
+  }
+  return ok(presentOne(api, kind, stored, call.accepted.form, 200));
+}
+
+/** Narrows a list or watch of policies to the tiers that the user may see (RS-128). */
+export function limitToTiers(
+  api: Api,
+  { kind, namespace }: Target,
+  verb: string,
+  { user, query }: Call,
+): Result<void, StatusError> {
+  if (!isTiered(kind)) return ok(undefined);
+  const question = { user, verb, kind, namespace: namespace ?? '', name: '' };
+  const visible = visibleTiers(api.access, question, worldOf(api.store));
+  if (!visible.ok) return visible;
+  if (visible.value !== undefined) {
+    const asked = query.get('labelSelector') ?? '';
+    query.set('labelSelector', asked === '' ? visible.value : `${asked},${visible.value}`);
+  }
+  return ok(undefined);
 }
 
 type Position = { readonly revision: number; readonly namespace: string; readonly name: string };
@@ -137,6 +162,8 @@ export function readPage(
 }
 
 export function list(api: Api, target: Target, call: Call): Outcome {
+  const limited = limitToTiers(api, target, 'list', call);
+  if (!limited.ok) return limited;
   const page = readPage(api, target, call.query);
   if (!page.ok) return page;
   return ok(presentMany(api, target.kind, page.value.items, page.value.metadata, call.accepted.form));

@@ -16,7 +16,7 @@ import type { Change, ChangeFeed, Stored } from '../store/types.ts';
 import { columnDefinitions, metadataOnly, rowOf, table } from '../table/render.ts';
 import { groupVersionOf, resourceKeyOf, type ServedKind, storageOf } from '../types.ts';
 import { shownAs } from './present.ts';
-import { readRevision, readSelection } from './read.ts';
+import { limitToTiers, readRevision, readSelection } from './read.ts';
 
 const bookmarkEveryMs = 30_000;
 const defaultTimeoutMs = 45 * 60_000;
@@ -78,6 +78,8 @@ function readRequest(
 
 /** Starts the stream; a refusal is answered as any other. */
 export function watch(api: Api, target: Target, call: Call): Result<'streaming', StatusError> {
+  const limited = limitToTiers(api, target, 'watch', call);
+  if (!limited.ok) return limited;
   const request = readRequest(api, target, call.query);
   if (!request.ok) return request;
   new Watcher(api, target, call, request.value).start();
