@@ -37,7 +37,7 @@ export const lessons: readonly Lesson[] = [
     expect: { near: bare, far: { reached: false, encapsulation: 'none' } },
     remarks: [
       'worker1 has a route to the far block and sends the packet to its gateway, as it should.',
-      'The leaf has no route to a pod address: it drops the packet and says so to the pod, by ICMP.',
+      'The leaf has no route to a pod address and drops the packet. It cannot even say so: the one to tell is a pod, too.',
       'What to do: let the leaves learn the blocks (lessons mesh, as-per-rack, as-per-server), or wrap packets so that the leaves see node addresses only (ipip, vxlan and their crosssubnet forms).',
     ],
     question:

@@ -27,15 +27,14 @@ export async function runLesson(
   const found = await labStatus(labName);
   if (!found.ok) return found;
   const { lab, record, paths } = found.value;
-  const planned = planTopology({
-    ...lab,
-    name: lab.topology,
-    nodes: record.options.nodes,
-    design: lesson.design,
-    fabricBgp: lesson.leafPeers,
-  });
+  const { design } = lesson;
+  const shape = { ...lab, name: lab.topology, nodes: record.options.nodes, design };
+  const fabric = planTopology(shape);
+  if (!fabric.ok) return fabric;
+  const planned = planTopology({ ...shape, fabricBgp: lesson.leafPeers });
   if (!planned.ok) return planned;
-  const topology = planned.value;
+  // Leaves that the nodes do not speak to are configured all the same.
+  const topology = { ...planned.value, machines: fabric.value.machines };
   const places = placesOf(topology);
   if (places === undefined)
     return err(
@@ -47,7 +46,7 @@ export async function runLesson(
     );
   return withLabStore(paths, async (store) => {
     onStep(`${lesson.name}: configuring`);
-    const routers = await ask<LabStatus>(paths.socket, { op: 'design', design: lesson.design });
+    const routers = await ask<LabStatus>(paths.socket, { op: 'design', design });
     if (!routers.ok) return routers;
     const moded = await applyMode(store, lesson.mode);
     const designed = moded.ok ? await applyDesign(store, topology) : moded;

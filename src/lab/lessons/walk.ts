@@ -1,6 +1,7 @@
 // One ping between two pods, watched on every device of every machine at once.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { sleep } from '../../lib/wait.ts';
 import { type Entrance, findEntrance, outputOf } from '../enter.ts';
 import { mainFile } from '../main-file.ts';
 import type { LabStatus, MachineStatus } from '../types.ts';
@@ -92,7 +93,7 @@ async function startCapture(entrance: Entrance, places: readonly CapturePlace[])
   if (lines[0] !== 'ready') throw new Error(`the capture did not start: ${problem.trim()}`);
   return {
     end: async () => {
-      await new Promise((resolve) => setTimeout(resolve, settleMs));
+      await sleep(settleMs);
       child.stdin.end();
       await closed;
       clearTimeout(deadline);
