@@ -3,7 +3,7 @@ import { ok, type Result } from '../../../lib/result.ts';
 import type { Kernel } from '../../../kernel/mod.ts';
 import type { FelixConfig } from '../../calc/mod.ts';
 import type { CommandRunner } from './commands.ts';
-import { countRules } from './listings.ts';
+import { describeRules } from './listings.ts';
 import type { Variant } from './operations.ts';
 
 export type BackEndChoice =
@@ -32,9 +32,8 @@ export async function chooseBackEnd(
   const configured = config.text('IptablesBackend').toLowerCase();
   const variant = configured === 'legacy' || configured === 'nft' ? configured : variantInUse(rules);
   if (mode === 'disabled') return ok({ backEnd: 'iptables', variant, reason: 'NFTablesMode is Disabled' });
-  const isKubeProxy = (text: string): boolean => /^:KUBE-(SERVICES|PROXY-CANARY) /m.test(text);
   return ok(
-    isKubeProxy(rules.legacy) || isKubeProxy(rules.nft)
+    describeRules(rules.legacy).hasKubeProxy || describeRules(rules.nft).hasKubeProxy
       ? { backEnd: 'iptables', variant, reason: 'kube-proxy uses iptables' }
       : { backEnd: 'nftables', reason: 'nothing on the host asks for iptables' },
   );
@@ -73,9 +72,10 @@ async function readRules(runner: CommandRunner, present: readonly Variant[]): Pr
   return { nft, legacy };
 }
 
-/** Kubelet leaves a mark in the variant of the host; without one, that with more rules counts. */
+/** Kubelet leaves a mark in the variant of the host; without one, the variant with kube-proxy's or else more rules counts. */
 function variantInUse(rules: Rules): Variant {
-  const [nft, legacy] = [countRules(rules.nft), countRules(rules.legacy)];
+  const [nft, legacy] = [describeRules(rules.nft), describeRules(rules.legacy)];
   if (nft.hasKubelet || legacy.hasKubelet) return nft.hasKubelet ? 'nft' : 'legacy';
-  return legacy.rules > nft.rules ? 'legacy' : 'nft';
+  if (nft.hasKubeProxy !== legacy.hasKubeProxy) return nft.hasKubeProxy ? 'nft' : 'legacy';
+  return legacy.count > nft.count ? 'legacy' : 'nft';
 }

@@ -40,10 +40,11 @@ export function parseSave(text: string, family: Family): ReadonlyMap<string, Act
   return found;
 }
 
-/** How many rules there are, and whether kubelet's marks are: by these the variant of iptables in use is told (FX-011). */
-export const countRules = (text: string): { readonly rules: number; readonly hasKubelet: boolean } => ({
-  rules: text.split('\n').filter((line) => line.startsWith('-A ')).length,
+/** What tells the variant of iptables that a host uses. */
+export const describeRules = (text: string) => ({
+  count: text.split('\n').filter((line) => line.startsWith('-A ')).length,
   hasKubelet: /^:KUBE-(IPTABLES-HINT|KUBELET-CANARY) /m.test(text),
+  hasKubeProxy: /^:KUBE-(SERVICES|PROXY-CANARY) /m.test(text),
 });
 
 /** Our sets and their members. */
