@@ -1,0 +1,216 @@
+// Every routing mode on one running lab of two racks, switched from one to the next while pings run: who reaches whom, what
+// is on the wire, how much of a ping a switch costs, and whether big things pass.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { eventually } from '../support/lab-router.ts';
+import { margay, TestLab, type TestPod, without } from '../support/lab.ts';
+import { matrixIsComplete } from '../support/pod-matrix.ts';
+
+const skip = without('kubectl', 'tcpdump', 'ip', 'ping', 'bridge');
+let lab: TestLab;
+let pods: readonly TestPod[] = [];
+
+before(async () => {
+  if (skip !== false) return;
+  lab = await TestLab.up('overlay', ['--topology', 'two-racks', '--mode', 'ipip']);
+  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=8');
+  pods = await lab.pods('app=web', 8);
+});
+after(async () => {
+  if (lab !== undefined) await lab.down();
+});
+
+const on = (node: string): TestPod => {
+  const pod = pods.find((p) => p.node === node);
+  assert.ok(pod !== undefined, `no pod on ${node}`);
+  return pod;
+};
+
+/** Every pod reaches every other one, at no more distance than its node's and the other's. */
+async function overlayMatrix(): Promise<void> {
+  const script = pods
+    .map(({ address }) => `ping -n -c1 -W1 ${address} | grep -o 'ttl=[0-9]*' || echo ttl=none`)
+    .join('\n');
+  await eventually(
+    'a complete matrix',
+    async () => {
+      const wrong: string[] = [];
+      for (const from of pods) {
+        const seen = (await lab.inPod(from, script)).match(/ttl=\w+/g) ?? [];
+        for (const [i, to] of pods.entries()) {
+          const wanted = `ttl=${from === to ? 64 : from.node === to.node ? 63 : 62}`;
+          if (seen[i] !== wanted) wrong.push(`${from.node} → ${to.node}: ${seen[i]}, not ${wanted}`);
+        }
+      }
+      return wrong;
+    },
+    (wrong) => wrong.length === 0,
+    40_000,
+  );
+}
+
+/** What is on the node's wire while its pod pings a pod of the other node, twice. */
+const wire = async (to: TestPod, filter: string): Promise<string> => {
+  const from = on('worker1');
+  return lab.sh(
+    'worker1',
+    `timeout 8 tcpdump -Z root -c 2 --immediate-mode -nevi eth0 '${filter}' 2>/dev/null & sleep 1
+     nsenter --net=${from.netns} -- ping -n -c 2 -i 0.2 -W 1 ${to.address} >/dev/null
+     wait || true`,
+  );
+};
+
+/** 64 KB by TCP, whose packets may not be cut; and one packet of 1,400 bytes. */
+async function transfers(to: TestPod): Promise<void> {
+  const from = on('worker1');
+  await lab.inPod(from, `ping -n -c 2 -W 2 -M do -s 1400 ${to.address}`);
+  const receive =
+    "require('net').createServer((c)=>{let n=0;c.on('data',(d)=>n+=d.length);c.on('end',()=>{console.log(n);process.exit()})}).listen(5001)";
+  const send = `const s=require('net').connect(5001,'${to.address}',()=>s.end(Buffer.alloc(65536,1)))`;
+  const server = lab.inPod(to, `exec timeout 15 ${process.execPath} -e "${receive}"`);
+  await eventually(
+    'the receiver listens',
+    () => lab.inPod(to, 'ss -ltn || true'),
+    (text) => text.includes(':5001'),
+  );
+  await lab.inPod(from, `timeout 15 ${process.execPath} -e "${send}"`);
+  assert.equal((await server).trim(), '65536');
+}
+
+/** Switches while a ping every 10 ms goes to the neighbour and to the other rack. Gives how many were lost. */
+async function switchTo(mode: string): Promise<readonly number[]> {
+  const from = on('worker1');
+  const running = [on('worker2'), on('worker3')].map((to) =>
+    lab.inPod(from, `ping -n -q -i 0.01 -c 500 -W 1 ${to.address} || true`),
+  );
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const switched = await margay(['lab', 'mode', '--name', lab.name, mode]);
+  assert.equal(switched.code, 0, switched.err);
+  const lost = (await Promise.all(running)).map((text) => {
+    const [, sent = '', received = ''] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
+    return Number(sent) - Number(received);
+  });
+  // About a second of it at the most.
+  for (const packets of lost) assert.ok(packets <= 120, `${mode}: ${lost.join()} pings of 500 were lost`);
+  return lost;
+}
+
+const routesOf = (node: string): Promise<string> => lab.sh(node, 'ip route show');
+const other = '192\\.168\\.\\d+\\.\\d+\\/26';
+
+test('SR-090 SR-092 SR-093 SR-094 SR-003: ipip', { skip }, async () => {
+  await overlayMatrix();
+  assert.match(await wire(on('worker2'), 'proto 4'), /10\.0\.0\.21 > 10\.0\.0\.22: /);
+  const far = await wire(on('worker3'), 'proto 4');
+  assert.match(far, /proto IPIP \(4\), length 104/);
+  assert.match(far, new RegExp(`${on('worker1').address} > ${on('worker3').address}: ICMP echo request`));
+  const routes = await routesOf('worker1');
+  assert.match(routes, new RegExp(`${other} via 10\\.0\\.0\\.22 dev tunl0 proto 80 onlink`));
+  assert.match(routes, new RegExp(`${other} via 30\\.0\\.0\\.23 dev tunl0 proto 80 onlink`));
+  const device = await lab.sh('worker1', 'ip addr show tunl0; cat /var/lib/calico/mtu');
+  assert.match(device, /mtu 1480/);
+  assert.match(device, /inet 192\.168\.\d+\.\d+\/32/);
+  assert.match(device, /\n1480\n?$/);
+  await transfers(on('worker3'));
+});
+
+test('SR-103 RS-166: the same routes by BGP, when both sides are told so', { skip }, async () => {
+  const patch = async (kind: string, value: string): Promise<void> => {
+    const body = JSON.stringify({ spec: { programClusterRoutes: value } });
+    const { code, err } = await lab.kubectl('patch', kind, 'default', '--type=merge', '-p', body);
+    assert.equal(code, 0, err);
+  };
+  await patch('felixconfigurations.projectcalico.org', 'Disabled');
+  await patch('bgpconfigurations.projectcalico.org', 'Enabled');
+  await eventually(
+    'BGP has written the routes through tunl0',
+    () => routesOf('worker1'),
+    (routes) =>
+      new RegExp(`${other} via 30\\.0\\.0\\.23 dev tunl0 proto bird metric 1024 onlink`).test(routes) &&
+      !routes.includes('proto 80'),
+  );
+  await overlayMatrix();
+  await patch('felixconfigurations.projectcalico.org', 'EnabledIPIPOnly');
+  await patch('bgpconfigurations.projectcalico.org', 'EnabledNoEncapOnly');
+  await eventually(
+    'Felix has written them again',
+    () => routesOf('worker1'),
+    (routes) => /dev tunl0 proto 80 onlink/.test(routes) && !/tunl0 proto bird/.test(routes),
+  );
+});
+
+test('SR-118 SR-096 FX-078: ipip-crosssubnet', { skip }, async () => {
+  await switchTo('ipip-crosssubnet');
+  await overlayMatrix();
+  const routes = await routesOf('worker1');
+  assert.match(routes, new RegExp(`${other} via 10\\.0\\.0\\.22 dev eth0 proto 80 onlink`));
+  assert.match(routes, new RegExp(`${other} via 30\\.0\\.0\\.23 dev tunl0 proto 80 onlink`));
+  assert.match(await wire(on('worker3'), 'proto 4'), /proto IPIP \(4\)/);
+  const near = await wire(on('worker2'), `icmp and host ${on('worker2').address}`);
+  assert.match(near, new RegExp(`${on('worker1').address} > ${on('worker2').address}: ICMP echo request`));
+  assert.doesNotMatch(near, /IPIP/);
+  await transfers(on('worker3'));
+});
+
+test('SR-118 SR-111 SR-113 SR-114 SR-115 SR-117 FX-090: vxlan', { skip }, async () => {
+  await switchTo('vxlan');
+  await overlayMatrix();
+  const far = await wire(on('worker3'), 'udp port 4789');
+  assert.match(far, /10\.0\.0\.21\.\d+ > 30\.0\.0\.23\.4789: VXLAN, flags \[I\] \(0x08\), vni 4096/);
+  assert.match(far, /66:[0-9a-f:]{14} > 66:[0-9a-f:]{14}/);
+  assert.match(far, new RegExp(`${on('worker1').address} > ${on('worker3').address}: ICMP echo request`));
+  const link = await lab.sh('worker1', 'ip -d addr show vxlan.calico');
+  assert.match(link, /mtu 1450/);
+  assert.match(link, /vxlan id 4096 local 10\.0\.0\.21 dev eth0 .*dstport 4789 nolearning/);
+  const entries = await lab.sh('worker1', 'ip neigh show dev vxlan.calico; bridge fdb show dev vxlan.calico');
+  assert.equal(entries.match(/lladdr 66:\S+ PERMANENT/g)?.length, 3, entries);
+  assert.match(entries, /^66:\S+ dst 30\.0\.0\.23 self permanent$/m);
+  assert.match(
+    await routesOf('worker1'),
+    new RegExp(`${other} via 192\\.168\\.\\S+ dev vxlan.calico onlink`),
+  );
+  assert.equal((await lab.exec('worker1', 'ip', 'link', 'show', 'tunl0')).code, 1, 'tunl0 is gone (FX-094)');
+  await transfers(on('worker3'));
+});
+
+test('SR-116 SR-119 SR-118: vxlan-crosssubnet', { skip }, async () => {
+  await switchTo('vxlan-crosssubnet');
+  await overlayMatrix();
+  const routes = await routesOf('worker1');
+  assert.match(routes, new RegExp(`${other} via 10\\.0\\.0\\.22 dev eth0 proto 80 onlink`));
+  assert.match(routes, new RegExp(`${other} via 192\\.168\\.\\S+ dev vxlan.calico onlink`));
+  assert.match(await wire(on('worker3'), 'udp port 4789'), /vni 4096/);
+  await transfers(on('worker3'));
+});
+
+test('SR-118: from VXLAN to IPIP and back, pods untouched', { skip }, async () => {
+  const before = await lab.kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
+  await switchTo('ipip');
+  await overlayMatrix();
+  await switchTo('vxlan');
+  await overlayMatrix();
+  const afterwards = await lab.kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
+  assert.equal(afterwards.out, before.out);
+});
+
+test('SR-097 SR-003 FX-094: bgp, nothing of an overlay is left', { skip }, async () => {
+  await switchTo('bgp');
+  await matrixIsComplete(lab, pods);
+  const plain = await wire(on('worker3'), `icmp and host ${on('worker3').address}`);
+  assert.match(plain, /02:00:0a:00:00:15 > 02:00:0a:00:00:fe/, 'from node to leaf');
+  assert.doesNotMatch(plain, /IPIP|VXLAN/);
+  await eventually(
+    'nothing is left',
+    async () => {
+      let text = '';
+      for (const node of ['master1', 'worker1', 'worker2', 'worker3'])
+        text += await lab.sh(node, 'ip route; ip -br link; tc filter show dev eth0 ingress');
+      return text;
+    },
+    (text) => !/tunl0|vxlan|proto 80|calico-ipip/.test(text),
+  );
+  const nodes = await lab.kubectl('get', 'nodes', '-o', 'yaml');
+  assert.doesNotMatch(nodes.out, /TunnelAddr/);
+  const used = await lab.kubectl('get', 'ipamhandles.projectcalico.org', '-o', 'name');
+  assert.doesNotMatch(used.out, /tunnel-addr/);
+});
