@@ -11,13 +11,23 @@ import { placeOfEnd, randomProbe, type Probe } from '../support/policy-probes.ts
 import { PolicyHost } from '../support/policy-host.ts';
 import { Random } from '../support/policy-random.ts';
 import { unable } from './support/felix-node.ts';
+import { choosing, unableIptables, variants } from './support/iptables.ts';
 
 const skip = unable('nft') ?? false;
 const firstSeed = Number(process.env['POLICY_SEED'] ?? 4_711);
-const worlds = Number(process.env['POLICY_WORLDS'] ?? 40);
 const packetsPerWorld = Number(process.env['POLICY_PACKETS'] ?? 160);
 
-const hosts = Number(process.env['POLICY_HOSTS'] ?? 0);
+/** Both back ends, with a number of worlds for `npm test` and how many of them have host endpoints. */
+const backEnds = [
+  { name: 'nftables', environment: {}, skip, worlds: 40, hosts: 0 },
+  ...variants.map((variant) => ({
+    name: `iptables-${variant}`,
+    environment: choosing(variant),
+    skip: unableIptables(variant) ?? skip,
+    worlds: 20,
+    hosts: 0.5,
+  })),
+].filter(({ name }) => name.startsWith(process.env['POLICY_BACK_END'] ?? ''));
 
 type Case = Probe & { readonly id: number; readonly allowed: boolean; readonly why: () => string };
 let lastId = 0x5000_0000;
@@ -106,31 +116,34 @@ test('without policy every packet arrives: nothing else is in the way', { skip }
   assert.ok(allowed > cases.length * 0.7, `${allowed} of ${cases.length} are allowed`);
 });
 
-test('SR-170, SR-174, RS-100, RS-116: the kernel does to random packets what policy means', {
-  skip,
-}, async (t) => {
-  await using host = await PolicyHost.make();
-  let sent = 0;
-  let allowed = 0;
-  for (let n = 0; n < worlds; n++) {
-    const seed = firstSeed + n;
-    const random = new Random(seed);
-    const world = randomWorld(random, { hosts });
-    await host.enforce(world.objects);
-    const cases = casesOf(random, world);
-    const wrong = await mismatches(host, cases);
-    sent += cases.length;
-    allowed += cases.filter((one) => one.allowed).length;
-    assert.equal(
-      wrong.length,
-      0,
-      `seed ${seed}: ${wrong.length} of ${cases.length} packets went wrong\n${wrong
-        .slice(0, 3)
-        .map((one) => describe(one, world))
-        .join('\n\n')}`,
+for (const backEnd of backEnds)
+  test(`SR-170, SR-174, RS-100, RS-116, ${backEnd.name}: the kernel does to random packets what policy means`, {
+    skip: backEnd.skip,
+  }, async (t) => {
+    const worlds = Number(process.env['POLICY_WORLDS'] ?? backEnd.worlds);
+    const hosts = Number(process.env['POLICY_HOSTS'] ?? backEnd.hosts);
+    await using host = await PolicyHost.make(backEnd.environment);
+    let sent = 0;
+    let allowed = 0;
+    for (let n = 0; n < worlds; n++) {
+      const seed = firstSeed + n;
+      const random = new Random(seed);
+      const world = randomWorld(random, { hosts });
+      await host.enforce(world.objects);
+      const cases = casesOf(random, world);
+      const wrong = await mismatches(host, cases);
+      sent += cases.length;
+      allowed += cases.filter((one) => one.allowed).length;
+      assert.equal(
+        wrong.length,
+        0,
+        `seed ${seed}: ${wrong.length} of ${cases.length} packets went wrong\n${wrong
+          .slice(0, 3)
+          .map((one) => describe(one, world))
+          .join('\n\n')}`,
+      );
+    }
+    t.diagnostic(
+      `seeds ${firstSeed} to ${firstSeed + worlds - 1}: ${sent} packets, ${allowed} of them allowed`,
     );
-  }
-  t.diagnostic(
-    `seeds ${firstSeed} to ${firstSeed + worlds - 1}: ${sent} packets, ${allowed} of them allowed`,
-  );
-});
+  });
