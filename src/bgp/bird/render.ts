@@ -55,6 +55,7 @@ export function renderBird(plan: BgpPlan, context: RenderContext = {}): Rendered
       '  ipv6;',
       `  interface ${[...plan.excludedInterfaces.map((glob) => `-"${quoted(glob)}"`), '"*"'].join(', ')};`,
       '}',
+      ...learningFilter,
       ...families.flatMap((family) => kernelText(family)),
       ...families.flatMap((family) => staticText(plan, family)),
     ]),
@@ -140,6 +141,18 @@ function kernelPrelude(plan: BgpPlan, family: Family): string[] {
 }
 
 // ── protocols ────────────────────────────────────────────────────────────────────────────────────────────────────────
+/** What resolves a next hop costs its metric; BIRD alone would call every such cost unknown. Behind a router is always
+ *  farther than next door. */
+const learningFilter: readonly string[] = [
+  'filter calico_learn_from_kernel',
+  '{',
+  '  if (gw = ::) then igp_metric = 0;',
+  '  else if defined(krt_metric) then igp_metric = krt_metric + 1;',
+  '  else igp_metric = 1;',
+  '  accept;',
+  '}',
+];
+
 const kernelText = (family: Family): string[] => [
   `protocol kernel kernel${family} {`,
   '  metric 0;',
@@ -149,7 +162,7 @@ const kernelText = (family: Family): string[] => [
   '  merge paths on;',
   '  graceful restart;',
   `  ipv${family} {`,
-  '    import all;',
+  '    import filter calico_learn_from_kernel;',
   `    export filter ${kernelFilterName(family)};`,
   '  };',
   '}',
@@ -159,7 +172,9 @@ function staticText(plan: BgpPlan, family: Family): string[] {
   const of = (prefix: Prefix): boolean => prefixFamily(prefix) === family;
   const routes = [
     ...plan.origins.filter((o) => of(o.prefix)).map((o) => `route ${o.prefix} blackhole;`),
-    ...plan.staticRoutes.filter((r) => of(r.prefix)).map((r) => `route ${r.prefix} via ${r.gateway};`),
+    ...plan.staticRoutes
+      .filter((r) => of(r.prefix))
+      .map((r) => `route ${r.prefix} via ${r.gateway} { igp_metric = 1; };`),
   ];
   return [`protocol static static${family} {`, `  ipv${family};`, ...routes.map((r) => `  ${r}`), '}'];
 }

@@ -13,7 +13,8 @@ import type { PeerType, PolicyAttributes, PolicySubject, RouteSource } from './t
 export const maxPriority = 2147483647;
 export const defaultLocalPref = 100;
 export const localPrefOf = (priority: number): number => maxPriority - priority;
-export const priorityOf = (localPref: number): number => maxPriority - localPref;
+/** In the unsigned arithmetic of BIRD: a preference beyond the scale is no elevated route, but one far behind. */
+export const priorityOf = (localPref: number): number => (maxPriority - localPref) >>> 0;
 
 export type Community =
   | { readonly kind: 'standard'; readonly value: number }

@@ -1,6 +1,6 @@
 // Best path selection (RFC 4271 9.1.2, RFC 4456 9) over columns. Every loser remembers the step at which it lost.
 //
-//   preference of the source → local preference → AS path length → origin → MED (among paths of one neighbour AS)
+//   preference of the source, our own before a peer's → local preference → AS path length → origin → MED (among paths of one neighbour AS)
 //   → eBGP before iBGP → interior cost of the next hop → router or originator id → cluster list length → peer address
 //   → path id
 //
@@ -28,6 +28,9 @@ export const step = {
   peerAddress: 10,
   pathId: 11,
 } as const;
+
+/** Of a BGP route that no policy has touched. */
+const ordinaryPreference = 100;
 
 export type DecisionTables = {
   readonly attributes: AttributeSets;
@@ -136,6 +139,11 @@ export class Decision {
     const y = paths.attributes[b]!;
     const preference = paths.preference[a]! - paths.preference[b]!;
     if (preference !== 0) return preference > 0 ? step.preference : -step.preference;
+    // What a peer says, be it elevated, yields to a route of our own. Ordinary BGP routes are spared the question.
+    if (paths.preference[a] !== ordinaryPreference) {
+      const own = Number(this.#peer(paths, b).isBgp) - Number(this.#peer(paths, a).isBgp);
+      if (own !== 0) return own > 0 ? step.preference : -step.preference;
+    }
     const local = localPref[x]! - localPref[y]!;
     if (local !== 0) return local > 0 ? step.localPref : -step.localPref;
     const length = asPathLength[x]! - asPathLength[y]!;

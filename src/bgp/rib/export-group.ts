@@ -122,7 +122,8 @@ export class ExportGroup {
     // The identity of the source only shows in ORIGINATOR_ID, so that only reflected routes are kept apart by peer.
     const reflected = this.config.ibgp && peer.isIbgp;
     const kind = reflected ? peer.id + 2 : peer.isBgp ? 1 : 0;
-    const gateway = peer.isBgp ? undefined : table.paths.local.get(path)?.gateway;
+    // Where another program's route leads is told to our own side only, as BIRD has it.
+    const gateway = peer.isBgp || !this.config.ibgp ? undefined : table.paths.local.get(path)?.gateway;
     if (gateway !== undefined) {
       const attributes = applyChanges(this.#context.attributes.decoded(set), changes);
       return this.#intern(this.#encode(this.#transform(peer, attributes, gateway)));

@@ -181,7 +181,7 @@ export class RibModel {
     const q = this.#config(b);
     switch (step) {
       case 'preference':
-        return b.preference - a.preference;
+        return b.preference - a.preference || Number(p.source === 'bgp') - Number(q.source === 'bgp');
       case 'localPref':
         return (b.attributes.localPref ?? 100) - (a.attributes.localPref ?? 100);
       case 'asPathLength':
@@ -248,7 +248,8 @@ export class RibModel {
     const config = to.families?.find((f) => f.family === family);
     const ran = this.#run(config?.exportPolicy, c.route, c.attributes, ibgp ? 'ibgp' : 'ebgp');
     if (ran === undefined || config?.localAddress === undefined) return undefined;
-    const present = from.source === 'bgp' ? ran.attributes.nextHop : c.route.local?.gateway;
+    const gateway = ibgp ? c.route.local?.gateway : undefined;
+    const present = from.source === 'bgp' ? ran.attributes.nextHop : gateway;
     const mode = to.nextHopMode ?? 'auto';
     const keep = present !== undefined && (mode === 'keep' || (mode === 'auto' && ibgp));
     const next = keep

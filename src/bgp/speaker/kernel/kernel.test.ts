@@ -75,9 +75,9 @@ describe('next hops', () => {
   test('on a connected network: directly', async () =>
     assert.equal(await resolved('10.0.0.21'), 'via 10.0.0.21 dev eth0 metric 0'));
   test('in another subnet: by the default gateway', async () =>
-    assert.equal(await resolved('30.0.0.23'), 'via 10.0.0.254 dev eth0 metric 0'));
-  test('behind a static route: by its gateway, at its metric', async () =>
-    assert.equal(await resolved('192.168.7.9'), 'via 10.0.0.7 dev eth0 metric 50'));
+    assert.equal(await resolved('30.0.0.23'), 'via 10.0.0.254 dev eth0 metric 1'));
+  test('behind a static route: by its gateway, farther than next door', async () =>
+    assert.equal(await resolved('192.168.7.9'), 'via 10.0.0.7 dev eth0 metric 51'));
   test('a local pod: by its veth', async () =>
     assert.equal(await resolved('10.244.1.5'), 'via 10.244.1.5 dev cali1 metric 0'));
   test('inside an own block without the pod: the blackhole wins over the default route', async () =>

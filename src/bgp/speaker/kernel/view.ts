@@ -169,7 +169,8 @@ export class KernelView {
     const interfaceName = this.linkName(nextHops[0]?.linkIndex);
     return {
       reachable: true,
-      metric: direct || route.protocol === routeProtocols.kernel ? 0 : route.priority,
+      // Behind a router is always farther than next door.
+      metric: direct || route.protocol === routeProtocols.kernel ? 0 : route.priority + 1,
       nextHops,
       ...(interfaceName === undefined ? {} : { interfaceName }),
     };

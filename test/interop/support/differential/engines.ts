@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BirdEngine, Leftovers } from '../../../../src/bgp/bird/mod.ts';
+import type { Attributes } from '../../../../src/bgp/packet/mod.ts';
 import type { BgpPlan } from '../../../../src/bgp/plan/mod.ts';
 import { configFromPlan, FakeNetwork, Speaker, tcpTransport } from '../../../../src/bgp/speaker/mod.ts';
 import { FakeHost, openKernel, type Kernel, type Route } from '../../../../src/kernel/mod.ts';
@@ -63,17 +64,27 @@ function exportedOf(list: readonly ProbePeer[]): Outcome['exported'] {
     list.map((peer) => [
       peer.options.name,
       [...peer.heard()]
-        .flatMap(([p, paths]) => paths.map((attributes) => `${p} ${describe(attributes)}`))
+        .flatMap(([p, paths]) => paths.map((attributes) => ({ p, attributes })))
+        // BIRD keeps back what has the listener's own address as next hop; whoever hears it cannot use it.
+        .filter(({ attributes }) => attributes.nextHop !== peer.options.address)
+        .map(({ p, attributes }) => `${p} ${describe(attributes)}`)
         .sort(),
     ]),
   );
 }
 
-const describe = (attributes: object): string =>
-  JSON.stringify(
-    Object.fromEntries(Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1))),
-    (_, v) => (v instanceof Uint8Array ? [...v] : (v as unknown)),
+/** Communities are sets: their order says nothing. */
+const describe = ({ communities, largeCommunities, ...rest }: Attributes): string => {
+  const whole = {
+    ...rest,
+    ...(communities === undefined ? {} : { communities: communities.toSorted((a, b) => a - b) }),
+    ...(largeCommunities === undefined ? {} : { large: largeCommunities.map((c) => c.join(':')).toSorted() }),
+  };
+  const sorted = Object.entries(whole).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify(Object.fromEntries(sorted), (_, v: unknown) =>
+    v instanceof Uint8Array ? [...v] : v,
   );
+};
 
 /** The unicast routes of protocol `bird`. */
 async function installedIn(kernel: Kernel): Promise<string[]> {
@@ -207,14 +218,19 @@ export class BirdWorld implements EngineWorld {
   }
 
   async run(plan: BgpPlan, { announced, kernel }: Scenario): Promise<Outcome> {
+    const t0 = performance.now();
     const learned = await this.#foreign.set([...standing, ...kernel]);
     await this.#engine.apply(plan, new Map());
     if (this.#engine.plan !== plan) throw new Error(`not taken: ${this.#engine.facts.problem}`);
+    const t1 = performance.now();
     // What BIRD hears of the kernel comes by its own event.
     if (learned) await delay(quietMs);
     const list = wanted(plan, this.#peers);
     await this.#refreshed(list, (peer) => peer.announce(announced[peer.options.name] ?? []));
+    const t2 = performance.now();
     await this.#refreshed(list, () => undefined);
+    const t3 = performance.now();
+    if (process.env['T']) console.log('T', t1 - t0, t2 - t1, t3 - t2);
     return { exported: exportedOf(list), installed: await installedIn(this.#kernel) };
   }
 
