@@ -19,13 +19,13 @@ const packetsPerWorld = Number(process.env['POLICY_PACKETS'] ?? 160);
 
 /** Both back ends, with a number of worlds for `npm test` and how many of them have host endpoints. */
 const backEnds = [
-  { name: 'nftables', environment: {}, skip, worlds: 40, hosts: 0 },
+  { name: 'nftables', environment: {}, skip, worlds: 30, hosts: 0.4 },
   ...variants.map((variant) => ({
     name: `iptables-${variant}`,
     environment: choosing(variant),
     skip: unableIptables(variant) ?? skip,
     worlds: 20,
-    hosts: 0.5,
+    hosts: 0.4,
   })),
 ].filter(({ name }) => name.startsWith(process.env['POLICY_BACK_END'] ?? ''));
 

@@ -114,7 +114,13 @@ export function baseRows(settings: PolicySettings, family: Family, hosts: HostSt
       ...workloads(settings, 'oifname', 'jump to-workload'),
       ...host(hosts.forward, 'forward-out'),
     ]),
-    ...atHook('filter-output', 'output', 0, hosts.normal ? [stateRule(settings), 'jump host-out'] : []),
+    // A host reaches its own workloads, whatever connection tracking makes of the packet (FX-045).
+    ...atHook(
+      'filter-output',
+      'output',
+      0,
+      hosts.normal ? [...workloads(settings, 'oifname', 'return'), stateRule(settings), 'jump host-out'] : [],
+    ),
   ];
 }
 
