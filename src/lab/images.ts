@@ -4,7 +4,7 @@
 import { accessSync, constants } from 'node:fs';
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
 
-export type ProgramName = 'http-server' | 'sleep' | 'exit';
+export type ProgramName = 'http-server' | 'sleep' | 'exit' | 'dns';
 export type Program =
   | { readonly name: ProgramName; readonly args: readonly string[] }
   /** A program of the machine with its arguments. */
@@ -14,6 +14,7 @@ export const programs: Readonly<Record<ProgramName, string>> = {
   'http-server': 'answers HTTP on port 80 and 8080 (or the ports given) with who asked whom',
   sleep: 'does nothing, for ever or for the seconds given',
   exit: 'ends with the code given, after the seconds given: for trying restart policies',
+  dns: 'serves the names of services by DNS; KUBECONFIG says whose',
 };
 
 /** Repository names (without registry, path and tag) that stand for a pod that only waits. */
@@ -51,6 +52,7 @@ export function programFor(container: {
   const [program, ...args] = container.args ?? [];
   if (isSleeper && program !== undefined && !/^[\d.]+s?$/.test(program))
     return programFor({ command: [program], args });
+  if (baseName(container.image ?? '') === 'coredns') return ok({ name: 'dns', args: [] });
   return ok({ name: isSleeper ? 'sleep' : 'http-server', args: container.args ?? [] });
 }
 

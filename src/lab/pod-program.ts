@@ -10,6 +10,10 @@ export async function runPodProgram(argv: readonly string[]): Promise<number> {
   process.once('SIGTERM', () => process.exit(0));
   if (name === 'http-server') return serve(args);
   if (name === 'probe') return probe(args);
+  if (name === 'dns') {
+    const { runDns } = await import('./dns/program.ts');
+    return runDns({ zone: args[0] ?? 'cluster.local', onReady: sayReady });
+  }
   sayReady();
   if (name === 'sleep') return sleepFor(args[0]);
   if (name === 'exit') {

@@ -217,6 +217,7 @@ test('FX-009: the API server killed: forwarding goes on, then everything resumes
 
 test('deleted pods leave no link, route, namespace or process', { skip }, async () => {
   assert.equal((await lab.kubectl('delete', 'deployment/myapp')).code, 0);
+  assert.equal((await lab.kubectl('delete', '-n', 'kube-system', 'deployment/coredns')).code, 0);
   const gone = await until(
     async () => {
       const { out } = await lab.kubectl('get', 'pods', '-A', '-o', 'name');

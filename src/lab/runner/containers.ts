@@ -25,20 +25,24 @@ import { onPipes, onTerminal } from './streams/execution.ts';
 import { LogTimes } from './streams/log-times.ts';
 import type { ContainerRecord, Containers, ContainerSpec } from './types.ts';
 
-/** $1 host name, $2 hosts file, $3 exit file, $4 a directory of its own; the rest is the program. What the container
- *  writes to the usual places stays in that directory. A program in the background would lose its standard input, hence
- *  descriptor 3. */
+/** $1 host name, $2 hosts file, $3 exit file, $4 a directory of its own, $5 the resolver's file if it has one; the rest is
+ *  the program. What the container writes to the usual places stays in that directory. A program in the background would
+ *  lose its standard input, hence descriptor 3. */
 const containerScript = `
 hostname "$1"
 mount -n -t sysfs sysfs /sys
 mount -n --bind "$2" /etc/hosts
+if [ -n "$5" ]; then
+  [ -e /etc/resolv.conf ] || : > /etc/resolv.conf
+  mount -n --bind "$5" /etc/resolv.conf
+fi
 for dir in /tmp /root /home /srv /mnt /usr /var/tmp; do
   layer=$4$dir
   mkdir -p $layer/upper $layer/work && chmod --reference=$dir $layer/upper &&
   mount -n -t overlay -o lowerdir=$dir,upperdir=$layer/upper,workdir=$layer/work margay-container $dir
 done 2>/dev/null
 exit_file=$3
-shift 4
+shift 5
 trap 'kill -TERM $program 2>/dev/null' TERM
 exec 3<&0
 "$@" <&3 3<&- &
@@ -58,6 +62,8 @@ export type ContainersOptions = {
   readonly launcher: readonly string[];
   readonly nodeName: string;
   readonly hostAddress: string;
+  /** Where pods ask for names of services. */
+  readonly clusterDns: string;
 };
 
 export function processContainers(options: ContainersOptions): Containers {
@@ -98,6 +104,9 @@ export function processContainers(options: ContainersOptions): Containers {
       rmSync(exit, { force: true });
       const hosts = join(options.directory, `${uid}.hosts`);
       writeFileSync(hosts, hostsText(spec));
+      const resolver = resolverText(spec.pod, options.clusterDns);
+      const resolverFile = resolver === undefined ? '' : join(options.directory, `${uid}.resolv`);
+      if (resolver !== undefined) writeFileSync(resolverFile, resolver);
       const host = spec.pod.spec.hostNetwork === true ? options.nodeName : hostNameOf(spec);
       const enter = spec.netns === undefined ? [] : ['nsenter', `--net=${spec.netns}`];
       const isolate = 'unshare --mount --uts --pid --fork --kill-child --mount-proc --propagation private';
@@ -112,6 +121,7 @@ export function processContainers(options: ContainersOptions): Containers {
         hosts,
         exit,
         join(options.directory, `${uid}.${name}.${spec.attempt}.files`),
+        resolverFile,
         // A terminal makes the program the leader of its session; what runs in a shell's background ignores interrupts.
         ...(tty ? ['setsid', '--ctty', 'env', '--default-signal=INT,QUIT'] : []),
         ...wordsOf(program.value, options.launcher),
@@ -211,6 +221,30 @@ function hostsText(spec: ContainerSpec): string {
   const lines = ['127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback'];
   for (const address of spec.addresses) lines.push(`${address} ${hostNameOf(spec)}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** What `dnsPolicy` and `dnsConfig` make of the resolver's file; undefined: the node's own. */
+function resolverText(pod: ContainerSpec['pod'], clusterDns: string): string | undefined {
+  const { dnsPolicy = 'ClusterFirst', dnsConfig, hostNetwork } = pod.spec;
+  const isCluster =
+    dnsPolicy === 'ClusterFirstWithHostNet' || (dnsPolicy === 'ClusterFirst' && hostNetwork !== true);
+  if (!isCluster && dnsPolicy !== 'None' && dnsConfig === undefined) return undefined;
+  const namespace = pod.metadata.namespace ?? 'default';
+  const zone = 'cluster.local';
+  const servers = [...(isCluster ? [clusterDns] : []), ...(dnsConfig?.nameservers ?? [])];
+  const searches = [
+    ...(isCluster ? [`${namespace}.svc.${zone}`, `svc.${zone}`, zone] : []),
+    ...(dnsConfig?.searches ?? []),
+  ];
+  const given = (dnsConfig?.options ?? []).map(({ name, value }) => (value ? `${name}:${value}` : name));
+  const dots = isCluster && !given.some((one) => one?.startsWith('ndots')) ? ['ndots:5'] : [];
+  const settings = [...dots, ...given];
+  return [
+    ...(searches.length > 0 ? [`search ${searches.join(' ')}`] : []),
+    ...servers.map((server) => `nameserver ${server}`),
+    ...(settings.length > 0 ? [`options ${settings.join(' ')}`] : []),
+    '',
+  ].join('\n');
 }
 
 /** The pod's own variables and those of its image; `valueFrom` knows the fields a runner can answer. */

@@ -7,6 +7,7 @@ import type { Datastore } from '../../datastore/mod.ts';
 import type { InterfaceAddress } from '../../lib/ip/mod.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
+import { clusterDnsAddress } from '../cluster-dns.ts';
 import { mainFile } from '../main-file.ts';
 import { fileCheckpoints } from './checkpoints.ts';
 import { cniPlugins } from './cni.ts';
@@ -115,6 +116,7 @@ export function nodeRunnerEdges(
       launcher: paths.program,
       nodeName: paths.nodeName,
       hostAddress: paths.hostAddresses[0] ?? '',
+      clusterDns: clusterDnsAddress,
     }),
     checkpoints: fileCheckpoints(paths.checkpointDirectory),
     watchDirectory: paths.podDirectory,

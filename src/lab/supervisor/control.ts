@@ -5,6 +5,7 @@ import { expect } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
 import { bindThroughApi, startControlLoop } from '../control/mod.ts';
+import { clusterDnsObjects } from '../cluster-dns.ts';
 import { tellNewNodes } from '../design.ts';
 import { planTopology } from '../topology/mod.ts';
 import type { LabOptions } from '../types.ts';
@@ -35,6 +36,9 @@ export async function runControl(
     for (const pool of objects.pools) await ensure('IPPool', pool);
     for (const filter of objects.filters) await ensure('BGPFilter', filter);
     for (const peer of objects.peers) await ensure('BGPPeer', peer);
+    const dns = clusterDnsObjects(process.env['KUBECONFIG'] ?? '');
+    await ensure('Service', dns.service);
+    await ensure('Deployment', dns.deployment);
     // Last: it says that the rest is there (CN-004).
     await ensure('ClusterInformation', objects.clusterInformation);
   };

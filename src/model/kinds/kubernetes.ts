@@ -70,6 +70,13 @@ const podSpec = openObject({
   hostname: text(),
   subdomain: text(),
   dnsPolicy: text(),
+  dnsConfig: optional(
+    openObject({
+      nameservers: texts(),
+      searches: texts(),
+      options: optional(array(openObject({ name: text(), value: text() }))),
+    }),
+  ),
   schedulerName: text(),
   priority: count(),
   tolerations: optional(
