@@ -147,6 +147,7 @@ function routeOf(spec: KernelRouteSpec, links: ReadonlyMap<string, number>): Rou
 
 // ── BIRD ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 const quietMs = 2;
+const askAgainMs = 250;
 
 export class BirdWorld implements EngineWorld {
   readonly #directory = mkdtempSync(join(tmpdir(), 'margay-differential-'));
@@ -238,6 +239,7 @@ export class BirdWorld implements EngineWorld {
   async #refreshed(list: readonly ProbePeer[], before: (peer: ProbePeer) => void): Promise<void> {
     const end = performance.now() + 20_000;
     const seen = new Map<ProbePeer, number>();
+    let askAgainAt = performance.now() + askAgainMs;
     for (;;) {
       let done = true;
       for (const peer of list) {
@@ -254,6 +256,11 @@ export class BirdWorld implements EngineWorld {
         if (at === undefined || peer.state !== 'up' || peer.refreshes === at) done = false;
       }
       if (done) return;
+      // A request that comes while the table is being sent anyway is not answered.
+      if (performance.now() > askAgainAt) {
+        askAgainAt += askAgainMs;
+        for (const [peer, at] of seen) if (peer.state === 'up' && peer.refreshes === at) peer.refresh();
+      }
       if (performance.now() > end) {
         const late = list.map((p) => `${p.options.name} ${p.state} ${p.lastProblem}`);
         throw new Error(`BIRD did not answer in time: ${late.join(', ')}`);
@@ -334,13 +341,19 @@ export class NativeWorld implements EngineWorld {
       peer.keepalive();
     }
     await this.#advance(300);
+    // A new identity is a restart: it waits for everybody's table, then keeps what it does not know for a while.
+    while (this.#speaker.status().recovery === 'deferring') await this.#advance(500);
+    if (this.#speaker.status().recovery !== 'done') await this.#advance(130_000, list);
+    await this.#advance(300);
     return { exported: exportedOf(list), installed: await installedIn(this.#kernel) };
   }
 
   /** Virtual time, and the promises of the kernel in between. */
-  async #advance(ms: number): Promise<void> {
-    for (let at = 0; at < ms; at += 20) {
-      this.#clock.advance(20);
+  async #advance(ms: number, keptAlive: readonly ProbePeer[] = []): Promise<void> {
+    const step = ms > 10_000 ? 1000 : 20;
+    for (let at = 0; at < ms; at += step) {
+      this.#clock.advance(step);
+      if (at % 10_000 === 0) for (const peer of keptAlive) peer.keepalive();
       for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
     }
   }
