@@ -45,7 +45,7 @@ export function run(
 
 /** The tests run what ships: the bundle, built from the sources as they are; or what MARGAY_MAIN names. */
 let program: Promise<string> | undefined;
-async function bundled(): Promise<string> {
+export async function bundled(): Promise<string> {
   const given = process.env['MARGAY_MAIN'];
   if (given !== undefined) return resolve(given);
   const { code, err } = await run(process.execPath, [resolve('tools/build.mjs')]);

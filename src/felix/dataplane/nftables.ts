@@ -127,23 +127,9 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
     async apply(changes) {
       const refused = new Map<string, Result<NftActual | undefined>>();
       const closed = new Set<string>();
-      let isPrecise = false;
-      // Each turn takes one refused row out, or closes it; a kernel that refuses without saying what ends it.
-      for (let turn = 0; turn <= 2 * changes.length + 1; turn++) {
-        const wanted = changes.filter((change) => !refused.has(change.key) || closed.has(change.key));
-        const { commands, causes } = compile(wanted, { closed, dirty, isPrecise, tableOf });
-        const applied = commands.length === 0 ? ok(undefined) : await kernel.nftables.apply(commands);
-        if (applied.ok) break;
-        const culprits = causes[applied.error.commandIndex ?? -1];
-        const [culprit] = culprits ?? [];
-        if (culprit === undefined) return changes.map(() => applied);
-        if (culprits !== undefined && culprits.length > 1) {
-          isPrecise = true;
-          continue;
-        }
-        refused.set(culprit.key, err(failure(applied.error.code, applied.error.message)));
-        if (closed.has(culprit.key)) closed.delete(culprit.key);
-        else if (closedRules(culprit) !== undefined) closed.add(culprit.key);
+      for (const phase of phasesOf(changes)) {
+        const failed = await applyPhase(kernel, phase, { refused, closed, dirty, tableOf });
+        if (failed !== undefined) return changes.map(() => failed);
       }
       for (const { key } of changes)
         if (closed.has(key)) dirty.add(key);
@@ -153,6 +139,66 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
       );
     },
   };
+}
+
+type Progress = Omit<Mode, 'isPrecise' | 'closed'> & {
+  readonly refused: Map<string, Result<NftActual | undefined>>;
+  readonly closed: Set<string>;
+};
+
+/** One transaction. A refused row is taken out, or closed, and the rest tried again; a kernel that refuses without saying
+ *  what ends it, with its answer. */
+async function applyPhase(
+  kernel: Kernel,
+  changes: readonly NftChange[],
+  { refused, closed, dirty, tableOf }: Progress,
+): Promise<Result<never> | undefined> {
+  let isPrecise = false;
+  for (let turn = 0; turn <= 2 * changes.length + 1; turn++) {
+    const wanted = changes.filter((change) => !refused.has(change.key) || closed.has(change.key));
+    const { commands, causes } = compile(wanted, { closed, dirty, isPrecise, tableOf });
+    const applied = commands.length === 0 ? ok(undefined) : await kernel.nftables.apply(commands);
+    if (applied.ok) return undefined;
+    const culprits = causes[applied.error.commandIndex ?? -1];
+    const [culprit] = culprits ?? [];
+    if (culprit === undefined) return applied;
+    if (culprits !== undefined && culprits.length > 1) {
+      isPrecise = true;
+      continue;
+    }
+    refused.set(culprit.key, err(failure(applied.error.code, applied.error.message)));
+    if (closed.has(culprit.key)) closed.delete(culprit.key);
+    else if (closedRules(culprit) !== undefined) closed.add(culprit.key);
+  }
+  return undefined;
+}
+
+/** One transaction is enough, with one exception. A packet keeps to the rules of the generation in which it entered a hook,
+ *  but looks into sets as they are by then; so one that is under way while a transaction takes effect can be led by a new
+ *  element of a map into a chain that to it is empty still, and an empty chain lets it pass. Hence chains that elements of
+ *  existing maps lead to are made before, where nothing leads to them yet. */
+function phasesOf(changes: readonly NftChange[]): readonly (readonly NftChange[])[] {
+  const newSets = new Set<string>();
+  for (const change of changes)
+    if (change.op === 'put' && change.row.kind === 'set' && change.actual === undefined)
+      newSets.add(`${change.row.family} ${change.row.set.name}`);
+  const isOfNewSet = (row: NftRow): boolean =>
+    row.kind === 'element' && newSets.has(`${row.family} ${row.set}`);
+  const leads = (change: NftChange): boolean =>
+    change.op === 'put' &&
+    change.row.kind === 'element' &&
+    / /.test(String(change.row.element.data ?? '')) &&
+    !isOfNewSet(change.row);
+  const isNew = (change: NftChange): boolean =>
+    change.op === 'put' &&
+    change.actual === undefined &&
+    (change.row.kind === 'chain'
+      ? change.row.chain.base === undefined
+      : change.row.kind !== 'element' || isOfNewSet(change.row));
+  if (!changes.some(leads)) return [changes];
+  const before = changes.filter(isNew);
+  if (!before.some((change) => change.op === 'put' && change.row.kind === 'chain')) return [changes];
+  return [before, changes.filter((change) => !isNew(change))];
 }
 
 type NftChange = Change<NftRow, NftActual>;
