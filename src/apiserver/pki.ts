@@ -3,13 +3,11 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { CertificateAuthority, type KeyPair, newPrivateKey } from '../lib/certificates.ts';
+import { CertificateAuthority, type KeyPair, newPrivateKey, nodeClientName } from '../lib/certificates.ts';
 import { kubeconfig } from '../lib/kubeconfig.ts';
 import type { Security } from './types.ts';
 
-export const authorityName = 'margay-ca';
-/** The API server's name on the way to the nodes' runners. */
-export const nodeClientName = 'kube-apiserver-kubelet-client';
+const authorityName = 'margay-ca';
 const masters = 'system:masters';
 
 /** Names under which a server of a cluster is known. */
@@ -41,8 +39,7 @@ function keptPair(directory: string, name: string, make: () => KeyPair): KeyPair
   return pair;
 }
 
-function pkiDirectory(data: string): string {
-  const directory = join(data, 'pki');
+function made(directory: string): string {
   mkdirSync(directory, { recursive: true });
   chmodSync(directory, 0o700);
   return directory;
@@ -50,7 +47,7 @@ function pkiDirectory(data: string): string {
 
 /** Signs tokens of a server without TLS. */
 export const tokenKey = (data: string): string =>
-  data === ':memory:' ? newPrivateKey() : kept(join(pkiDirectory(data), 'sa.key'), newPrivateKey);
+  data === ':memory:' ? newPrivateKey() : kept(join(made(join(data, 'pki')), 'sa.key'), newPrivateKey);
 
 const ownAddresses = (): readonly string[] =>
   Object.values(networkInterfaces()).flatMap((list) =>
@@ -60,10 +57,9 @@ const ownAddresses = (): readonly string[] =>
 export type ClusterKeys = { readonly authority: CertificateAuthority; readonly security: Security };
 
 /** Reads the keys of a cluster, or makes them; `hosts` are further names of the server. */
-export function clusterKeys(data: string, hosts: readonly string[], nowMs: number): ClusterKeys {
-  const directory = pkiDirectory(data);
+export function clusterKeys(directory: string, hosts: readonly string[], nowMs: number): ClusterKeys {
+  made(directory);
   const authority = CertificateAuthority.load(
-    authorityName,
     keptPair(directory, 'ca', () => CertificateAuthority.create(authorityName, nowMs)),
   );
   const all = [...new Set([...serviceNames, ...ownAddresses(), ...hosts])];

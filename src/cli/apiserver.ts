@@ -1,4 +1,5 @@
 // `margay apiserver`: the embedded Kubernetes-shaped API server, until SIGTERM or SIGINT.
+import { join } from 'node:path';
 import type { Command } from './types.ts';
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -13,7 +14,8 @@ async function run(argv: readonly string[]): Promise<number> {
       'what an acknowledged write survives: a power cut, or the death of the process',
       'power',
     )
-    .option('--tls', 'serve TLS with the authority kept in DIRECTORY/pki, and check who asks')
+    .option('--tls', 'serve TLS with an authority of its own, and check who asks')
+    .option('--pki <directory>', "where the authority's keys are kept; the data directory's pki by default")
     .option('--tls-host <name...>', 'further names or addresses under which clients reach the server')
     .option('--kubeconfig-out <file>', "where the administrator's kubeconfig is written")
     .exitOverride();
@@ -23,21 +25,24 @@ async function run(argv: readonly string[]): Promise<number> {
     if (cause instanceof CommanderError) return cause.exitCode;
     throw cause;
   }
-  const { listen, listenFd, data, durability, tls, tlsHost, kubeconfigOut } = parser.opts<{
+  const { listen, listenFd, data, durability, tls, pki, tlsHost, kubeconfigOut } = parser.opts<{
     listen?: string[];
     listenFd?: number;
     data: string;
     durability: string;
     tls?: boolean;
+    pki?: string;
     tlsHost?: string[];
     kubeconfigOut?: string;
   }>();
-  if (tls && data === ':memory:') {
-    process.stderr.write('margay apiserver: --tls keeps its keys in the data directory; :memory: is none.\n');
+  if (tls && data === ':memory:' && pki === undefined) {
+    process.stderr.write(
+      'margay apiserver: --tls keeps its keys in the data directory; with :memory: name another by --pki.\n',
+    );
     return 2;
   }
-  if (kubeconfigOut !== undefined && !tls) {
-    process.stderr.write('margay apiserver: --kubeconfig-out goes with --tls.\n');
+  if ((kubeconfigOut !== undefined || pki !== undefined || tlsHost !== undefined) && !tls) {
+    process.stderr.write('margay apiserver: --pki, --tls-host and --kubeconfig-out go with --tls.\n');
     return 2;
   }
   if (durability !== 'power' && durability !== 'process') {
@@ -53,7 +58,7 @@ async function run(argv: readonly string[]): Promise<number> {
     process.once('SIGINT', () => resolve());
   });
   const { adminKubeconfig, clusterKeys, startApiServer } = await import('../apiserver/mod.ts');
-  const keys = tls ? clusterKeys(data, tlsHost ?? [], Date.now()) : undefined;
+  const keys = tls ? clusterKeys(pki ?? join(data, 'pki'), tlsHost ?? [], Date.now()) : undefined;
   const started = await startApiServer({
     listen: listen ?? (listenFd === undefined ? ['127.0.0.1:6443'] : []),
     ...(listenFd === undefined ? {} : { listenFd }),

@@ -40,7 +40,7 @@ async function run(argv: readonly string[]): Promise<number> {
     dualStack?: boolean;
   }>();
   const { createLogger } = await import('../lib/log.ts');
-  const { startNodeRunner, startServiceProxy } = await import('../lab/mod.ts');
+  const { readLabIdentity, startNodeRunner, startServiceProxy } = await import('../lab/mod.ts');
   const { openKernel } = await import('../kernel/mod.ts');
   const { openDatastore } = await import('./open-datastore.ts');
   const opened = await openDatastore(flags.kubeconfig);
@@ -55,6 +55,9 @@ async function run(argv: readonly string[]): Promise<number> {
     process.stderr.write(`${kernel.error.message}\n`);
     return 1;
   }
+  const { nodeClientName } = await import('../lib/certificates.ts');
+  // The node's own certificate is for both: to speak to the API server, and to be spoken to.
+  const { ca, cert, key } = await readLabIdentity(flags.kubeconfig);
   const stopped = new Promise<void>((resolve) => {
     process.once('SIGTERM', () => resolve());
     process.once('SIGINT', () => resolve());
@@ -75,6 +78,7 @@ async function run(argv: readonly string[]): Promise<number> {
     labels: flags.label ?? {},
     dualStack: flags.dualStack ?? false,
     kubeconfig: flags.kubeconfig,
+    streams: { tls: { ca, cert, key, clientName: nodeClientName } },
   });
   await stopped;
   await runner.stop();

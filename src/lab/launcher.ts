@@ -18,7 +18,7 @@ import { awaitNodes } from './api.ts';
 import { ask } from './control-socket.ts';
 import { initScript } from './init-script.ts';
 import { onInterrupt } from './interrupt.ts';
-import { kubeconfigText } from './kubeconfig.ts';
+import { LabKeys } from './keys.ts';
 import { mainFile } from './main-file.ts';
 import { checkPermission, checkTools, labPath } from './requirements.ts';
 import {
@@ -142,6 +142,9 @@ async function bringUp(
 ): Promise<Result<RunningLab, LabError>> {
   const { paths, port, userNamespace, server } = lab;
   const started = performance.now();
+  const keys = LabKeys.open(paths.directory, lab.options.name);
+  const admin = keys.userKubeconfig(`https://127.0.0.1:${port}`, 'kubernetes-admin');
+  await writeFile(paths.kubeconfig, admin, { mode: 0o600 });
   const child = spawnLab(paths, lab.options, server, { userNamespace, tied });
   server.close();
   const result = await followStart(child, { paths, labOptions: lab.options, port, userNamespace, onStep });
@@ -155,7 +158,7 @@ async function bringUp(
   }
   if (!tied) child.unref();
   const nodes = nodesOf(lab.topology).length;
-  const ready = await awaitNodes(port, nodes, readyDeadlineMs, (now, of) =>
+  const ready = await awaitNodes(paths.kubeconfig, nodes, readyDeadlineMs, (now, of) =>
     onStep(`${now} of ${of} nodes ready`),
   );
   if (!ready)
@@ -244,9 +247,6 @@ async function followStart(
     err(failure('StartFailed', message, hint));
   const parent = child.pid === undefined ? undefined : identify(child.pid);
   if (parent === undefined) return failed('Cannot start unshare.', lastLines(lab.paths));
-  await writeFile(lab.paths.kubeconfig, kubeconfigText(lab.labOptions.name, `http://127.0.0.1:${lab.port}`), {
-    mode: 0o600,
-  });
   const init = await until(() => firstChildOf(parent.pid), { timeoutMs: 10_000, everyMs: 5 });
   if (init === undefined) return failed('The lab could not make its namespaces.', lastLines(lab.paths));
   const record: LabRecord = {

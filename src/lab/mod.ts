@@ -21,6 +21,7 @@ import type { Logger } from '../lib/log.ts';
 import type { Failure, Result } from '../lib/result.ts';
 import type { CapturePlace, LessonOptions } from './lessons/mod.ts';
 import type { DemoOptions } from './demo/demo.ts';
+import type { Identity } from './ask-server.ts';
 import type { RunningLab, UpOptions } from './launcher.ts';
 import type { EdgePaths, RunnerCommandOptions } from './runner/start.ts';
 import type { Runner, RunnerOptions } from './runner/runner.ts';
@@ -100,6 +101,10 @@ export const runControl = async (
   logger: Logger,
   signal: AbortSignal,
 ): Promise<void> => (await import('./supervisor/control.ts')).runControl(datastore, options, logger, signal);
+
+/** The certificate in a kubeconfig that the lab wrote. */
+export const readLabIdentity = async (kubeconfig: string): Promise<Identity> =>
+  (await import('./ask-server.ts')).readIdentity(kubeconfig);
 
 /** On a node of the lab: what a kubelet does. */
 export const startNodeRunner = async (options: RunnerCommandOptions): Promise<Runner> =>

@@ -8,6 +8,7 @@ import {
   type KeyObject,
   randomBytes,
   sign,
+  X509Certificate,
 } from 'node:crypto';
 import { isIP } from 'node:net';
 import {
@@ -36,6 +37,9 @@ export type LeafOptions = Subject & {
   readonly purposes: readonly ('server' | 'client')[];
   readonly days?: number;
 };
+
+/** The API server's name on the way to the nodes: whoever serves it there asks for this one. */
+export const nodeClientName = 'kube-apiserver-kubelet-client';
 
 const oid = {
   commonName: '2.5.4.3',
@@ -149,8 +153,9 @@ export class CertificateAuthority {
     });
   }
 
-  /** One that was made before, under the same name. */
-  static load(commonName: string, pair: KeyPair): CertificateAuthority {
+  /** One that was made before. */
+  static load(pair: KeyPair): CertificateAuthority {
+    const commonName = /^CN=(.*)$/m.exec(new X509Certificate(pair.cert).subject)?.[1] ?? '';
     return new CertificateAuthority({ commonName }, pair);
   }
 

@@ -15,6 +15,19 @@ function decode(part: string): Claims | undefined {
   }
 }
 
+/** Who signs tokens of service accounts, and whom they are for when nobody says otherwise. */
+export const serviceAccountIssuer = 'https://kubernetes.default.svc.cluster.local';
+
+/** A token of a service account that may not be there yet: for a cluster's own parts, before it is up. */
+export function serviceAccountToken(keyPem: string, namespace: string, name: string): string {
+  return new TokenKey(keyPem).sign({
+    iss: serviceAccountIssuer,
+    aud: [serviceAccountIssuer],
+    sub: `system:serviceaccount:${namespace}:${name}`,
+    'kubernetes.io': { namespace, serviceaccount: { name } },
+  });
+}
+
 /** Signs and checks with one key. */
 export class TokenKey {
   readonly #private: KeyObject;

@@ -104,6 +104,7 @@ export const bootstrapRoles: readonly BootstrapRole[] = [
       rule('authentication.k8s.io', 'tokenreviews', 'create'),
       rule('authorization.k8s.io', 'localsubjectaccessreviews subjectaccessreviews', 'create'),
       rule('core', 'services endpoints namespaces', read),
+      rule('discovery.k8s.io', 'endpointslices', read),
       rule('core', 'nodes', `create ${read} patch update`),
       rule('core', 'nodes/status', 'patch update'),
       rule('core', 'events', 'create patch update'),
@@ -152,7 +153,7 @@ export const bootstrapRoles: readonly BootstrapRole[] = [
     rules: [
       rule('core', 'serviceaccounts/token', 'create'),
       rule('core', 'nodes namespaces configmaps serviceaccounts services endpoints pods secrets', read),
-      rule('core', 'nodes/status pods/status', 'patch update'),
+      rule('core', 'nodes nodes/status pods/status', 'patch update'),
       rule('discovery.k8s.io', 'endpointslices', read),
       rule('networking.k8s.io', 'networkpolicies', read),
       rule('policy.networking.k8s.io', '*', read),

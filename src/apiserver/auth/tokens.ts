@@ -2,13 +2,12 @@
 // when they were asked for with one. A token is good while all of these exist.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../lib/clock.ts';
-import { type Claims, TokenKey } from '../../lib/web-token.ts';
+import { type Claims, serviceAccountIssuer, TokenKey } from '../../lib/web-token.ts';
 import { at, numberAt, textAt } from '../json.ts';
 import type { Store } from '../store/store.ts';
 import { authenticated, type User } from './types.ts';
 
-export const issuer = 'https://kubernetes.default.svc.cluster.local';
-export const defaultAudience = issuer;
+export const defaultAudience = serviceAccountIssuer;
 const cacheSize = 2000;
 
 export type BoundObject = { readonly kind: string; readonly name: string; readonly uid: string };
@@ -46,7 +45,7 @@ export class Tokens {
       aud: options.audiences,
       exp: options.expiresAtSeconds,
       iat: nowSeconds,
-      iss: issuer,
+      iss: serviceAccountIssuer,
       jti: randomUUID(),
       'kubernetes.io': {
         namespace: subject.namespace,

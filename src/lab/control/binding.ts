@@ -3,30 +3,26 @@
 import { type Datastore, type StoreError, storeError } from '../../datastore/mod.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import type { Pod } from '../../model/mod.ts';
+import { askServer } from '../ask-server.ts';
 
 export type BindPod = (pod: Pod, node: string) => Promise<Result<void, StoreError>>;
 
-/** Through the API server at `server`, e.g. `http://10.0.0.11:6443`. */
+/** Through the API server of a kubeconfig. */
 export const bindThroughApi =
-  (server: string): BindPod =>
+  (kubeconfig: string): BindPod =>
   async (pod, node) => {
     const { name, namespace = 'default', uid } = pod.metadata;
     try {
-      const response = await fetch(`${server}/api/v1/namespaces/${namespace}/pods/${name}/binding`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({
-          apiVersion: 'v1',
-          kind: 'Binding',
-          metadata: { name, namespace, ...(uid === undefined ? {} : { uid }) },
-          target: { apiVersion: 'v1', kind: 'Node', name: node },
-        }),
-        signal: AbortSignal.timeout(10_000),
+      const path = `/api/v1/namespaces/${namespace}/pods/${name}/binding`;
+      const answer = await askServer(kubeconfig, path, {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name, namespace, ...(uid === undefined ? {} : { uid }) },
+        target: { apiVersion: 'v1', kind: 'Node', name: node },
       });
-      if (response.ok) return ok(undefined);
-      const { message = `status ${response.status}` } = (await response.json()) as { message?: string };
-      const code =
-        response.status === 404 ? 'NotFound' : response.status === 409 ? 'Conflict' : 'Unavailable';
+      if (answer.code < 300) return ok(undefined);
+      const { message = `status ${answer.code}` } = answer.value as { readonly message?: string };
+      const code = answer.code === 404 ? 'NotFound' : answer.code === 409 ? 'Conflict' : 'Unavailable';
       return err(storeError(code, message));
     } catch (error) {
       return err(storeError('Unavailable', (error as Error).message));

@@ -89,15 +89,20 @@ async function examine(
   step: (text: string) => void,
 ): Promise<Findings> {
   const { record, paths } = running;
-  const { port } = record;
   const problems: string[] = [];
   const { lab } = expect(await labStatus(record.options.name), 'status');
   const nodes = lab.machines.filter((m) => m.role === 'node');
   const wanted = nodes.length * (nodes.length * 2 <= mostPods ? 2 : 1);
   step(`creating a deployment of ${wanted} pods`);
-  if (!(await createObject(port, '/apis/apps/v1/namespaces/default/deployments', deployment(wanted))))
+  if (
+    !(await createObject(
+      paths.kubeconfig,
+      '/apis/apps/v1/namespaces/default/deployments',
+      deployment(wanted),
+    ))
+  )
     problems.push('The deployment could not be created.');
-  const ready = await awaitPods(port, `app=${app}`, wanted, 90_000, (now, of) =>
+  const ready = await awaitPods(paths.kubeconfig, `app=${app}`, wanted, 90_000, (now, of) =>
     step(`${now} of ${of} pods ready`),
   );
   if (!ready)
@@ -121,7 +126,7 @@ async function examine(
     if (entrance === undefined) throw new Error(`no node ${node}`);
     return entrance;
   };
-  const pods = demoPods(await listPods(port, `app=${app}`), (node) =>
+  const pods = demoPods(await listPods(paths.kubeconfig, `app=${app}`), (node) =>
     sandboxesOf(record, nodes.find((m) => m.name === node) as MachineStatus),
   ).slice(0, mostPods);
   step(`every pod asks every pod: ${pods.length * pods.length} pings, as many HTTP requests`);
@@ -145,15 +150,15 @@ async function examine(
     sessions: lastSessions,
     pods,
     matrix,
-    nodeRows: await nodeRows(port),
+    nodeRows: await nodeRows(paths.kubeconfig),
     podRoutes: { pod: shown ?? { name: '', node: '', address: '', netns: '' }, text: podRoutes },
     hostRoutes: { node: hostNode, text: hostRoutes },
     problems,
   };
 }
 
-async function nodeRows(port: number): Promise<readonly (readonly string[])[]> {
-  return (await listNodes(port)).map((node) => [
+async function nodeRows(kubeconfig: string): Promise<readonly (readonly string[])[]> {
+  return (await listNodes(kubeconfig)).map((node) => [
     node.metadata.name,
     node.status?.conditions?.find((c) => c.type === 'Ready')?.status === 'True' ? 'Ready' : 'NotReady',
     node.metadata.labels?.['rack'] ?? '',

@@ -13,7 +13,13 @@ const specs = (topology: Topology): readonly string[] =>
     topology,
     program: ['node', 'main.ts'],
     logs: '/logs',
-    kubeconfig: '/kc',
+    keys: '/keys',
+    kubeconfigs: {
+      admin: '/admin',
+      control: '/control',
+      calicoNode: '/calico',
+      runner: ({ name }) => `/${name}`,
+    },
     planFile: (m) => `/${m}.json`,
     holderPid: () => 7,
     dataDirectory: '/data',
@@ -25,11 +31,16 @@ test('one API server and control plane, three processes per node, a speaker per 
   const lines = specs(plan());
   assert.equal(lines.length, 2 + 3 + 4 * 3);
   assert.ok(
-    lines[0]?.startsWith('master1: apiserver') && /--listen 10\.0\.0\.11:6443 --listen-fd 3/.test(lines[0]),
+    lines[0]?.startsWith('master1: apiserver') &&
+      /--listen 10\.0\.0\.11:6443 --listen-fd 3 .*--tls --pki \/keys/.test(lines[0]),
   );
   assert.ok(lines.includes('leaf01: speaker --plan /leaf01.json'));
-  assert.ok(lines.includes('worker3: agent --kubeconfig /kc --nodename worker3'));
-  assert.ok(lines.some((l) => /^worker3: runner .*--address 30\.0\.0\.23\/24 --label rack=rack-2$/.test(l)));
+  assert.ok(lines.includes('worker3: agent --kubeconfig /calico --nodename worker3'));
+  assert.ok(
+    lines.some((l) =>
+      /^worker3: runner --kubeconfig \/worker3 .*--address 30\.0\.0\.23\/24 --label rack=rack-2$/.test(l),
+    ),
+  );
   assert.equal(specs(plan({ fabricBgp: false })).filter((l) => /^(leaf|spine)/.test(l)).length, 0);
 });
 

@@ -10,7 +10,14 @@ export type CommandContext = {
   /** `[node, main.ts]`. */
   readonly program: readonly string[];
   readonly logs: string;
-  readonly kubeconfig: string;
+  /** The authority's keys, for the API server. */
+  readonly keys: string;
+  readonly kubeconfigs: {
+    readonly admin: string;
+    readonly control: string;
+    readonly calicoNode: string;
+    readonly runner: (machine: Machine) => string;
+  };
   /** Where a router's plan was written. */
   readonly planFile: (machine: string) => string;
   readonly holderPid: (machine: string) => number;
@@ -51,9 +58,10 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       ...context.program,
       ...argv,
     ],
+    ...more,
     env: {
       NODENAME: machine,
-      KUBECONFIG: context.kubeconfig,
+      KUBECONFIG: more.env?.['KUBECONFIG'] ?? context.kubeconfigs.admin,
       // As in Calico's manifest; the control plane makes the pools.
       NO_DEFAULT_POOLS: 'true',
       FELIX_DEFAULTENDPOINTTOHOSTACTION: 'ACCEPT',
@@ -61,9 +69,9 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       ...(topology.dualStack ? { IP6: 'autodetect' } : { FELIX_IPV6SUPPORT: 'false' }),
     },
     logFile: join(context.logs, `${machine}-${name}.log`),
-    ...more,
   });
-  const kubeconfig = ['--kubeconfig', context.kubeconfig];
+  const { control, calicoNode, runner } = context.kubeconfigs;
+  const as = (path: string): Pick<ProcessSpec, 'env'> => ({ env: { KUBECONFIG: path } });
   const specs: ProcessSpec[] = [];
   const master = nodesOf(topology)[0]?.name ?? '';
   specs.push(
@@ -80,21 +88,40 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
         '3',
         '--data',
         context.dataDirectory,
+        '--tls',
+        '--pki',
+        context.keys,
       ],
       { inherit: [context.listenFd] },
     ),
-    spec(master, 'control', ['lab', 'control', ...kubeconfig, '--options', context.options]),
+    spec(
+      master,
+      'control',
+      ['lab', 'control', '--kubeconfig', control, '--options', context.options],
+      as(control),
+    ),
   );
   for (const machine of topology.machines) {
     if (machine.bgp !== undefined)
       specs.push(spec(machine.name, 'speaker', ['speaker', '--plan', context.planFile(machine.name)]));
   }
   for (const machine of topology.machines.filter((m) => m.role === 'node')) {
-    const named = [...kubeconfig, '--nodename', machine.name];
+    const named = ['--kubeconfig', calicoNode, '--nodename', machine.name];
+    const own = runner(machine);
     specs.push(
-      spec(machine.name, 'agent', ['agent', ...named]),
-      spec(machine.name, 'speaker', ['speaker', ...named, '--engine', context.engine ?? 'native']),
-      spec(machine.name, 'runner', ['runner', ...named, ...runnerFlags(machine, topology)]),
+      spec(machine.name, 'agent', ['agent', ...named], as(calicoNode)),
+      spec(
+        machine.name,
+        'speaker',
+        ['speaker', ...named, '--engine', context.engine ?? 'native'],
+        as(calicoNode),
+      ),
+      spec(
+        machine.name,
+        'runner',
+        ['runner', '--kubeconfig', own, '--nodename', machine.name, ...runnerFlags(machine, topology)],
+        as(own),
+      ),
     );
   }
   return specs;

@@ -10,7 +10,6 @@ import { tellNewNodes } from '../design.ts';
 import { planTopology } from '../topology/mod.ts';
 import type { LabOptions } from '../types.ts';
 import { clusterObjects } from './cluster-objects.ts';
-import { apiAddress, apiPort } from './commands.ts';
 
 export async function runControl(
   datastore: Datastore,
@@ -49,7 +48,7 @@ export async function runControl(
   const loop = startControlLoop({
     datastore,
     logger,
-    bind: bindThroughApi(`http://${apiAddress(topology)}:${apiPort}`),
+    bind: bindThroughApi(process.env['KUBECONFIG'] ?? ''),
   });
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createLogger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
 import { serveControl } from '../control-socket.ts';
-import { kubeconfigText } from '../kubeconfig.ts';
+import { LabKeys } from '../keys.ts';
 import { mainFile } from '../main-file.ts';
 import { pathsOf } from '../state.ts';
 import { planTopology, type Topology } from '../topology/mod.ts';
@@ -40,8 +40,11 @@ export async function supervise(argv: {
   const paths = pathsOf(argv.state);
   try {
     const topology = expect(planTopology({ ...argv.options, name: argv.options.topology }), 'topology');
-    const server = `http://${apiAddress(topology)}:${apiPort}`;
-    await writeFile(paths.insideKubeconfig, kubeconfigText(argv.options.name, server), { mode: 0o600 });
+    const server = `https://${apiAddress(topology)}:${apiPort}`;
+    const keys = LabKeys.open(argv.state, argv.options.name);
+    const admin = keys.userKubeconfig(server, 'kubernetes-admin');
+    await writeFile(paths.insideKubeconfig, admin, { mode: 0o600 });
+    const { control: controlKubeconfig, calicoNode } = keys.writeCluster(server);
     writeShellFiles(paths.bin);
     writeHosts(topology.machines);
     const routers = topology.machines.filter((m) => m.role === 'router').length;
@@ -75,7 +78,18 @@ export async function supervise(argv: {
       topology,
       program: [process.execPath, mainFile()],
       logs: paths.logs,
-      kubeconfig: paths.insideKubeconfig,
+      keys: keys.directory,
+      kubeconfigs: {
+        admin: paths.insideKubeconfig,
+        control: controlKubeconfig,
+        calicoNode,
+        runner: (machine) =>
+          keys.writeNode(
+            server,
+            machine.name,
+            machine.interfaces.flatMap((one) => one.addresses.map(({ address }) => address)),
+          ),
+      },
       planFile,
       holderPid: (name) => byName.get(name)?.holder.pid ?? 0,
       dataDirectory,
