@@ -207,7 +207,7 @@ test('SR-097 SR-003 FX-094: bgp, nothing of an overlay is left', { skip }, async
         text += await lab.sh(node, 'ip route; ip -br link; tc filter show dev eth0 ingress');
       return text;
     },
-    (text) => !/tunl0|vxlan|proto 80|calico-ipip/.test(text),
+    (text) => !/tunl0|vxlan|proto 80|calico-overlay/.test(text),
   );
   const nodes = await lab.kubectl('get', 'nodes', '-o', 'yaml');
   assert.doesNotMatch(nodes.out, /TunnelAddr/);

@@ -231,6 +231,43 @@ test('FX-091: too big for the tunnel: the sender is told the MTU; strangers’ p
   assert.doesNotMatch(await arrives('10.1.0.2'), /10.244/);
 });
 
+test('FX-044: VXLAN is taken from nodes only, and from addresses that the configuration names', {
+  skip,
+}, async () => {
+  await using pair = await Pair.start({ vxlanMode: 'Always' });
+  const { hosts } = pair;
+  const mac = /link\/ether (\S+)/.exec(hosts.ip('h2', 'link show vxlan.calico'))?.[1] ?? '';
+  // A ping from 10.244.1.77 in VXLAN, made by hand on the router.
+  const script = (source: string): string =>
+    [
+      'import socket,struct',
+      'def csum(b):',
+      '  s=sum(struct.unpack("!%dH"%(len(b)//2),b)); s=(s>>16)+(s&0xffff); s+=s>>16; return ~s&0xffff',
+      'def ip(proto,src,dst,body):',
+      '  h=struct.pack("!BBHHHBBH4s4s",0x45,0,20+len(body),1,0,64,proto,0,socket.inet_aton(src),socket.inet_aton(dst))',
+      '  return h[:10]+struct.pack("!H",csum(h))+h[12:]+body',
+      'icmp=struct.pack("!BBHHH",8,0,0,7,1)+b"x"*8',
+      'icmp=icmp[:2]+struct.pack("!H",csum(icmp))+icmp[4:]',
+      `inner=bytes.fromhex("${mac.replaceAll(':', '')}6600000000770800")+ip(1,"10.244.1.77","10.244.2.5",icmp)`,
+      'vxlan=struct.pack("!II",0x08000000,4096<<8)+inner',
+      'udp=struct.pack("!HHHH",40000,4789,8+len(vxlan),0)+vxlan',
+      's=socket.socket(socket.AF_INET,socket.SOCK_RAW,socket.IPPROTO_RAW)',
+      `s.sendto(ip(17,"${source}","10.2.0.1",udp),("10.2.0.1",0))`,
+    ].join('\n');
+  const arrives = async (source: string): Promise<string> =>
+    hosts.capture('pod2', 'eth0', 'icmp and src 10.244.1.77', async () => {
+      const sent = await hosts.run('router', 'python3', '-c', script(source));
+      assert.equal(sent.code, 0, sent.output);
+    });
+  assert.match(await arrives('10.1.0.1'), /10\.244\.1\.77 > 10\.244\.2\.5/, 'a known node’s comes through');
+  assert.doesNotMatch(await arrives('10.2.0.254'), /10\.244/, 'a stranger’s does not');
+  const named = set('FelixConfiguration', 'default', { externalNodesList: ['10.2.0.128/25'] });
+  for (const node of pair.nodes) node.update(named);
+  for (const node of pair.nodes) await node.settled();
+  assert.match(await arrives('10.2.0.254'), /10\.244\.1\.77 > 10\.244\.2\.5/, 'FX-142: now it is known');
+  assert.doesNotMatch(await arrives('10.2.0.7'), /10\.244/);
+});
+
 test('drift: programs, device, entries and routes come back', { skip }, async () => {
   await using pair = await Pair.start({ ipipMode: 'Always' });
   const { hosts } = pair;

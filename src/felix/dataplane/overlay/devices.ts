@@ -1,7 +1,7 @@
 // The table of overlay devices: made, corrected, and removed when no longer wanted. A device and its address are one row.
 //
 // tunl0: the kernel's own where it has the ipip module (which makes it in every namespace and does not let it go), else an
-// `ifb` device under its name, whose work is done by programs (ipip-programs.ts).
+// `ifb` device under its name, whose work is done by programs (egress-program.ts, ingress-program.ts).
 import { familyOf, type Address } from '../../../lib/ip/mod.ts';
 import { err, ok, type Result } from '../../../lib/result.ts';
 import type { Kernel, KernelError, Link, LinkAddress } from '../../../kernel/mod.ts';

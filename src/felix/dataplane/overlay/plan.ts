@@ -6,13 +6,16 @@
 //                                   same subnet, or no encapsulation: via b's address, the device with our own
 import { hex, sha1 } from '../../../lib/hash.ts';
 import {
+  addressToBigInt,
   containsAddress,
   familyOf,
   hostPrefix,
   isSingleAddress,
   parseAddress,
+  parsePrefix,
   prefixAddress,
   prefixFamily,
+  prefixLength,
   prefixOf,
   type Address,
   type Family,
@@ -30,7 +33,8 @@ import {
   type VtepSide,
 } from '../../calc/mod.ts';
 import type { KernelRouteRow } from '../routes.ts';
-import { decapsulationProgram, encapsulationProgram } from './ipip-programs.ts';
+import { encapsulationProgram } from './egress-program.ts';
+import { type AddressRange, type Doorkeeping, ingressProgram } from './ingress-program.ts';
 import {
   type DeviceRow,
   ipipDevice,
@@ -67,11 +71,11 @@ export class OverlayPlan {
   #tunnel: TunnelLink | undefined;
   readonly #routes = new Map<Prefix, NetworkRoute>();
   readonly #vteps = new Map<string, Vtep>();
-  /** Addresses of this node by family, and of its tunnels; of other nodes all IPv4 ones. */
+  /** Addresses of this node by family, and of its tunnels; of other nodes all. */
   #localName: string | undefined;
   #own: { 4?: Address; 6?: Address } = {};
   #ipipAddress: Address | undefined;
-  #nodes = new Map<Prefix, Address>();
+  readonly #nodes: Readonly<Record<Family, Map<Prefix, Address>>> = { 4: new Map(), 6: new Map() };
   readonly #byNode = new Map<string, Set<Prefix>>();
   readonly #dirtyRoutes = new Set<Prefix>();
   readonly #dirtyVteps = new Set<string>();
@@ -161,8 +165,8 @@ export class OverlayPlan {
       this.#ipipAddress = prefixAddress(route.dst);
       this.#devicesDirty = true;
     }
-    if (route.types.includes('remote-host') && family === 4) {
-      this.#nodes.set(route.dst, prefixAddress(route.dst));
+    if (route.types.includes('remote-host')) {
+      this.#nodes[family].set(route.dst, prefixAddress(route.dst));
       this.#devicesDirty = true;
     }
   }
@@ -190,7 +194,7 @@ export class OverlayPlan {
       prefixes?.delete(dst);
       if (prefixes?.size === 0) this.#byNode.delete(before.node);
     }
-    if (this.#nodes.delete(dst)) this.#devicesDirty = true;
+    if (this.#nodes[prefixFamily(dst)].delete(dst)) this.#devicesDirty = true;
     if (this.#ipipAddress !== undefined && hostPrefix(this.#ipipAddress) === dst) {
       this.#ipipAddress = undefined;
       this.#devicesDirty = true;
@@ -344,21 +348,63 @@ export class OverlayPlan {
   }
 
   #programRows(): ProgramRow[] {
-    const local = this.#own[4];
-    const underlay = this.#underlays[4];
-    if (this.#settings?.encapsulation.ipip !== true || this.#tunnel?.kind !== 'ifb') return [];
-    if (local === undefined || underlay === undefined) return [];
-    const mac = Uint8Array.from(standInMac.split(':'), (part) => Number.parseInt(part, 16));
-    const sources = [...this.#nodes.values()];
-    return [
-      programRow(ipipDevice, 'egress', encapsulationProgram(local)),
-      programRow(
-        underlay.interfaceName,
-        'ingress',
-        decapsulationProgram({ local, sources, tunnel: { index: this.#tunnel.index, mac } }),
-      ),
-    ];
+    const { encapsulation } = this.#settings ?? {};
+    const own = this.#own[4];
+    const rows = [4, 6].flatMap((family) => this.#doorkeeper(family as Family));
+    if (encapsulation?.ipip === true && this.#tunnel?.kind === 'ifb' && own !== undefined)
+      rows.push(programRow(ipipDevice, 'egress', encapsulationProgram(own)));
+    return rows;
   }
+
+  /** At the device with our address of the family; one for both families where that is the same device. */
+  #doorkeeper(family: Family): ProgramRow[] {
+    const interfaceName = this.#underlays[family]?.interfaceName;
+    if (interfaceName === undefined) return [];
+    const also6 = this.#underlays[6]?.interfaceName === interfaceName;
+    if (family === 6 && this.#underlays[4]?.interfaceName === interfaceName) return [];
+    const v4 = family === 4 ? this.#door4() : undefined;
+    const v6 = also6 ? this.#door6() : undefined;
+    if (v4 === undefined && v6 === undefined) return [];
+    const code = ingressProgram({ ...(v4 === undefined ? {} : { v4 }), ...(v6 === undefined ? {} : { v6 }) });
+    return [programRow(interfaceName, 'ingress', code)];
+  }
+
+  #door4(): Doorkeeping['v4'] {
+    const local = this.#own[4];
+    if (this.#settings === undefined || local === undefined) return undefined;
+    const { config, encapsulation } = this.#settings;
+    if (!encapsulation.ipip && !encapsulation.vxlan) return undefined;
+    const mac = Uint8Array.from(standInMac.split(':'), (part) => Number.parseInt(part, 16));
+    const external = (config.value('ExternalNodesCIDRList') ?? []) as readonly string[];
+    const tunnel = this.#tunnel;
+    return {
+      local,
+      sources: [
+        ...[...this.#nodes[4].keys()].map(rangeOf),
+        ...external.flatMap((text) => {
+          const cidr = parsePrefix(text);
+          return cidr.ok && prefixFamily(cidr.value) === 4 ? [rangeOf(cidr.value)] : [];
+        }),
+      ],
+      ...(encapsulation.ipip
+        ? { ipip: tunnel?.kind === 'ifb' ? { index: tunnel.index, mac } : ('guard' as const) }
+        : {}),
+      ...(encapsulation.vxlan ? { vxlanPort: config.number('VXLANPort') } : {}),
+    };
+  }
+
+  #door6(): Doorkeeping['v6'] {
+    const local = this.#own[6];
+    if (this.#settings?.encapsulation.vxlanV6 !== true || local === undefined) return undefined;
+    const vxlanPort = this.#settings.config.number('VXLANPort');
+    return { local, sources: [...this.#nodes[6].values()].sort(), vxlanPort };
+  }
+}
+
+/** Addresses of an IPv4 prefix as numbers. */
+function rangeOf(prefix: Prefix): AddressRange {
+  const first = Number(addressToBigInt(prefixAddress(prefix)));
+  return [first, first + 2 ** (32 - prefixLength(prefix)) - 1];
 }
 
 const sideOf = (vtep: Vtep | undefined, family: Family): VtepSide | undefined =>
@@ -382,7 +428,7 @@ const rowOf = (
   target,
 });
 
-export const programPrefix = 'calico-ipip-';
+export const programPrefix = 'calico-overlay-';
 
 function programRow(interfaceName: string, direction: ProgramRow['direction'], code: Uint8Array): ProgramRow {
   const way = direction === 'egress' ? 'out' : 'in';

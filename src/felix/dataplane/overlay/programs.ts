@@ -4,7 +4,7 @@ import { ok, type Result } from '../../../lib/result.ts';
 import type { Kernel, TrafficFilter } from '../../../kernel/mod.ts';
 import type { LinkMirror } from '../links.ts';
 import type { Operations } from '../types.ts';
-import { programLicence } from './ipip-programs.ts';
+import { programLicence } from './program-parts.ts';
 import { programPrefix } from './plan.ts';
 import type { ProgramRow } from './types.ts';
 
