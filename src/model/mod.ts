@@ -30,6 +30,8 @@ export type {
   Deployment,
   ReplicaSet,
   DaemonSet,
+  Job,
+  StatefulSet,
   KubernetesNetworkPolicy,
   KubernetesEvent,
   NetworkPolicy,

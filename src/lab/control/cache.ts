@@ -7,11 +7,13 @@ import type {
   DaemonSet,
   Deployment,
   EndpointSlice,
+  Job,
   KubernetesNode,
   Pod,
   ReplicaSet,
   ResourceOf,
   Service,
+  StatefulSet,
 } from '../../model/mod.ts';
 
 export const watchedKinds = [
@@ -20,6 +22,8 @@ export const watchedKinds = [
   'Deployment',
   'ReplicaSet',
   'DaemonSet',
+  'StatefulSet',
+  'Job',
   'Service',
   'EndpointSlice',
 ] as const;
@@ -37,6 +41,8 @@ export class ClusterCache {
     Deployment: new Map(),
     ReplicaSet: new Map(),
     DaemonSet: new Map(),
+    StatefulSet: new Map(),
+    Job: new Map(),
     Service: new Map(),
     EndpointSlice: new Map(),
   };
@@ -74,7 +80,7 @@ export class ClusterCache {
   }
 
   /** An object this process asked to be deleted. */
-  deleting(object: Pod | ReplicaSet | EndpointSlice): void {
+  deleting(object: Pod | ReplicaSet | EndpointSlice | Job): void {
     if (object.metadata.uid !== undefined) this.#going.add(object.metadata.uid);
   }
 
@@ -93,6 +99,12 @@ export class ClusterCache {
   }
   get daemonSets(): readonly DaemonSet[] {
     return [...this.#objects.DaemonSet.values()];
+  }
+  get statefulSets(): readonly StatefulSet[] {
+    return [...this.#objects.StatefulSet.values()];
+  }
+  get jobs(): readonly Job[] {
+    return [...this.#objects.Job.values()].filter((job) => !this.#going.has(job.metadata.uid ?? ''));
   }
   get services(): readonly Service[] {
     return [...this.#objects.Service.values()];

@@ -12,7 +12,9 @@ import { ClusterCache, type WatchedKind, watchedKinds } from './cache.ts';
 import { planDaemonSet } from './daemons.ts';
 import { planEndpointSlices } from './endpoint-slices.ts';
 import { canonicalJson, controllerOf, isNodeReady } from './pods.ts';
+import { planJob } from './jobs.ts';
 import { planReplicaSet } from './replicas.ts';
+import { planStatefulSet } from './stateful-sets.ts';
 import { planDeployment } from './rollout.ts';
 import { place } from './schedule.ts';
 
@@ -29,6 +31,7 @@ export interface ControlLoop {
   stop(): Promise<void>;
 }
 
+const podOwners: ReadonlySet<string> = new Set(['ReplicaSet', 'DaemonSet', 'StatefulSet', 'Job']);
 /** Changes that come together are handled together. */
 const gatherMs = 5;
 const retryMs = 1000;
@@ -121,6 +124,8 @@ class ControlRun {
     await this.#deployments();
     await this.#replicaSets();
     await this.#daemonSets();
+    await this.#statefulSets();
+    await this.#jobs();
     await this.#schedule();
     await this.#endpointSlices();
     return this.#complete;
@@ -150,7 +155,7 @@ class ControlRun {
     for (const pod of this.#cache.pods) {
       const owner = pod.metadata.ownerReferences?.find((o) => o.controller === true);
       if (owner === undefined || pod.metadata.deletionTimestamp !== undefined) continue;
-      if (owner.kind !== 'ReplicaSet' && owner.kind !== 'DaemonSet') continue;
+      if (!podOwners.has(owner.kind)) continue;
       if (!this.#cache.hasUid(owner.uid)) await this.#delete('Pod', pod);
     }
   }
@@ -214,6 +219,38 @@ class ControlRun {
     }
   }
 
+  async #statefulSets(): Promise<void> {
+    for (const set of this.#cache.statefulSets) {
+      const plan = planStatefulSet(set, this.#cache.pods);
+      await this.#createPods(plan.create);
+      for (const pod of plan.remove) await this.#delete('Pod', pod);
+      if (differs(set.status, plan.status))
+        await this.#check(
+          'write StatefulSet status',
+          this.#store.updateStatus('StatefulSet', { ...set, status: plan.status }),
+          'NotFound',
+        );
+    }
+  }
+
+  async #jobs(): Promise<void> {
+    for (const job of this.#cache.jobs) {
+      const plan = planJob(job, this.#cache.pods, this.#clock.now());
+      if (plan.isStale && job.metadata.deletionTimestamp === undefined) {
+        await this.#delete('Job', job);
+        continue;
+      }
+      await this.#createPods(plan.create);
+      for (const pod of plan.remove) await this.#delete('Pod', pod);
+      if (differs(job.status, plan.status))
+        await this.#check(
+          'write Job status',
+          this.#store.updateStatus('Job', { ...job, status: plan.status }),
+          'NotFound',
+        );
+    }
+  }
+
   async #endpointSlices(): Promise<void> {
     const known = this.#cache.endpointSlices;
     for (const service of this.#cache.services) {
@@ -230,7 +267,8 @@ class ControlRun {
 
   async #createPods(pods: readonly Pod[]): Promise<void> {
     for (const pod of pods) {
-      const created = await this.#check('create pod', this.#store.create('Pod', pod));
+      // A pod with a name of its own may still be going.
+      const created = await this.#check('create pod', this.#store.create('Pod', pod), 'AlreadyExists');
       if (created.ok) this.#cache.created('Pod', created.value);
     }
   }
@@ -279,7 +317,7 @@ class ControlRun {
   }
 
   async #delete(
-    kind: 'Pod' | 'ReplicaSet' | 'EndpointSlice',
+    kind: 'Pod' | 'ReplicaSet' | 'EndpointSlice' | 'Job',
     object: Parameters<ClusterCache['deleting']>[0],
   ): Promise<void> {
     const { uid } = object.metadata;

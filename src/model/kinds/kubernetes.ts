@@ -404,6 +404,71 @@ export const daemonSet = defineKind({
   },
 });
 
+export const statefulSet = defineKind({
+  kind: 'StatefulSet',
+  apiVersion: 'apps/v1',
+  plural: 'statefulsets',
+  shortNames: ['sts'],
+  namespaced: true,
+  description: 'A StatefulSet: pods with names and an order.',
+  fields: {
+    spec: openObject({
+      replicas: count(),
+      selector: labelSelector,
+      template: podTemplate,
+      serviceName: text(),
+      podManagementPolicy: text(),
+      ordinals: optional(openObject({ start: count() })),
+      revisionHistoryLimit: count(),
+      updateStrategy: optional(
+        openObject({ type: text(), rollingUpdate: optional(openObject({ partition: count() })) }),
+      ),
+    }),
+    status: optional(
+      openObject({
+        ...workloadStatus,
+        updatedReplicas: count(),
+        currentReplicas: count(),
+        currentRevision: text(),
+        updateRevision: text(),
+        collisionCount: count(),
+      }),
+    ),
+  },
+});
+
+export const job = defineKind({
+  kind: 'Job',
+  apiVersion: 'batch/v1',
+  plural: 'jobs',
+  namespaced: true,
+  description: 'A Job: pods that run to their end.',
+  fields: {
+    spec: openObject({
+      parallelism: count(),
+      completions: count(),
+      completionMode: text(),
+      backoffLimit: count(),
+      activeDeadlineSeconds: count(),
+      ttlSecondsAfterFinished: count(),
+      suspend: flag(),
+      selector: optional(labelSelector),
+      template: podTemplate,
+    }),
+    status: optional(
+      openObject({
+        active: count(),
+        ready: count(),
+        succeeded: count(),
+        failed: count(),
+        startTime: text(),
+        completionTime: text(),
+        conditions: optional(array(condition)),
+      }),
+    ),
+  },
+});
+
 const objectReference = openObject({
   apiVersion: text(),
   kind: text(),

@@ -14,6 +14,8 @@ import {
   clusterNetworkPolicy,
   configMap,
   daemonSet,
+  job,
+  statefulSet,
   deployment,
   endpointSlice,
   event,
@@ -79,6 +81,8 @@ export const definitions = {
   Deployment: deployment,
   ReplicaSet: replicaSet,
   DaemonSet: daemonSet,
+  StatefulSet: statefulSet,
+  Job: job,
   Event: event,
   KubernetesNetworkPolicy: kubernetesNetworkPolicy,
   ClusterNetworkPolicy: clusterNetworkPolicy,
@@ -113,6 +117,8 @@ export type EndpointSlice = Kinds['EndpointSlice'];
 export type Deployment = Kinds['Deployment'];
 export type ReplicaSet = Kinds['ReplicaSet'];
 export type DaemonSet = Kinds['DaemonSet'];
+export type StatefulSet = Kinds['StatefulSet'];
+export type Job = Kinds['Job'];
 export type KubernetesNetworkPolicy = Kinds['KubernetesNetworkPolicy'];
 export type KubernetesEvent = Kinds['Event'];
 export type NetworkPolicy = Kinds['NetworkPolicy'];
