@@ -28,7 +28,6 @@ export function chainOf(use: ChainUse): string {
 }
 
 export type ChainContext = {
-  readonly family: Family;
   readonly table: TableName;
   readonly settings: PolicySettings;
   readonly marks: Marks;
@@ -162,7 +161,11 @@ export function groupLines(use: Extract<ChainUse, { readonly kind: 'group' }>, m
 export const failsafeChains = { ingress: 'cali-failsafe-in', egress: 'cali-failsafe-out' } as const;
 
 /** Ports that stay open. Before connection tracking answers are let through by the other direction's list (FX-052). */
-export function failsafeLines(direction: Direction, context: ChainContext): readonly string[] {
+export function failsafeLines(
+  direction: Direction,
+  family: Family,
+  context: ChainContext,
+): readonly string[] {
   const { inbound, outbound } = context.settings.failsafe;
   const [here, back] = direction === 'ingress' ? [inbound, outbound] : [outbound, inbound];
   const peer = direction === 'ingress' ? '--source' : '--destination';
@@ -170,7 +173,7 @@ export function failsafeLines(direction: Direction, context: ChainContext): read
     { protocol, port, net }: FailsafePort,
     side: 'source' | 'destination',
   ): readonly string[] => {
-    if (net !== undefined && (net.includes(':') ? 6 : 4) !== context.family) return [];
+    if (net !== undefined && (net.includes(':') ? 6 : 4) !== family) return [];
     const isEverywhere = net === undefined || net.endsWith('/0');
     const ports = `-m multiport --${side}-ports ${port}`;
     return [

@@ -11,7 +11,7 @@ import {
 import type { Direction, PolicyId, SetId } from '../../../policy/mod.ts';
 import { planOf, PolicyMirror } from '../policy/inputs/mod.ts';
 import type { PolicySettings } from '../policy/types.ts';
-import { chainOf, endpointLines, type ChainContext, type ChainUse, type EndpointContext } from './chains.ts';
+import { chainOf, endpointLines, type ChainUse, type EndpointContext } from './chains.ts';
 import { dispatchTree, type NamedChain } from './dispatch.ts';
 import { hostsByInterface, type HostInterfaces } from './hosts.ts';
 import type { Marks } from './marks.ts';
@@ -114,7 +114,14 @@ export class IptablesLayout {
       const isOn = this.#settings.families.includes(family);
       this.#sink.put(
         `static ${family}`,
-        isOn ? staticRows({ ...this.#context(family), place: this.#settings.place }) : [],
+        isOn
+          ? staticRows({
+              family,
+              settings: this.#settings,
+              marks: this.#settings.marks,
+              place: this.#settings.place,
+            })
+          : [],
       );
       this.#renderNat(family);
     }
@@ -126,10 +133,6 @@ export class IptablesLayout {
     this.#renderEndpoints(new Set(this.#mirror.endpoints.keys()));
     this.#renderHosts();
     this.#renderWorkloadDispatch();
-  }
-
-  #context(family: Family): Omit<ChainContext, 'table'> {
-    return { family, settings: this.#settings, marks: this.#settings.marks };
   }
 
   // ── sets and nat ──
@@ -209,28 +212,25 @@ export class IptablesLayout {
     const plan = planOf(endpoint, stage, direction);
     const name = endpointChain(kind, interfaceName);
     const settings = this.#settings;
-    const lines = (family: Family) => {
-      const context: EndpointContext = {
-        ...this.#context(family),
-        table,
-        owner: endpoint.type,
-        allowance:
-          table !== 'mangle'
-            ? filterAllowance({ settings })
-            : stage === 'preDnat'
-              ? mangleAllowance({ settings })
-              : 'RETURN',
-        groups: (ids) => this.#chains.groups(ids),
-        ...(endpoint.limits === undefined ? {} : { limits: endpoint.limits }),
-      };
-      return endpointLines(plan, context);
+    const context: EndpointContext = {
+      table,
+      settings,
+      marks: settings.marks,
+      owner: endpoint.type,
+      allowance:
+        table !== 'mangle'
+          ? filterAllowance({ settings })
+          : stage === 'preDnat'
+            ? mangleAllowance({ settings })
+            : 'RETURN',
+      groups: (ids) => this.#chains.groups(ids),
+      ...(endpoint.limits === undefined ? {} : { limits: endpoint.limits }),
     };
+    const { lines: rules, uses } = endpointLines(plan, context);
     return {
       table,
-      uses: lines(4).uses,
-      rows: settings.families.map(
-        (family): Row => ({ kind: 'chain', family, table, name, rules: lines(family).lines }),
-      ),
+      uses,
+      rows: settings.families.map((family): Row => ({ kind: 'chain', family, table, name, rules })),
     };
   }
 

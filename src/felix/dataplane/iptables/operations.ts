@@ -14,7 +14,7 @@ import { temporarySetName } from './names.ts';
 import {
   actualOf,
   compileRestore,
-  hashed,
+  hashesOf,
   isSameHook,
   tableOf,
   type TableChange,
@@ -86,14 +86,14 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
 
     async dump() {
       const found = new Map<string, Actual>();
-      for (const family of options.families) {
-        const tables = await readTables(runner, variant, family);
-        if (!tables.ok) return tables;
-        for (const [key, actual] of tables.value) found.set(key, actual);
+      const listings = await Promise.all([
+        ...options.families.map((family) => readTables(runner, variant, family)),
+        readSets(runner),
+      ]);
+      for (const listing of listings) {
+        if (!listing.ok) return listing;
+        for (const [key, actual] of listing.value) found.set(key, actual);
       }
-      const sets = await readSets(runner);
-      if (!sets.ok) return sets;
-      for (const [key, actual] of sets.value) found.set(key, actual);
       return ok(found);
     },
 
@@ -101,11 +101,10 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
       if (row.kind === 'set' && actual.kind === 'set')
         return row.type === actual.type && row.maxSize === actual.maxSize;
       if (row.kind === 'member') return actual.kind === 'member';
-      if (row.kind === 'chain' && actual.kind === 'chain')
-        return (
-          row.rules.length === actual.hashes.length &&
-          row.rules.every((rule, i) => hashed(row.name, rule) === actual.hashes[i])
-        );
+      if (row.kind === 'chain' && actual.kind === 'chain') {
+        const hashes = hashesOf(row.name, row.rules);
+        return hashes.length === actual.hashes.length && hashes.every((hash, i) => hash === actual.hashes[i]);
+      }
       return row.kind === 'hook' && actual.kind === 'hook' && isSameHook(row, actual.rules);
     },
 
@@ -114,13 +113,13 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
     async apply(changes) {
       const outcomes: Outcomes = new Map();
       await applySets(changes, outcomes, options);
-      for (const family of [4, 6] as const) {
+      const families = ([4, 6] as const).map(async (family) => {
         const mine = changes.filter(({ key }) => key.startsWith(`${family} `) && !isOfSet(key));
-        if (mine.length > 0)
-          await applyTables(mine, outcomes, (input) =>
-            runner.run(tool(family, variant, 'restore'), toolArguments(), input),
-          );
-      }
+        await applyTables(mine, outcomes, (input) =>
+          runner.run(tool(family, variant, 'restore'), toolArguments(), input),
+        );
+      });
+      await Promise.all(families);
       await destroySets(changes, outcomes, runner);
       const failed = changes.some(({ key }) => outcomes.get(key)?.ok === false);
       options.onWritten?.(failed);

@@ -24,15 +24,35 @@ export function placeOfKey(key: string): Place {
   return { family: family === '6' ? 6 : 4, table: table as TableName, kind, name: name.join(' ') };
 }
 
-export const hashed = (chain: string, text: string): string => ruleComment(chain, text);
-const ruleText = (chain: string, text: string): string => line(comment(hashed(chain, text)), text);
+const ruleText = (text: string, hash: string): string => line(comment(hash), text);
+
+/** Lists of rules never change, and the lists of both families are often one: their hashes are made once. */
+const known = new WeakMap<
+  readonly string[],
+  { readonly chain: string; readonly hashes: readonly string[] }
+>();
+
+/** What the comments of the rules of a chain say. */
+export function hashesOf(chain: string, rules: readonly string[]): readonly string[] {
+  const before = known.get(rules);
+  if (before?.chain === chain) return before.hashes;
+  const hashes = rules.map((rule) => ruleComment(chain, rule));
+  known.set(rules, { chain, hashes });
+  return hashes;
+}
+
+/** Rules with their hashes, as they are written. */
+function ruleTexts(chain: string, rules: readonly string[]): readonly string[] {
+  const hashes = hashesOf(chain, rules);
+  return rules.map((rule, i) => ruleText(rule, hashes[i] ?? ''));
+}
 
 /** What the kernel holds once the row is there. */
 export function actualOf(row: ChainRow | HookRow, before: Actual | undefined): Actual {
-  if (row.kind === 'chain') return { kind: 'chain', hashes: row.rules.map((rule) => hashed(row.name, rule)) };
+  if (row.kind === 'chain') return { kind: 'chain', hashes: hashesOf(row.name, row.rules) };
   const foreign = before?.kind === 'hook' ? before.rules.filter((rule) => rule === undefined) : [];
   const own = (rules: readonly string[]) =>
-    rules.map((rule) => `-A ${row.chain} ${ruleText(row.chain, rule)}`);
+    ruleTexts(row.chain, rules).map((rule) => `-A ${row.chain} ${rule}`);
   const [first, last] = [own(row.first), own(row.last)];
   return {
     kind: 'hook',
@@ -41,7 +61,7 @@ export function actualOf(row: ChainRow | HookRow, before: Actual | undefined): A
 }
 
 export function isSameHook(row: HookRow, rules: readonly (string | undefined)[]): boolean {
-  const wanted = [...row.first, ...row.last].map((rule) => hashed(row.chain, rule));
+  const wanted = [row.first, row.last].flatMap((rules) => hashesOf(row.chain, rules));
   const own = rules.flatMap((rule, index) => (rule === undefined ? [] : [{ hash: hashOf(rule), index }]));
   return (
     own.length === wanted.length &&
@@ -116,20 +136,18 @@ function contents(change: TableChange, wording: Wording): readonly string[] {
   if (row.kind === 'hook') return hookLines(row, actual?.kind === 'hook' ? actual.rules : []);
   if (row.kind !== 'chain') return [];
   if (wording === 'closed') return [`-A ${row.name} --jump DROP`];
-  const rules = row.rules.map((rule) => ruleText(row.name, rule));
+  const rules = ruleTexts(row.name, row.rules);
   if (actual?.kind !== 'chain' || wording === 'rewrite') return rules.map((rule) => `-A ${row.name} ${rule}`);
-  const after = row.rules.map((rule) => hashed(row.name, rule));
-  return edits(row.name, actual.hashes, after, rules);
+  return edits(row.name, actual.hashes, hashesOf(row.name, row.rules), rules);
 }
 
 function hookLines(row: HookRow, present: readonly (string | undefined)[]): readonly string[] {
-  const text = (rule: string): string => ruleText(row.chain, rule);
   return [
     ...deletions(present),
-    ...row.first.map((rule, i) =>
-      row.place === 'insert' ? `-I ${row.chain} ${i + 1} ${text(rule)}` : `-A ${row.chain} ${text(rule)}`,
+    ...ruleTexts(row.chain, row.first).map((rule, i) =>
+      row.place === 'insert' ? `-I ${row.chain} ${i + 1} ${rule}` : `-A ${row.chain} ${rule}`,
     ),
-    ...row.last.map((rule) => `-A ${row.chain} ${text(rule)}`),
+    ...ruleTexts(row.chain, row.last).map((rule) => `-A ${row.chain} ${rule}`),
   ];
 }
 

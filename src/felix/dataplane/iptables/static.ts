@@ -8,6 +8,7 @@
 //   nat     POSTROUTING  nat-outgoing (nat.ts)
 //
 // The mark `accept` outlives the tables: what was allowed early passes later ones unasked.
+import type { Family } from '../../../lib/ip/mod.ts';
 import { gatewayAddress } from '../routes.ts';
 import { failsafeChains, failsafeLines, type ChainContext } from './chains.ts';
 import type { NamedChain } from './dispatch.ts';
@@ -16,7 +17,10 @@ import { dispatchChains } from './names.ts';
 import { comment, denialOf, line, type TableName } from './rules.ts';
 import type { Row } from './types.ts';
 
-type Context = Omit<ChainContext, 'table'> & { readonly place: 'insert' | 'append' };
+type Context = Omit<ChainContext, 'table'> & {
+  readonly family: Family;
+  readonly place: 'insert' | 'append';
+};
 type Hook = Extract<Row, { readonly kind: 'hook' }>;
 
 export const filterAllowance = ({ settings }: Pick<Context, 'settings'>): 'ACCEPT' | 'RETURN' =>
@@ -75,7 +79,7 @@ function hooks(context: Context): readonly Hook[] {
 const failsafe = (context: Context, table: TableName): readonly NamedChain[] =>
   (['ingress', 'egress'] as const).map((direction) => ({
     name: failsafeChains[direction],
-    rules: failsafeLines(direction, { ...context, table }),
+    rules: failsafeLines(direction, context.family, { ...context, table }),
   }));
 
 const workloads = ({ settings }: Context, by: 'in' | 'out', rest: string): readonly string[] =>
