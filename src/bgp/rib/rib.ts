@@ -9,6 +9,7 @@ import { Distributor } from './distributor.ts';
 import type { FamilyTable } from './family-table.ts';
 import { Importer } from './import.ts';
 import { encodeLocal, PathKeeper } from './path-keeper.ts';
+import { NextHopScan } from './next-hop-scan.ts';
 import { noPath, pathFlags } from './path-table.ts';
 import { configurePeer, familyConfig, newPeer, type Peer } from './peers.ts';
 import { Sessions } from './sessions.ts';
@@ -44,6 +45,7 @@ class RoutingTable implements Rib {
   readonly #context: RibContext;
   readonly #importer: Importer;
   readonly #keeper: PathKeeper;
+  readonly #hopScan: NextHopScan;
   readonly #sessions: Sessions;
   readonly #distributor: Distributor;
   readonly #views: Views;
@@ -59,6 +61,7 @@ class RoutingTable implements Rib {
     const decision = new Decision(this.#context);
     this.#importer = new Importer(this.#context);
     this.#keeper = new PathKeeper(this.#context, this.#importer);
+    this.#hopScan = new NextHopScan(this.#context, this.#importer);
     this.#sessions = new Sessions(this.#context);
     this.#distributor = new Distributor(this.#context, decision);
     this.#views = new Views(this.#context, decision);
@@ -189,32 +192,19 @@ class RoutingTable implements Rib {
   }
 
   setNextHops(changes: Parameters<Rib['setNextHops']>[0]): void {
-    const { nextHops, attributes, tables } = this.#context;
-    const changed = new Set<number>();
-    for (const { address, state } of changes) {
-      const hop = nextHops.set(address, state satisfies NextHopState);
-      if (hop !== 0) changed.add(hop);
-    }
-    if (changed.size === 0) return;
-    for (const family of families) {
-      const table = tables[family];
-      const { paths } = table;
-      for (let path = 0; path < paths.bound; path++) {
-        const set = paths.attributesIn[path]!;
-        if (paths.peer[path] === -1 || set === 0 || !changed.has(attributes.nextHop[set]!)) continue;
-        if ((paths.flags[path]! & pathFlags.removed) !== 0) continue;
-        // Policies may look at the interface behind the next hop.
-        this.#importer.evaluate(table, path, this.#peer(paths.peer[path]!));
-        paths.flags[path]! |= pathFlags.changed;
-        table.markDirty(paths.dest[path]!);
-      }
-    }
+    const { nextHops } = this.#context;
+    const changed = changes
+      .map(({ address, state }) => nextHops.set(address, state satisfies NextHopState))
+      .filter((hop) => hop !== 0);
+    this.#hopScan.begin(changed);
   }
 
   // ── telling others ─────────────────────────────────────────────────────────────────────────────────────────────────
   get pending(): boolean {
     const { tables } = this.#context;
-    return tables[4].dirtyCount > 0 || tables[6].dirtyCount > 0 || this.#sessions.busy;
+    return (
+      tables[4].dirtyCount > 0 || tables[6].dirtyCount > 0 || this.#sessions.busy || this.#hopScan.pending
+    );
   }
 
   flush(budgetMs: number, sink: UpdateSink): FlushReport {
@@ -246,6 +236,7 @@ class RoutingTable implements Rib {
     const { family } = table;
     const jobs = this.#sessions.jobs[family];
     let prefixes = 0;
+    this.#hopScan.step(table, this.#batchSize);
     if (table.dirtyCount > 0) {
       prefixes = this.#distributor.processDirty(table, this.#batchSize, () => this.#sessions.pinned);
     }

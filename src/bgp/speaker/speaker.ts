@@ -41,10 +41,10 @@ export type SpeakerOptions = {
 
 /** Changes that arrive together are announced together. */
 const flushDelayMs = 2;
-const flushBudgetMs = 20;
+const flushBudgetMs = 8;
 /** Best paths handed to the kernel's rows between two looks at the clock, and for how long in one turn. */
-const bestBatch = 1024;
-const writeBudgetMs = 10;
+const bestBatch = 256;
+const writeBudgetMs = 4;
 
 export class Speaker {
   readonly #options: SpeakerOptions;

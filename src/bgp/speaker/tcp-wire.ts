@@ -5,6 +5,7 @@ import type { Wire, WireHandlers } from './transport.ts';
 
 /** A peer that does not take our last bytes (a NOTIFICATION) holds the socket no longer than this. */
 const lingerMs = 2_000;
+const pieceBytes = 8192;
 
 const ignore = (): void => {};
 
@@ -33,9 +34,7 @@ export class TcpWire implements Wire {
     socket.on('error', (error: NodeJS.ErrnoException) => {
       problem = error.code === 'ECONNRESET' ? 'connection reset by the peer' : error.message;
     });
-    socket.on('data', (chunk: Uint8Array) => {
-      if (!this.#over) handlers.data(chunk);
-    });
+    socket.on('data', (chunk: Uint8Array) => this.#deliver(chunk, handlers));
     socket.on('drain', () => {
       if (!this.#over) handlers.drained();
     });
@@ -43,6 +42,17 @@ export class TcpWire implements Wire {
     socket.on('close', () => this.#ended(handlers, problem));
     if (socket.destroyed) this.#ended(handlers, 'connection reset by the peer');
     else socket.resume();
+  }
+
+  /** What came at once may be thousands of routes: a piece per turn, and nothing is read before the last. */
+  #deliver(chunk: Uint8Array, handlers: WireHandlers): void {
+    if (this.#over) return;
+    const socket = this.#socket;
+    handlers.data(chunk.subarray(0, pieceBytes));
+    if (chunk.length > pieceBytes) {
+      socket.pause();
+      setImmediate(() => this.#deliver(chunk.subarray(pieceBytes), handlers));
+    } else if (socket.isPaused()) socket.resume();
   }
 
   write(chunks: readonly Uint8Array[]): void {

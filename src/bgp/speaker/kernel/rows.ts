@@ -1,6 +1,12 @@
 // Rows: what the table wants of the kernel, and the kernel's form of it. Pure.
 import type { Address, Prefix } from '../../../lib/ip/mod.ts';
-import { mainTable, routeProtocols, type NextHop, type Route } from '../../../kernel/mod.ts';
+import {
+  mainTable,
+  routeProtocols,
+  type NextHop,
+  type Route,
+  type RouteChange,
+} from '../../../kernel/mod.ts';
 import type { KernelView, Resolution } from './view.ts';
 
 /** A destination and the BGP next hops it may use. */
@@ -69,3 +75,28 @@ export const sameRow = (a: DesiredRoute, b: DesiredRoute): boolean =>
   a.metric === b.metric &&
   a.nextHops.length === b.nextHops.length &&
   a.nextHops.every((h, i) => h.address === b.nextHops[i]?.address && h.tunnel === b.nextHops[i]?.tunnel);
+
+/** What makes our routes to a destination the wanted one. With `isTaken` the place is another program's: nothing is written
+ *  there. New before old: with another metric there is no moment without a route. */
+export function changesTo(
+  prefix: Prefix,
+  own: readonly Route[],
+  wanted: Route | undefined,
+  isTaken: boolean,
+): RouteChange[] {
+  const changes: RouteChange[] = [];
+  if (wanted !== undefined && !isTaken) {
+    const same = own.find((r) => r.priority === wanted.priority);
+    if (same === undefined) changes.push({ op: 'add', route: wanted });
+    else if (!sameRoute(same, wanted)) changes.push({ op: 'replace', route: wanted });
+  }
+  for (const old of own)
+    if (old.priority !== wanted?.priority)
+      changes.push({
+        op: 'delete',
+        key: { dst: prefix, table: mainTable, priority: old.priority },
+        protocol: ownProtocol,
+        type: 'unicast',
+      });
+  return changes;
+}

@@ -20,9 +20,11 @@ import {
   type Subscription,
 } from '../../../kernel/mod.ts';
 import type { KernelStatus } from '../types.ts';
+import { OwnRoutes } from './own-routes.ts';
 import { PrefixQueue } from './prefix-queue.ts';
-import { isOwn, ownProtocol, routeOf, sameRoute, sameRow, throughDevice, type DesiredRoute } from './rows.ts';
-import { affects, KernelView, type Resolution } from './view.ts';
+import { changesTo, isOwn, routeOf, sameRow, throughDevice, type DesiredRoute } from './rows.ts';
+import { inSlices, nextTurn } from './slices.ts';
+import { affects, ForeignRoutes, KernelView, type Resolution } from './view.ts';
 
 export type KernelSyncOptions = {
   readonly kernel: Kernel;
@@ -49,12 +51,13 @@ export class KernelSync {
   readonly view = new KernelView();
   readonly #desired = new Map<Prefix, DesiredRoute>();
   #statics: ReadonlyMap<Prefix, Address> = new Map();
-  /** Our routes as the kernel has them, by destination; one per metric. */
-  readonly #own = new Map<Prefix, Route[]>();
+  #own = new OwnRoutes();
   /** Found at start and not claimed by any row yet. */
   readonly #stale = new Set<Prefix>();
   readonly #problems = new Map<Prefix, string>();
   readonly #dirty = new PrefixQueue();
+  /** Next hops that resolve differently now: rows that use them are to be looked at. */
+  #moved = new Set<Address>();
   /** Next hops of rows, with how they resolved last. */
   readonly #resolutions = new Map<Address, Resolution>();
   #subscription: Subscription | undefined;
@@ -81,7 +84,7 @@ export class KernelSync {
     });
     const loaded = await this.#load();
     if (!loaded.ok) return loaded;
-    for (const prefix of this.#own.keys()) this.#stale.add(prefix);
+    for (const prefix of this.#own.destinations()) this.#stale.add(prefix);
     this.#scheduleAudit();
     return ok(undefined);
   }
@@ -156,7 +159,7 @@ export class KernelSync {
 
   status(): KernelStatus {
     return {
-      installed: [...this.#own.values()].reduce((n, list) => n + list.length, 0),
+      installed: this.#own.count,
       desired: this.#desired.size,
       stale: this.#stale.size,
       problems: [...this.#problems].map(([prefix, problem]) => ({ prefix, problem })),
@@ -196,29 +199,33 @@ export class KernelSync {
       kernel.addresses.list(),
       kernel.routes.list({ table: mainTable }),
     ]);
-    const early = this.#queued;
-    this.#queued = undefined;
-    if (!links.ok) return links;
-    if (!addresses.ok) return addresses;
-    if (!routes.ok) return routes;
-    const foreign = routes.value.filter((r) => !isOwn(r));
-    this.view.load(links.value, addresses.value, foreign);
-    this.#own.clear();
-    for (const route of routes.value) if (isOwn(route)) this.#addOwn(route);
-    for (const prefix of this.#stale) if (!this.#own.has(prefix)) this.#stale.delete(prefix);
-    for (const event of early) this.#takeEvent(event);
+    const failed = [links, addresses, routes].find((list) => !list.ok);
+    if (!links.ok || !addresses.ok || !routes.ok) {
+      this.#takeQueued();
+      return failed as Result<void, KernelError>;
+    }
+    // Built aside, slice by slice: meanwhile the old state answers and events wait.
+    const own = new OwnRoutes();
+    const foreign: Route[] = [];
+    await inSlices(this.#options.clock, routes.value, (route) => {
+      if (isOwn(route)) own.add(route);
+      else foreign.push(route);
+    });
+    const table = new ForeignRoutes();
+    await inSlices(this.#options.clock, foreign, (route) => table.add(route));
+    this.view.load(links.value, addresses.value, table);
+    this.#own = own;
+    await inSlices(this.#options.clock, this.#stale, (prefix) => {
+      if (!this.#own.has(prefix)) this.#stale.delete(prefix);
+    });
+    this.#takeQueued();
     return ok(undefined);
   }
 
-  #addOwn(route: Route): void {
-    const others = (this.#own.get(route.dst) ?? []).filter((r) => r.priority !== route.priority);
-    this.#own.set(route.dst, [...others, route]);
-  }
-
-  #removeOwn(dst: Prefix, priority: number): void {
-    const left = (this.#own.get(dst) ?? []).filter((r) => r.priority !== priority);
-    if (left.length > 0) this.#own.set(dst, left);
-    else this.#own.delete(dst);
+  #takeQueued(): void {
+    const early = this.#queued ?? [];
+    this.#queued = undefined;
+    for (const event of early) this.#takeEvent(event);
   }
 
   #takeEvent(event: KernelEvent): void {
@@ -238,7 +245,7 @@ export class KernelSync {
     const follows = this.view.takeEvent(event);
     const isGone = event.type === 'link-deleted' || (event.type === 'link' && !event.link.up);
     // Pods come and go without a route of ours on their link: nothing to read then.
-    if (follows === 'routes' || (isGone && this.#usesLink(event.link.index))) this.#reloadSoon();
+    if (follows === 'routes' || (isGone && this.#own.usesLink(event.link.index))) this.#reloadSoon();
     else if (follows === 'next-hops') this.#foreignChanged();
   }
 
@@ -248,16 +255,10 @@ export class KernelSync {
       if (row.nextHops.some((hop) => hop.tunnel === device)) this.#touch(row.prefix);
   }
 
-  #usesLink(linkIndex: number): boolean {
-    for (const routes of this.#own.values())
-      for (const route of routes) if (route.nextHops.some((h) => h.linkIndex === linkIndex)) return true;
-    return false;
-  }
-
   #takeRoute(route: Route, deleted: boolean): void {
     if (isOwn(route)) {
-      if (deleted) this.#removeOwn(route.dst, route.priority);
-      else this.#addOwn(route);
+      if (deleted) this.#own.remove(route.dst, route.priority);
+      else this.#own.add(route);
       const wanted = this.#desired.get(route.dst);
       if (wanted !== undefined || !this.#stale.has(route.dst)) this.#touch(route.dst);
       return;
@@ -266,8 +267,8 @@ export class KernelSync {
     else {
       this.view.addRoute(route);
       // A replace of our route by another program shows as the other's route only.
-      const lost = this.#own.get(route.dst)?.some((r) => r.priority === route.priority);
-      if (lost) this.#removeOwn(route.dst, route.priority);
+      const lost = this.#own.to(route.dst).some((r) => r.priority === route.priority);
+      if (lost) this.#own.remove(route.dst, route.priority);
     }
     if (this.#desired.has(route.dst)) this.#touch(route.dst);
     this.#foreignChanged(route.dst);
@@ -283,11 +284,8 @@ export class KernelSync {
       this.#resolutions.set(address, resolution);
       changed.push(address);
     }
-    if (changed.length > 0) {
-      const moved = new Set(changed);
-      for (const row of this.#desired.values())
-        if (row.nextHops.some((h) => moved.has(h.address))) this.#touch(row.prefix);
-    }
+    for (const address of changed) this.#moved.add(address);
+    if (changed.length > 0) this.#schedule();
     this.#options.onForeignChange({ nextHops: changed });
   }
 
@@ -322,7 +320,7 @@ export class KernelSync {
   #run(): void {
     this.#working ??= this.#work().then(() => {
       this.#working = undefined;
-      if (this.#reload || (!this.#held && this.#dirty.size > 0)) this.#schedule();
+      if (this.#reload || this.#moved.size > 0 || (!this.#held && this.#dirty.size > 0)) this.#schedule();
     });
   }
 
@@ -331,11 +329,20 @@ export class KernelSync {
       this.#reload = false;
       await this.#reloadAll();
     }
+    if (this.#moved.size > 0) await this.#touchMoved();
     while (!this.#held && !this.#stopped && this.#dirty.size > 0) {
       await this.#write(this.#dirty.take(batchRows));
       // A batch that finds nothing to write waits for nothing.
-      if (this.#dirty.size > 0) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#dirty.size > 0) await nextTurn();
     }
+  }
+
+  async #touchMoved(): Promise<void> {
+    const moved = this.#moved;
+    this.#moved = new Set();
+    await inSlices(this.#options.clock, this.#desired.values(), (row) => {
+      if (row.nextHops.some((h) => moved.has(h.address))) this.#dirty.add(row.prefix);
+    });
   }
 
   async #reloadAll(): Promise<void> {
@@ -344,10 +351,13 @@ export class KernelSync {
       this.#options.logger.error('cannot read the kernel', { reason: loaded.error.message });
       return this.#retryLater();
     }
-    for (const prefix of this.#desired.keys()) this.#dirty.add(prefix);
-    for (const prefix of this.#own.keys()) if (!this.#stale.has(prefix)) this.#dirty.add(prefix);
     this.#forgetResolutions();
     this.#foreignChanged();
+    const { clock } = this.#options;
+    await inSlices(clock, this.#desired.keys(), (prefix) => this.#dirty.add(prefix));
+    await inSlices(clock, this.#own.destinations(), (prefix) => {
+      if (!this.#stale.has(prefix)) this.#dirty.add(prefix);
+    });
   }
 
   #forgetResolutions(): void {
@@ -376,8 +386,8 @@ export class KernelSync {
         failed = true;
         this.#problems.set(prefix, outcome.error.message);
         this.#options.logger.warn('route not written', { prefix, reason: outcome.error.message });
-      } else if (change.op === 'delete') this.#removeOwn(prefix, change.key.priority);
-      else this.#addOwn(change.route);
+      } else if (change.op === 'delete') this.#own.remove(prefix, change.key.priority);
+      else this.#own.add(change.route);
     });
     if (failed) {
       this.#retryLater();
@@ -395,29 +405,17 @@ export class KernelSync {
   }
 
   #changesFor(prefix: Prefix): RouteChange[] {
-    const own = this.#own.get(prefix) ?? [];
+    const own = this.#own.to(prefix);
     const row = this.#row(prefix);
     const wanted = row === undefined ? undefined : this.#routeOf(row);
     if (row !== undefined) this.#stale.delete(prefix);
-    const changes: RouteChange[] = [];
-    if (wanted !== undefined) {
-      const same = own.find((r) => r.priority === wanted.priority);
-      const taken = this.view.routesTo(prefix).find((r) => r.priority === wanted.priority);
-      if (taken !== undefined)
-        this.#problems.set(prefix, `another program (protocol ${taken.protocol}) has this route`);
-      else if (same === undefined) changes.push({ op: 'add', route: wanted });
-      else if (!sameRoute(same, wanted)) changes.push({ op: 'replace', route: wanted });
-    }
-    // New before old: with another metric there is no moment without a route.
-    for (const old of own)
-      if (old.priority !== wanted?.priority)
-        changes.push({
-          op: 'delete',
-          key: { dst: prefix, table: mainTable, priority: old.priority },
-          protocol: ownProtocol,
-          type: 'unicast',
-        });
-    return changes;
+    const taken =
+      wanted === undefined
+        ? undefined
+        : this.view.routesTo(prefix).find((r) => r.priority === wanted.priority);
+    if (taken !== undefined)
+      this.#problems.set(prefix, `another program (protocol ${taken.protocol}) has this route`);
+    return changesTo(prefix, own, wanted, taken !== undefined);
   }
 
   /** The kernel's form of a row; undefined, with the problem noted, when no next hop is usable. */
@@ -432,6 +430,6 @@ export class KernelSync {
 
   /** Own destinations in order: for tests and tools. */
   installed(): Prefix[] {
-    return [...this.#own.keys()].sort(comparePrefixes);
+    return [...this.#own.destinations()].sort(comparePrefixes);
   }
 }

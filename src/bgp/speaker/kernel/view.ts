@@ -36,24 +36,57 @@ const routeId = (r: Route): string =>
     ? `${r.priority} ${r.protocol} ${r.type} ${r.nextHops[0]?.linkIndex ?? ''}`
     : `${r.priority} ${r.protocol} ${r.type}`;
 
+/** Routes of others by destination, best metric first. */
+export class ForeignRoutes {
+  readonly #routes = new PrefixTrie<Route[]>();
+
+  to(dst: Prefix): readonly Route[] {
+    return this.#routes.get(dst) ?? [];
+  }
+
+  *all(): Generator<Route> {
+    for (const [, list] of this.#routes.entries()) yield* list;
+  }
+
+  add(route: Route): void {
+    const others = this.to(route.dst).filter((r) => routeId(r) !== routeId(route));
+    const list = [...others, route].sort((a, b) => a.priority - b.priority);
+    this.#routes.set(route.dst, list);
+  }
+
+  remove(route: Route): void {
+    const left = this.to(route.dst).filter((r) => routeId(r) !== routeId(route));
+    if (left.length > 0) this.#routes.set(route.dst, left);
+    else this.#routes.delete(route.dst);
+  }
+
+  /** The best route of the longest prefix around the address. */
+  towards(address: Address): Route | undefined {
+    const covering = this.#routes.covering(hostPrefix(address));
+    for (let i = covering.length - 1; i >= 0; i--) {
+      const route = covering[i]?.[1][0];
+      if (route !== undefined) return route;
+    }
+    return undefined;
+  }
+}
+
 export class KernelView {
   readonly links = new Map<number, Link>();
   readonly #linksByName = new Map<string, Link>();
   readonly #addresses = new Map<string, LinkAddress>();
   readonly #local = new Set<Address>();
-  /** Routes of others by destination, best metric first. */
-  readonly #routes = new PrefixTrie<Route[]>();
+  #routes = new ForeignRoutes();
 
   /** Starts over with complete lists. `foreign` are the routes that are not the speaker's. */
-  load(links: readonly Link[], addresses: readonly LinkAddress[], foreign: readonly Route[]): void {
+  load(links: readonly Link[], addresses: readonly LinkAddress[], foreign: ForeignRoutes): void {
     this.links.clear();
     this.#linksByName.clear();
     this.#addresses.clear();
     this.#local.clear();
-    for (const [dst] of Array.from(this.#routes.entries())) this.#routes.delete(dst);
     for (const link of links) this.#setLink(link);
     for (const address of addresses) this.#setAddress(address);
-    for (const route of foreign) this.addRoute(route);
+    this.#routes = foreign;
   }
 
   #setLink(link: Link): void {
@@ -84,25 +117,21 @@ export class KernelView {
     return this.#local.has(address);
   }
 
-  *routes(): Generator<Route> {
-    for (const [, list] of this.#routes.entries()) yield* list;
+  routes(): Generator<Route> {
+    return this.#routes.all();
   }
 
   /** Other programs' routes to exactly this destination. */
   routesTo(dst: Prefix): readonly Route[] {
-    return this.#routes.get(dst) ?? [];
+    return this.#routes.to(dst);
   }
 
   addRoute(route: Route): void {
-    const others = this.routesTo(route.dst).filter((r) => routeId(r) !== routeId(route));
-    const list = [...others, route].sort((a, b) => a.priority - b.priority);
-    this.#routes.set(route.dst, list);
+    this.#routes.add(route);
   }
 
   removeRoute(route: Route): void {
-    const left = this.routesTo(route.dst).filter((r) => routeId(r) !== routeId(route));
-    if (left.length > 0) this.#routes.set(route.dst, left);
-    else this.#routes.delete(route.dst);
+    this.#routes.remove(route);
   }
 
   /** Takes a link or address event. What follows from it, beyond what route events tell: `routes` = the kernel may have
@@ -148,12 +177,10 @@ export class KernelView {
   /** How a next hop is reached. */
   resolve(address: Address): Resolution {
     if (this.isLocal(address)) return { reachable: false, why: 'it is our own address' };
-    const covering = this.#routes.covering(hostPrefix(address));
-    for (let i = covering.length - 1; i >= 0; i--) {
-      const route = covering[i]?.[1][0];
-      if (route !== undefined) return this.#through(route, address);
-    }
-    return { reachable: false, why: 'no route leads there' };
+    const route = this.#routes.towards(address);
+    return route === undefined
+      ? { reachable: false, why: 'no route leads there' }
+      : this.#through(route, address);
   }
 
   #through(route: Route, address: Address): Resolution {
