@@ -30,6 +30,7 @@ import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
 import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
 import { conflictingNode, ensureDefaults, publishNode, reportNetworkAvailable } from './resources.ts';
+import { RouteWriters } from './route-writers.ts';
 import { configureAddresses } from './startup/addresses.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
@@ -40,6 +41,8 @@ const syncKinds = [
   // For addresses of pods.
   'IPReservation',
   'IPAMConfiguration',
+  // Which routes to other nodes are the speaker's.
+  'BGPConfiguration',
 ] as const;
 type AgentKind = (typeof syncKinds)[number];
 
@@ -58,6 +61,7 @@ class RunningAgent implements Agent {
   readonly #ipamCache = new IpamCache();
   readonly #ipam: Ipam;
   readonly #tunnels: TunnelAddresses;
+  readonly #routeWriters: RouteWriters;
   #phase: AgentPhase = 'starting';
   #datastore: 'waiting' | 'syncing' | 'in-sync' = 'waiting';
   #syncer: Syncer | undefined;
@@ -94,6 +98,7 @@ class RunningAgent implements Agent {
       },
     });
     const { datastore } = options;
+    this.#routeWriters = new RouteWriters(logger, byBird);
     this.#ipam = createIpam(datastore, { clock: this.#clock, logger, view: this.#ipamCache });
     this.#tunnels = new TunnelAddresses({
       nodeName,
@@ -217,6 +222,8 @@ class RunningAgent implements Agent {
     }
     this.#flush();
     if (updates.some((update) => this.#concernsTunnels(update))) this.#tunnels.check();
+    this.#routeWriters.take(updates);
+    if (this.#datastore === 'in-sync') this.#routeWriters.check(this.#graph.config, this.#ipamCache.pools());
     this.#wake();
   }
 

@@ -54,6 +54,12 @@ export {
   type Vtep,
   type VtepSide,
 } from './network/types.ts';
+export {
+  clusterRouteGaps,
+  type ClusterRouteGap,
+  routeClasses,
+  type RouteClass,
+} from './network/cluster-routes.ts';
 export { nodeFacts } from './network/node-facts.ts';
 export { PolicyGraph, type PolicyInputKind, type PolicyOptions, type PolicyUpdate } from './policy/graph.ts';
 export {

@@ -1,0 +1,164 @@
+// Tunnel addresses on the memory store: taken, kept, moved, given back; who writes which routes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemClock } from '../../lib/clock.ts';
+import { type Logger, silentLogger } from '../../lib/log.ts';
+import { expect } from '../../lib/result.ts';
+import { until } from '../../lib/wait.ts';
+import { MemoryStore } from '../../datastore/mod.ts';
+import { createIpam } from '../../ipam/mod.ts';
+import type { IPPool, Node } from '../../model/mod.ts';
+import { resolveConfig } from '../calc/mod.ts';
+import { RouteWriters } from './route-writers.ts';
+import { TunnelAddresses, tunnelPools } from './tunnel-addresses.ts';
+
+const apiVersion = 'projectcalico.org/v3';
+const pool = (name: string, cidr: string, spec: Partial<IPPool['spec']> = {}): IPPool =>
+  ({ apiVersion, kind: 'IPPool', metadata: { name }, spec: { cidr, ...spec } }) as IPPool;
+const kubernetesNode = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' } } as const;
+
+async function bench(...pools: IPPool[]) {
+  const store = new MemoryStore();
+  const datastore = store.open();
+  store.put('KubernetesNode', kubernetesNode);
+  store.put('Node', {
+    apiVersion,
+    kind: 'Node',
+    metadata: { name: 'n1' },
+    spec: { bgp: { ipv4Address: '10.0.0.1/24' } },
+  });
+  let current: readonly IPPool[] = [];
+  const ipam = createIpam(datastore, { clock: systemClock, logger: silentLogger });
+  const tunnels = new TunnelAddresses({
+    nodeName: 'n1',
+    datastore,
+    ipam,
+    clock: systemClock,
+    logger: silentLogger,
+    pools: () => current,
+  });
+  const node = async (): Promise<Node['spec']> =>
+    expect(await datastore.get('Node', { name: 'n1' }), 'node').spec;
+  const change = async (
+    next: readonly IPPool[],
+    isThere: (spec: Node['spec']) => boolean,
+  ): Promise<Node['spec']> => {
+    for (const { metadata } of current) await datastore.delete('IPPool', { name: metadata.name });
+    for (const one of next) expect(await datastore.create('IPPool', one), 'pool');
+    current = next;
+    tunnels.check();
+    const done = await until(async () => (isThere(await node()) ? true : undefined), { timeoutMs: 3000 });
+    assert.ok(done, JSON.stringify(await node()));
+    return node();
+  };
+  await change(pools, () => true);
+  return { datastore, ipam, tunnels, node, change };
+}
+
+test('RS-061: tunnels take addresses of the pools that tunnel, with Calico’s handles, and give them back', async () => {
+  const { ipam, tunnels, change } = await bench();
+  const first = await change(
+    [pool('a', '10.244.0.0/16', { ipipMode: 'Always' })],
+    (s) => s.bgp?.ipv4IPIPTunnelAddr !== undefined,
+  );
+  const address = first.bgp?.ipv4IPIPTunnelAddr ?? '';
+  assert.match(address, /^10\.244\./);
+  assert.equal(first.bgp?.ipv4Address, '10.0.0.1/24', 'the rest stays');
+  const held = expect(await ipam.addressesOfHandle('ipip-tunnel-addr-n1'), 'handle');
+  assert.deepEqual(
+    held.map((h) => [h.address, h.attributes['node'], h.attributes['type']]),
+    [[address, 'n1', 'ipipTunnelAddress']],
+  );
+  // To VXLAN, of both families.
+  const second = await change(
+    [
+      pool('a', '10.244.0.0/16', { vxlanMode: 'CrossSubnet' }),
+      pool('b', 'fd00:244::/48', { vxlanMode: 'Always' }),
+    ],
+    (s) => s.ipv6VXLANTunnelAddr !== undefined && s.bgp?.ipv4IPIPTunnelAddr === undefined,
+  );
+  assert.match(second.ipv4VXLANTunnelAddr ?? '', /^10\.244\./);
+  assert.match(second.ipv6VXLANTunnelAddr ?? '', /^fd00:244:/);
+  assert.deepEqual(expect(await ipam.addressesOfHandle('ipip-tunnel-addr-n1'), 'handle'), []);
+  assert.equal(expect(await ipam.addressesOfHandle('vxlan-v6-tunnel-addr-n1'), 'handle').length, 1);
+  // Another pool tunnels now.
+  const third = await change(
+    [pool('a', '10.244.0.0/16'), pool('c', '10.99.0.0/16', { vxlanMode: 'Always' })],
+    (s) => s.ipv4VXLANTunnelAddr?.startsWith('10.99.') === true && s.ipv6VXLANTunnelAddr === undefined,
+  );
+  assert.deepEqual(
+    expect(await ipam.addressesOfHandle('vxlan-tunnel-addr-n1'), 'handle').map((h) => h.address),
+    [third.ipv4VXLANTunnelAddr],
+  );
+  const fourth = await change([], (s) => s.ipv4VXLANTunnelAddr === undefined);
+  assert.deepEqual(fourth.bgp, { ipv4Address: '10.0.0.1/24' });
+  assert.deepEqual(expect(await ipam.addressesOfHandle('vxlan-tunnel-addr-n1'), 'handle'), []);
+  await tunnels.stop();
+});
+
+test('an address that is right stays; one that address management does not know is taken anew', async () => {
+  const { datastore, ipam, tunnels, node, change } = await bench();
+  const a = pool('a', '10.244.0.0/16', { vxlanMode: 'Always' });
+  const first = await change([a], (s) => s.ipv4VXLANTunnelAddr !== undefined);
+  tunnels.check();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal((await node()).ipv4VXLANTunnelAddr, first.ipv4VXLANTunnelAddr);
+  expect(await ipam.releaseByHandle('vxlan-tunnel-addr-n1'), 'release');
+  const stored = expect(await datastore.get('Node', { name: 'n1' }), 'node');
+  expect(
+    await datastore.update('Node', {
+      ...stored,
+      spec: { ...stored.spec, ipv4VXLANTunnelAddr: '10.244.7.7' },
+    }),
+    'update',
+  );
+  tunnels.check();
+  const done = await until(
+    async () => ((await node()).ipv4VXLANTunnelAddr === '10.244.7.7' ? undefined : true),
+    { timeoutMs: 3000 },
+  );
+  assert.ok(done);
+  assert.deepEqual(
+    expect(await ipam.addressesOfHandle('vxlan-tunnel-addr-n1'), 'handle').map((h) => h.address),
+    [(await node()).ipv4VXLANTunnelAddr],
+  );
+  await tunnels.stop();
+});
+
+test('pools that are off, not for tunnels, or not for the node give no tunnel address', () => {
+  const pools = [
+    pool('off', '10.1.0.0/16', { vxlanMode: 'Always', disabled: true }),
+    pool('pods', '10.2.0.0/16', { vxlanMode: 'Always', allowedUses: ['Workload'] }),
+    pool('others', '10.3.0.0/16', { vxlanMode: 'Always', nodeSelector: 'rack == "2"' }),
+    pool('plain', '10.4.0.0/16', {}),
+    pool('six', 'fd00::/48', { vxlanMode: 'Always' }),
+    pool('good', '10.5.0.0/16', { vxlanMode: 'CrossSubnet', nodeSelector: 'rack == "1"' }),
+  ];
+  assert.deepEqual(tunnelPools(pools, { family: 4, mode: 'vxlanMode' }, { rack: '1' }), ['10.5.0.0/16']);
+  assert.deepEqual(tunnelPools(pools, { family: 6, mode: 'vxlanMode' }, {}), ['fd00::/48']);
+});
+
+test('RS-166 FX-160: settings of Felix and BGP that do not fit are told, once', () => {
+  const said: string[] = [];
+  const logger: Logger = { ...silentLogger, warn: (text) => void said.push(text.split(':')[0] ?? '') };
+  const writers = new RouteWriters(logger, true);
+  const pools = [pool('a', '10.244.0.0/16', { ipipMode: 'Always' })];
+  const config = resolveConfig({});
+  writers.check(config, pools);
+  assert.deepEqual(said, []);
+  const bgp = (programClusterRoutes: string) => ({
+    type: 'set' as const,
+    kind: 'BGPConfiguration',
+    object: { metadata: { name: 'default' }, spec: { programClusterRoutes } },
+  });
+  writers.take([bgp('Enabled')]);
+  writers.check(config, pools);
+  writers.check(config, pools);
+  assert.deepEqual(said, ['Routes are written by Felix and by BGP, too']);
+  writers.take([bgp('Disabled')]);
+  writers.check(resolveConfig({ environment: { ProgramClusterRoutes: 'Disabled' } }), pools);
+  assert.deepEqual(said.slice(1), ['Routes are written by nobody']);
+  writers.take([{ type: 'delete', kind: 'BGPConfiguration', name: { name: 'default' } }]);
+  writers.check(config, pools);
+  assert.equal(said.length, 2);
+});
