@@ -174,32 +174,39 @@ async function applyPhase(
 }
 
 /** One transaction is enough, with one exception. A packet keeps to the rules of the generation in which it entered a hook,
- *  but looks into sets as they are by then; so one that is under way while a transaction takes effect can be led by a new
- *  element of a map into a chain that to it is empty still, and an empty chain lets it pass. Hence chains that elements of
- *  existing maps lead to are made before, where nothing leads to them yet. */
+ *  but looks into sets as they are by then; so for one that is under way while a transaction takes effect
+ *
+ *  - a new element of a map may lead to a chain that to it is empty still, and an empty chain lets it pass: chains that
+ *    elements of existing maps lead to are made before, where nothing leads to them yet;
+ *  - what an element told (an address's class, say) may be in no map any more: elements of maps go after all else. */
 function phasesOf(changes: readonly NftChange[]): readonly (readonly NftChange[])[] {
   const newSets = new Set<string>();
   for (const change of changes)
     if (change.op === 'put' && change.row.kind === 'set' && change.actual === undefined)
       newSets.add(`${change.row.family} ${change.row.set.name}`);
-  const isOfNewSet = (row: NftRow): boolean =>
-    row.kind === 'element' && newSets.has(`${row.family} ${row.set}`);
-  const leads = (change: NftChange): boolean =>
-    change.op === 'put' &&
-    change.row.kind === 'element' &&
-    / /.test(String(change.row.element.data ?? '')) &&
-    !isOfNewSet(change.row);
-  const isNew = (change: NftChange): boolean =>
-    change.op === 'put' &&
-    change.actual === undefined &&
-    (change.row.kind === 'chain'
-      ? change.row.chain.base === undefined
-      : change.row.kind !== 'element' || isOfNewSet(change.row));
-  if (!changes.some(leads)) return [changes];
-  const before = changes.filter(isNew);
-  if (!before.some((change) => change.op === 'put' && change.row.kind === 'chain')) return [changes];
-  return [before, changes.filter((change) => !isNew(change))];
+  const phaseOf = (change: NftChange): 'before' | 'now' | 'after' => {
+    if (change.op === 'remove') return isOfMaps(change) ? 'after' : 'now';
+    const { row } = change;
+    if (change.actual !== undefined || row.kind === 'table') return 'now';
+    if (row.kind === 'chain') return row.chain.base === undefined ? 'before' : 'now';
+    return row.kind === 'set' || newSets.has(`${row.family} ${row.set}`) ? 'before' : 'now';
+  };
+  const phases: Record<'before' | 'now' | 'after', NftChange[]> = { before: [], now: [], after: [] };
+  for (const change of changes) phases[phaseOf(change)].push(change);
+  const { before, now, after } = phases;
+  const changesMaps = now.some(
+    (change) => change.op === 'put' && change.row.kind === 'element' && change.row.element.data !== undefined,
+  );
+  const losesTable = now.some(({ op, key }) => op === 'remove' && parseKey(key).kind === 'table');
+  if (!changesMaps || losesTable) return [changes];
+  return [before, now, after].filter((phase) => phase.length > 0);
 }
+
+/** Elements of maps, and what goes with them. */
+const isOfMaps = ({ key, actual }: Extract<NftChange, { readonly op: 'remove' }>): boolean => {
+  const { kind } = parseKey(key);
+  return kind === 'chain' || kind === 'set' || (kind === 'element' && actual !== '');
+};
 
 type NftChange = Change<NftRow, NftActual>;
 type Mode = {

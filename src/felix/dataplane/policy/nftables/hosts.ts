@@ -20,10 +20,10 @@ import {
 import type { Direction, FailsafePort, Stage } from '../../../../policy/mod.ts';
 import type { EndpointPolicy } from '../../../calc/mod.ts';
 import type { NftRow } from '../../nftables.ts';
-import { planOf, type ProgramPlan } from '../inputs/mod.ts';
+import { planOf } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
 import { type HostStages, noHosts, workloads } from './base.ts';
-import type { ProgramBook } from './programs.ts';
+import type { ProgramBook, ProgramUser } from './programs.ts';
 import { addressType, elementText, nftFamily, OwnedRows, type RowSink } from './rows.ts';
 import { shortened, waivedMark } from './rule-chains.ts';
 import { outermost, protocolWord } from './sets.ts';
@@ -63,15 +63,13 @@ const places: readonly HostPlace[] = [
   { chain: 'pre-dnat', stage: 'preDnat', direction: 'ingress', skipsWorkloads: false, isWaivable: true },
 ];
 
-type UsedProgram = { readonly plan: ProgramPlan; readonly family: Family };
-
 export class Hosts {
   readonly #programs: ProgramBook;
   readonly #rows: OwnedRows;
   readonly #endpoints = new Map<string, EndpointPolicy>();
   #interfaces: InterfaceAddresses = new Map();
   #settings: PolicySettings;
-  #used: readonly UsedProgram[] = [];
+  #used: readonly ProgramUser[] = [];
   #stages: HostStages = noHosts;
 
   constructor(sink: RowSink, programs: ProgramBook, settings: PolicySettings) {
@@ -103,11 +101,11 @@ export class Hosts {
   /** Works out the rows anew: there are few host endpoints, and they depend on one another. */
   refresh(): void {
     this.#stages = this.#stagesOf();
-    const used: UsedProgram[] = [];
+    const used: ProgramUser[] = [];
     const rows =
       this.#endpoints.size === 0 ? [] : this.#settings.families.flatMap((f) => this.#rowsOf(f, used));
     this.#rows.replace('hosts', rows);
-    for (const { plan, family } of this.#used) this.#programs.release(plan, family);
+    for (const user of this.#used) this.#programs.release(user);
     this.#used = used;
   }
 
@@ -158,7 +156,7 @@ export class Hosts {
     return this.#settings.interfacePrefixes.some((prefix) => name.startsWith(prefix));
   }
 
-  #rowsOf(family: Family, used: UsedProgram[]): readonly NftRow[] {
+  #rowsOf(family: Family, used: ProgramUser[]): readonly NftRow[] {
     const table = nftFamily(family);
     const byInterface = this.#byInterface();
     const all = this.#all();
@@ -170,7 +168,7 @@ export class Hosts {
       const name = shortened(`hep-${place.chain}-${endpoint.name}`);
       if (!chains.has(name)) {
         used.push({ plan, family });
-        const program = this.#programs.use(plan, family);
+        const program = this.#programs.use({ plan, family });
         const rules = [...this.#failsafe(place, family), `goto ${program}`];
         chains.set(name, { kind: 'chain', family: table, chain: { name }, rules, closed: ['drop'] });
       }

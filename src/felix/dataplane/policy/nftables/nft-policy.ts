@@ -1,6 +1,8 @@
 // Policy in nftables: takes what the calculation tells and keeps the rows of the ruleset in step. Everything that one call
 // changes is written in one transaction. See docs/policy-dataplane.md for the layout.
+import type { SetId } from '../../../../policy/mod.ts';
 import type { PolicyChange } from '../../../calc/mod.ts';
+import { CompiledPrograms } from '../compiled/mod.ts';
 import { PolicyMirror } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
 import { baseRows } from './base.ts';
@@ -16,9 +18,12 @@ export class NftPolicy {
   readonly #base: OwnedRows;
   readonly #chains: Readonly<Record<'filter' | 'untracked' | 'preDnat', RuleChainBook>>;
   readonly #members: MemberSetBook;
+  readonly #compiled: CompiledPrograms;
   readonly #programs: ProgramBook;
   readonly #workloads: Workloads;
   readonly #hosts: Hosts;
+  /** Sets that the compiled programs know. */
+  readonly #knownSets = new Set<SetId>();
   #settings: PolicySettings;
 
   constructor(sink: RowSink, settings: PolicySettings) {
@@ -31,7 +36,15 @@ export class NftPolicy {
     };
     this.#members = new MemberSetBook(sink, this.#mirror);
     const lists = new ListSetBook(sink);
-    const parts = { rows: sink, mirror: this.#mirror, chains: this.#chains, members: this.#members, lists };
+    this.#compiled = new CompiledPrograms(this.#chains.filter);
+    const parts = {
+      rows: sink,
+      mirror: this.#mirror,
+      chains: this.#chains,
+      members: this.#members,
+      lists,
+      compiled: this.#compiled,
+    };
     this.#programs = new ProgramBook(parts, settings);
     this.#workloads = new Workloads(sink, this.#programs, settings);
     this.#hosts = new Hosts(sink, this.#programs, settings);
@@ -48,12 +61,18 @@ export class NftPolicy {
     this.#hosts.configure(settings);
     this.#hosts.refresh();
     this.#layOutBase();
+    this.#programs.flush();
   }
 
   take(changes: readonly PolicyChange[]): void {
     if (changes.length === 0) return;
     const { endpoints, policies, profiles, members, removedSets } = this.#mirror.take(changes);
     const renamed = this.#members.take(members, removedSets);
+    for (const { id, added, removed } of members) this.#tellCompiled(id, added, removed);
+    for (const id of removedSets.keys()) {
+      this.#knownSets.delete(id);
+      this.#compiled.removeSet(id);
+    }
     this.#programs.refresh({ policies, profiles, sets: [...renamed, ...removedSets.keys()] });
     let isHost = false;
     for (const key of endpoints) {
@@ -65,11 +84,22 @@ export class NftPolicy {
       }
     }
     if (isHost) this.#refreshHosts();
+    this.#programs.flush();
+  }
+
+  #tellCompiled(id: SetId, added: readonly string[], removed: readonly string[]): void {
+    const set = this.#mirror.sets.get(id);
+    if (set === undefined) return;
+    if (this.#knownSets.has(id)) return this.#compiled.changeMembers(id, added, removed);
+    this.#knownSets.add(id);
+    this.#compiled.setSet(set.definition, added);
   }
 
   /** Interfaces of the host with their addresses: host endpoints may be found by these. */
   setInterfaces(interfaces: InterfaceAddresses): void {
-    if (this.#hosts.setInterfaces(interfaces)) this.#refreshHosts();
+    if (!this.#hosts.setInterfaces(interfaces)) return;
+    this.#refreshHosts();
+    this.#programs.flush();
   }
 
   #refreshHosts(): void {

@@ -1,24 +1,22 @@
 // Workloads in the kernel: two elements that lead packets of an interface to its programs, and the addresses it may send
 // from. Of several endpoints that name one interface the last told has it.
 import {
-  familyOf,
   isSingleAddress,
   prefixAddress,
   prefixFamily,
+  type Address,
   type Family,
 } from '../../../../lib/ip/mod.ts';
 import type { Direction } from '../../../../policy/mod.ts';
 import type { EndpointPolicy } from '../../../calc/mod.ts';
 import type { NftRow } from '../../nftables.ts';
-import { planOf, type ProgramPlan } from '../inputs/mod.ts';
+import { planOf } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
-import type { ProgramBook } from './programs.ts';
+import type { ProgramBook, ProgramUser } from './programs.ts';
 import { elementText, nftFamily, OwnedRows, type RowSink } from './rows.ts';
 import { outermost } from './sets.ts';
 
 const directions: readonly Direction[] = ['ingress', 'egress'];
-
-type Held = { readonly plans: readonly ProgramPlan[]; readonly families: readonly Family[] };
 
 export class Workloads {
   readonly #programs: ProgramBook;
@@ -27,7 +25,7 @@ export class Workloads {
   /** Endpoints by interface, the last told last. */
   readonly #claims = new Map<string, Map<string, EndpointPolicy>>();
   /** What the holder of an interface uses. */
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<string, readonly ProgramUser[]>();
   #settings: PolicySettings;
 
   constructor(sink: RowSink, programs: ProgramBook, settings: PolicySettings) {
@@ -62,10 +60,7 @@ export class Workloads {
   keysOf(key: string): readonly string[] {
     const name = this.#endpoints.get(key)?.interfaceName;
     if (name === undefined || this.#holder(name)?.key !== key) return [];
-    const held = this.#held.get(name);
-    const programs = (held?.families ?? []).flatMap((family) =>
-      (held?.plans ?? []).flatMap((plan) => this.#programs.rowsOf(plan, family)),
-    );
+    const programs = (this.#held.get(name) ?? []).flatMap((user) => this.#programs.rowsOf(user));
     return [...this.#rows.keysOf(name), ...programs];
   }
 
@@ -75,19 +70,24 @@ export class Workloads {
 
   #refresh(name: string): void {
     const endpoint = this.#holder(name);
-    const before = this.#held.get(name);
-    const { families } = this.#settings;
-    const plans = endpoint === undefined ? [] : directions.map((one) => planOf(endpoint, 'normal', one));
-    const rows = families.flatMap((family) => {
-      const [ingress, egress] = plans.map((plan) => this.#programs.use(plan, family));
-      if (endpoint === undefined || ingress === undefined || egress === undefined) return [];
-      return this.#endpointRows(endpoint, name, family, { ingress, egress });
-    });
+    const before = this.#held.get(name) ?? [];
+    const users: ProgramUser[] = [];
+    const rows =
+      endpoint === undefined
+        ? []
+        : this.#settings.families.flatMap((family) => {
+            const own = ownAddresses(endpoint, family);
+            const [ingress = '', egress = ''] = directions.map((direction) => {
+              const user = { plan: planOf(endpoint, 'normal', direction), family, own };
+              users.push(user);
+              return this.#programs.use(user);
+            });
+            return this.#endpointRows(endpoint, name, family, { ingress, egress });
+          });
     this.#rows.replace(name, rows);
-    for (const family of before?.families ?? [])
-      for (const plan of before?.plans ?? []) this.#programs.release(plan, family);
+    for (const user of before) this.#programs.release(user);
     if (endpoint === undefined) this.#held.delete(name);
-    else this.#held.set(name, { plans, families });
+    else this.#held.set(name, users);
   }
 
   #endpointRows(
@@ -107,12 +107,15 @@ export class Workloads {
     return [
       element('to-workload', name, `goto ${programs.ingress}`),
       element('from-workload', name, `goto ${programs.egress}`),
-      ...endpoint.addresses
-        .filter((one) => isSingleAddress(one) && familyOf(prefixAddress(one)) === family)
-        .map((one) => element('workload-sources', [name, prefixAddress(one)])),
+      ...ownAddresses(endpoint, family).map((one) => element('workload-sources', [name, one])),
       ...outermost(foreign.filter((one) => prefixFamily(one) === family)).map((one) =>
         element('foreign-sources', [name, elementText(one)]),
       ),
     ];
   }
 }
+
+const ownAddresses = ({ addresses }: EndpointPolicy, family: Family): readonly Address[] =>
+  addresses
+    .filter((one) => isSingleAddress(one) && prefixFamily(one) === family)
+    .map((one) => prefixAddress(one));
