@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe } from 'node:test';
 import { expect } from '../lib/result.ts';
 import { addressTests } from './conformance/addresses.ts';
 import { eventTests } from './conformance/events.ts';
+import { filterTests } from './conformance/filters.ts';
 import { linkTests } from './conformance/links.ts';
 import { neighbourTests, ruleTests, sysctlTests } from './conformance/neighbours.ts';
 import { nftablesConformance } from './conformance/nftables.ts';
@@ -21,6 +22,7 @@ export function kernelConformance(name: string, machine: () => ConformanceMachin
     ruleTests(host);
     sysctlTests(host);
     eventTests(host, machine);
+    filterTests(host);
     nftablesConformance(host);
   });
 }
