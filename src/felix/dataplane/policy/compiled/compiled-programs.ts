@@ -10,7 +10,7 @@ import { AddressClasses } from './classes.ts';
 import type { Atom, AtomSet, AtomSource } from './atoms.ts';
 import { DecisionChains } from './decisions.ts';
 import { Members } from './members.ts';
-import { prepare } from './prepare.ts';
+import { prepare, type Knowledge } from './prepare.ts';
 import { linearReason, setsOf } from './prepared.ts';
 import { Program, programChain } from './program.ts';
 import { RowCollector } from './rows.ts';
@@ -104,7 +104,7 @@ class FamilyPrograms {
   readonly #abandoned: Program[] = [];
   /** To be prepared anew with the next flush. */
   readonly #stale = new Set<Program>();
-  /** Programs that name a set, and programs that ask it about their own endpoint. */
+  /** Programs whose rules name a set. */
   readonly #naming = new Map<SetId, Set<Program>>();
   readonly #touchedSets = new Set<SetId>();
 
@@ -120,8 +120,14 @@ class FamilyPrograms {
   noteSet(id: SetId, cameOrWent: boolean): void {
     const naming = this.#naming.get(id);
     if (naming === undefined) return;
-    if (cameOrWent) for (const program of naming) this.#stale.add(program);
-    else this.#touchedSets.add(id);
+    if (!cameOrWent) this.#touchedSets.add(id);
+    else for (const program of naming) this.#renew(program);
+  }
+
+  /** What its rules ask for has other answers. */
+  #renew(program: Program): void {
+    program.policies.clear();
+    this.#stale.add(program);
   }
 
   set(group: GroupProgram): void {
@@ -130,14 +136,11 @@ class FamilyPrograms {
       program = new Program(group, this.#rows, this.#chains);
       this.#programs.set(group.key, program);
     } else {
-      this.#unname(program);
+      const { direction, own } = program.group;
+      if (direction !== group.direction || own[0] !== group.own[0]) program.policies.clear();
       program.group = group;
     }
-    for (const id of setsOf(group)) {
-      const naming = this.#naming.get(id);
-      if (naming === undefined) this.#naming.set(id, new Set([program]));
-      else naming.add(program);
-    }
+    this.#name(program, setsOf(group));
     this.#stale.add(program);
   }
 
@@ -146,17 +149,25 @@ class FamilyPrograms {
     if (program === undefined) return;
     this.#programs.delete(key);
     this.#stale.delete(program);
-    this.#unname(program);
+    this.#name(program, new Set());
     program.remove();
     this.#abandoned.push(program);
   }
 
-  #unname(program: Program): void {
-    for (const id of setsOf(program.group)) {
+  #name(program: Program, sets: ReadonlySet<SetId>): void {
+    for (const id of program.sets) {
+      if (sets.has(id)) continue;
       const naming = this.#naming.get(id);
       naming?.delete(program);
       if (naming?.size === 0) this.#naming.delete(id);
     }
+    for (const id of sets) {
+      if (program.sets.has(id)) continue;
+      const naming = this.#naming.get(id);
+      if (naming === undefined) this.#naming.set(id, new Set([program]));
+      else naming.add(program);
+    }
+    program.sets = sets;
   }
 
   flush(): void {
@@ -193,6 +204,7 @@ class FamilyPrograms {
     this.#stale.clear();
   }
 
+  /** A member that came or went may be an answer about an endpoint itself. */
   #checkOwnAnswers(): void {
     const programs = new Set<Program>();
     for (const id of this.#touchedSets)
@@ -204,7 +216,7 @@ class FamilyPrograms {
         !this.#stale.has(program) &&
         program.ownAnswers !== this.#ownAnswersOf(program)
       )
-        this.#stale.add(program);
+        this.#renew(program);
   }
 
   #ownAnswersOf(program: Program): string {
@@ -222,7 +234,7 @@ class FamilyPrograms {
 
   #prepare(program: Program) {
     const unused = new Set(program.sources);
-    const ready = prepare(program.group, {
+    const knowledge: Knowledge = {
       isKnown: (set) => this.#members.has(set),
       source: (wish) => {
         const source = this.sources.acquire(wish, program);
@@ -230,10 +242,12 @@ class FamilyPrograms {
         unused.delete(source);
         return source;
       },
+      keep: (source) => void unused.delete(source),
       atomOf: (source) => this.sources.atomOf(source),
       ownIsIn: (set, own) => this.#members.hasAddress(set, own),
       ownPorts: (set, own) => this.#members.portsOfAddress(set, own),
-    });
+    };
+    const ready = prepare(program.group, knowledge, program.policies);
     for (const source of unused) program.sources.delete(source);
     program.ownAnswers = this.#ownAnswersOf(program);
     return { ready, unused };

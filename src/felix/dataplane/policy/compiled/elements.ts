@@ -12,6 +12,8 @@ export type Lookup = (typeof lookups)[number];
 
 export type PlaneElement = {
   readonly lookup: Lookup;
+  /** Lookup and fields as one text. */
+  readonly text: string;
   /** The fields behind the class. */
   readonly fields: readonly string[];
   readonly decision: ProgramDecision;
@@ -24,22 +26,28 @@ const portsListed = 16;
 
 export function elementsOf({ other, protocols }: DecisionPlane): PlaneElement[] {
   const elements: PlaneElement[] = [];
+  const add = (
+    lookup: Lookup,
+    fields: readonly string[],
+    decision: ProgramDecision,
+    protocol?: number,
+  ): void => {
+    const text = `${lookup} ${fields.join(' . ')}`;
+    elements.push({ lookup, text, fields, decision, ...(protocol === undefined ? {} : { protocol }) });
+  };
   for (const [protocol, cells] of protocols) {
     const rest = restOf(cells, other);
     const name = nftProtocolName(protocol);
     for (const { first, last, decision } of cells) {
       if (decision === rest) continue;
-      if (isIcmp(protocol))
-        elements.push({ lookup: 'icmp', fields: [name, rangeText(first, last)], decision, protocol });
+      if (isIcmp(protocol)) add('icmp', [name, rangeText(first, last)], decision, protocol);
       else if (hasPorts(protocol) && last - first >= portsListed)
-        elements.push({ lookup: 'range', fields: [name, rangeText(first, last)], decision });
-      else
-        for (let port = first; port <= last; port++)
-          elements.push({ lookup: 'port', fields: [name, String(port)], decision });
+        add('range', [name, rangeText(first, last)], decision);
+      else for (let port = first; port <= last; port++) add('port', [name, String(port)], decision);
     }
-    if (rest !== other) elements.push({ lookup: 'proto', fields: [name], decision: rest });
+    if (rest !== other) add('proto', [name], rest);
   }
-  elements.push({ lookup: 'class', fields: [], decision: other });
+  add('class', [], other);
   return elements;
 }
 

@@ -25,6 +25,9 @@ export type DecisionPlane = {
   readonly other: ProgramDecision;
   /** In order and without gaps; protocols without ports and types have one cell. */
   readonly protocols: ReadonlyMap<number, readonly Cell[]>;
+  /** The rules that were looked at, in order; `isSettled`: no rule behind them could change anything. */
+  readonly rules: readonly PreparedRule[];
+  readonly isSettled: boolean;
 };
 
 type Logs = { readonly before: Logs | undefined; readonly step: LogStep };
@@ -41,8 +44,8 @@ const isWide = (protocol: number): boolean => hasPorts(protocol) || isIcmp(proto
 
 /** Decisions of one prepared program: equal ones are one object. */
 export class DecisionCache {
-  readonly #decisions = new Map<Decider, Map<Logs | undefined, ProgramDecision>>();
-  readonly #logs = new Map<LogStep, Map<Logs | undefined, Logs>>();
+  readonly #decisions = new WeakMap<Decider, Map<Logs | undefined, ProgramDecision>>();
+  readonly #logs = new WeakMap<LogStep, Map<Logs | undefined, Logs>>();
 
   of(decider: Decider, logs: Logs | undefined): ProgramDecision {
     let byLogs = this.#decisions.get(decider);
@@ -70,6 +73,42 @@ export function decidePlane(
   return new Painter(program, atoms, cache).run();
 }
 
+/** Whether a plane of the program as it was before, with the same sections, is that of the program as it is. */
+export function isStillPlane(
+  plane: DecisionPlane,
+  program: PreparedProgram,
+  atoms: readonly Atom[],
+): boolean {
+  let at = 0;
+  for (const { rule } of fittingRules(program, new Set(atoms))) {
+    if (at === plane.rules.length) return plane.isSettled;
+    if (plane.rules[at] !== rule) return false;
+    at++;
+  }
+  return at === plane.rules.length;
+}
+
+/** Rules whose questions about the peer a class with these atoms answers. */
+function* fittingRules(
+  program: PreparedProgram,
+  atoms: ReadonlySet<Atom>,
+): Generator<PreparedProgram['rules'][number]> {
+  for (const number of candidates(program, atoms)) {
+    const placed = program.rules[number] as PreparedProgram['rules'][number];
+    const { inAll, inNone } = placed.rule;
+    if (inAll.every((atom) => atoms.has(atom)) && !inNone.some((atom) => atoms.has(atom))) yield placed;
+  }
+}
+
+function candidates({ always, bySource }: PreparedProgram, atoms: ReadonlySet<Atom>): readonly number[] {
+  if (atoms.size === 0) return always;
+  const sources = new Set<AtomSource>();
+  for (const { source } of atoms) sources.add(source);
+  const numbers = new Set(always);
+  for (const source of sources) for (const number of bySource.get(source) ?? []) numbers.add(number);
+  return [...numbers].sort((a, b) => a - b);
+}
+
 class Painter {
   readonly #program: PreparedProgram;
   readonly #atoms: ReadonlySet<Atom>;
@@ -89,38 +128,25 @@ class Painter {
   }
 
   run(): DecisionPlane {
-    const { sections, rules, otherwise } = this.#program;
-    const orders = this.#candidates();
-    let next = 0;
+    const { sections, otherwise } = this.#program;
+    const seen: PreparedRule[] = [];
+    const fitting = fittingRules(this.#program, this.#atoms);
+    let next = fitting.next();
+    let isSettled = false;
     for (const [index, { end }] of sections.entries()) {
-      for (; next < orders.length; next++) {
-        const rule = rules[orders[next] as number] as PreparedRule;
-        if (rule.section > index) break;
-        if (this.#fits(rule)) this.#apply(rule);
+      while (next.done !== true && next.value.section === index) {
+        seen.push(next.value.rule);
+        this.#apply(next.value.rule);
+        next = fitting.next();
       }
       this.#endSection(end);
-      if (this.#isDecided()) break;
+      isSettled = this.#isDecided();
+      if (isSettled) break;
     }
     this.#endSection(otherwise);
     const protocols = new Map<number, readonly Cell[]>();
     for (const [protocol, { cells }] of this.#lanes) protocols.set(protocol, joined(cells));
-    return { other: (this.#other.cells[0] as Cell).decision, protocols };
-  }
-
-  #candidates(): readonly number[] {
-    const { always, bySource } = this.#program;
-    const sources = new Set<AtomSource>();
-    for (const { source } of this.#atoms) sources.add(source);
-    if (sources.size === 0) return always;
-    const orders = new Set(always);
-    for (const source of sources) for (const order of bySource.get(source) ?? []) orders.add(order);
-    return [...orders].sort((a, b) => a - b);
-  }
-
-  #fits({ inAll, inNone }: PreparedRule): boolean {
-    for (const atom of inAll) if (!this.#atoms.has(atom)) return false;
-    for (const atom of inNone) if (this.#atoms.has(atom)) return false;
-    return true;
+    return { other: (this.#other.cells[0] as Cell).decision, protocols, rules: seen, isSettled };
   }
 
   #isDecided(): boolean {

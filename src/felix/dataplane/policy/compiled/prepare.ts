@@ -1,6 +1,6 @@
 // Makes a program ready for compiling (prepared.ts says what that is).
 import { containsAddress, prefixLength, type Address, type Prefix } from '../../../../lib/ip/mod.ts';
-import type { PortRange, Rule, SetId, SideMatch } from '../../../../policy/mod.ts';
+import { policyText, type PortRange, type Rule, type SetId, type SideMatch } from '../../../../policy/mod.ts';
 import type { Decider, GroupProgram, LogStep } from '../types.ts';
 import type { Atom, AtomSource } from './atoms.ts';
 import type { Port } from './members.ts';
@@ -19,13 +19,57 @@ import type { SourceWish } from './sources.ts';
 export type Knowledge = {
   isKnown(set: SetId): boolean;
   source(wish: SourceWish): AtomSource;
+  /** A source that was asked for before is needed still. */
+  keep(source: AtomSource): void;
   atomOf(source: AtomSource): Atom;
   ownIsIn(set: SetId, own: Address): boolean | undefined;
   ownPorts(set: SetId, own: Address): readonly Port[] | undefined;
 };
 
-export function prepare(group: GroupProgram, knowledge: Knowledge): PreparedProgram {
-  return new Preparation(group, knowledge).run();
+/** Rules of policies as they were prepared before: they serve again while the policy is the same and nothing else that they
+ *  ask for changed (who sees to that clears the cache). */
+export class PreparedPolicies {
+  #last = new Map<string, readonly [rules: readonly Rule[], prepared: readonly PreparedRule[]]>();
+  #next = new Map<string, readonly [rules: readonly Rule[], prepared: readonly PreparedRule[]]>();
+
+  clear(): void {
+    this.#last.clear();
+  }
+
+  of(key: string, rules: readonly Rule[], make: () => readonly PreparedRule[]): readonly PreparedRule[] {
+    const known = this.#last.get(key);
+    const prepared = known?.[0] === rules ? known[1] : make();
+    this.#next.set(key, [rules, prepared]);
+    return prepared;
+  }
+
+  /** Forgets policies that the program just prepared does not have. */
+  turn(): void {
+    this.#last = this.#next;
+    this.#next = new Map();
+  }
+}
+
+export function prepare(
+  group: GroupProgram,
+  knowledge: Knowledge,
+  policies = new PreparedPolicies(),
+): PreparedProgram {
+  const program = new Preparation(group, knowledge, policies).run();
+  policies.turn();
+  return program;
+}
+
+/** Where the peer must have an atom, the rule is looked at for classes with it only. */
+function neededSources(
+  inAll: readonly Atom[],
+  ports: readonly PortTest[],
+): readonly AtomSource[] | undefined {
+  if (inAll[0] !== undefined) return [inAll[0].source];
+  return ports.find(
+    ({ negated, ranges, own, peer, unknown }) =>
+      !negated && !unknown && ranges.length === 0 && own.length === 0 && peer.length > 0,
+  )?.peer;
 }
 
 /** What is said of one side's address: never, or surely, or unknown. */
@@ -34,13 +78,12 @@ const and = (a: Truth, b: Truth): Truth => (a === false || b === false ? false :
 
 type PeerQuestion = {
   readonly truth: Truth;
-  readonly inAll: readonly Atom[];
-  readonly inNone: readonly Atom[];
+  readonly inAll: readonly SourceWish[];
+  readonly inNone: readonly SourceWish[];
 };
 const never: PeerQuestion = { truth: false, inAll: [], inNone: [] };
 
 type RulePlace = {
-  readonly section: number;
   readonly decider: (action: 'allow' | 'deny') => Decider;
   readonly log: LogStep;
 };
@@ -49,13 +92,15 @@ class Preparation {
   readonly #group: GroupProgram;
   readonly #knowledge: Knowledge;
   readonly #sections: Section[] = [];
-  readonly #rules: PreparedRule[] = [];
+  readonly #policies: PreparedPolicies;
+  readonly #rules: PreparedProgram['rules'][number][] = [];
   readonly #always: number[] = [];
   readonly #bySource = new Map<AtomSource, number[]>();
 
-  constructor(group: GroupProgram, knowledge: Knowledge) {
+  constructor(group: GroupProgram, knowledge: Knowledge, policies: PreparedPolicies) {
     this.#group = group;
     this.#knowledge = knowledge;
+    this.#policies = policies;
   }
 
   run(): PreparedProgram {
@@ -63,23 +108,19 @@ class Preparation {
     for (const { name: tier, policies, endAction } of program.tiers) {
       if (policies.length === 0) continue;
       const end: Decider = { by: 'end-of-tier', tier, direction, action: 'deny' };
-      const section = this.#section(endAction === 'deny' ? end : undefined);
+      this.#sections.push({ name: `tier ${tier}`, end: endAction === 'deny' ? end : undefined });
       for (const { id: policy, rules } of policies)
-        for (const [index, rule] of rules.entries())
-          this.#rule(rule, {
-            section,
-            decider: (action) => ({ by: 'rule', tier, policy, direction, index, action }),
-            log: { tier, policy, direction, index },
-          });
+        this.#place(`tier ${tier} ${policyText(policy)}`, rules, (index) => ({
+          decider: (action) => ({ by: 'rule', tier, policy, direction, index, action }),
+          log: { tier, policy, direction, index },
+        }));
     }
     for (const { name: profile, rules } of program.profiles) {
-      const section = this.#section(undefined);
-      for (const [index, rule] of rules.entries())
-        this.#rule(rule, {
-          section,
-          decider: (action) => ({ by: 'profile-rule', profile, direction, index, action }),
-          log: { profile, direction, index },
-        });
+      this.#sections.push({ name: `profile ${profile}`, end: undefined });
+      this.#place(`profile ${profile}`, rules, (index) => ({
+        decider: (action) => ({ by: 'profile-rule', profile, direction, index, action }),
+        log: { profile, direction, index },
+      }));
     }
     const action = program.otherwise === 'allow' ? 'allow' : 'deny';
     return {
@@ -91,68 +132,70 @@ class Preparation {
     };
   }
 
-  #section(end: Decider | undefined): number {
-    return this.#sections.push({ end }) - 1;
-  }
-
-  /** Rules that match no packet of this endpoint and family are left out. */
-  #rule(rule: Rule, { section, decider, log }: RulePlace): void {
-    const { family } = this.#group;
-    if (rule.ipVersion !== undefined && rule.ipVersion !== family) return;
-    const own = this.#ownTruth(rule[ownSide(this.#group)]);
-    if (own === false) return;
-    const peer = this.#peer(rule[peerSide(this.#group)]);
-    if (peer.truth === false) return;
-    const { icmp, notIcmp } = rule;
-    const action = rule.action;
-    const certain = rule.unresolved === undefined && own === true && peer.truth === true;
-    // What never allows and only counts as unknown has no effect.
-    if (!certain && (action === 'allow' || action === 'log')) return;
-    const order = this.#rules.length;
-    const ports = this.#portTests(rule.destination);
-    this.#rules.push({
-      action,
-      order,
-      section,
-      certain,
-      inAll: peer.inAll,
-      inNone: peer.inNone,
-      protocol: rule.protocol,
-      notProtocol: rule.notProtocol,
-      icmp: icmp?.type === undefined && icmp?.code === undefined ? undefined : icmp,
-      notIcmp: notIcmp?.type === undefined && notIcmp?.code === undefined ? undefined : notIcmp,
-      ports,
-      decider: decider(action === 'allow' ? 'allow' : 'deny'),
-      log,
+  #place(key: string, rules: readonly Rule[], placeOf: (index: number) => RulePlace): void {
+    let isMade = false;
+    const prepared = this.#policies.of(key, rules, () => {
+      isMade = true;
+      return rules.flatMap((rule, index) => this.#rule(rule, placeOf(index)));
     });
-    this.#index(order, peer.inAll, ports);
-  }
-
-  /** Where the peer must have an atom, the rule is looked at for classes with it only. */
-  #index(order: number, inAll: readonly Atom[], ports: readonly PortTest[]): void {
-    const named = ports.find(
-      ({ negated, ranges, own, peer, unknown }) =>
-        !negated && !unknown && ranges.length === 0 && own.length === 0 && peer.length > 0,
-    );
-    const sources = inAll[0] === undefined ? named?.peer : [inAll[0].source];
-    if (sources === undefined) this.#always.push(order);
-    for (const source of sources ?? []) {
-      const orders = this.#bySource.get(source);
-      if (orders === undefined) this.#bySource.set(source, [order]);
-      else orders.push(order);
+    for (const rule of prepared) {
+      if (!isMade) for (const source of rule.asked) this.#knowledge.keep(source);
+      const number = this.#rules.push({ rule, section: this.#sections.length - 1 }) - 1;
+      if (rule.sources === undefined) this.#always.push(number);
+      for (const source of rule.sources ?? []) {
+        const numbers = this.#bySource.get(source);
+        if (numbers === undefined) this.#bySource.set(source, [number]);
+        else numbers.push(number);
+      }
     }
   }
 
+  /** Rules that match no packet of this endpoint and family are left out. */
+  #rule(rule: Rule, { decider, log }: RulePlace): readonly PreparedRule[] {
+    const { family } = this.#group;
+    if (rule.ipVersion !== undefined && rule.ipVersion !== family) return [];
+    const own = this.#ownTruth(rule[ownSide(this.#group)]);
+    if (own === false) return [];
+    const peer = this.#peer(rule[peerSide(this.#group)]);
+    if (peer.truth === false) return [];
+    const { action, icmp, notIcmp } = rule;
+    const certain = rule.unresolved === undefined && own === true && peer.truth === true;
+    // What never allows and only counts as unknown has no effect.
+    if (!certain && (action === 'allow' || action === 'log')) return [];
+    // Only now: what is left out asks for nothing.
+    const ports = this.#portTests(rule.destination);
+    const inAll = peer.inAll.map((wish) => this.#atom(wish));
+    const inNone = peer.inNone.map((wish) => this.#atom(wish));
+    const asked = [...inAll, ...inNone].map(({ source }) => source);
+    return [
+      {
+        action,
+        certain,
+        inAll,
+        inNone,
+        protocol: rule.protocol,
+        notProtocol: rule.notProtocol,
+        icmp: icmp?.type === undefined && icmp?.code === undefined ? undefined : icmp,
+        notIcmp: notIcmp?.type === undefined && notIcmp?.code === undefined ? undefined : notIcmp,
+        ports,
+        decider: decider(action === 'allow' ? 'allow' : 'deny'),
+        log,
+        sources: neededSources(inAll, ports),
+        asked: [...asked, ...ports.flatMap((test) => test.peer)],
+      },
+    ];
+  }
+
   #peer({ nets, notNets, sets = [], notSets = [] }: SideMatch): PeerQuestion {
-    const inAll: Atom[] = [];
-    const inNone: Atom[] = [];
+    const inAll: SourceWish[] = [];
+    const inNone: SourceWish[] = [];
     let truth: Truth = true;
     for (const [ids, into] of [
       [sets, inAll],
       [notSets, inNone],
     ] as const)
       for (const set of ids)
-        if (this.#knowledge.isKnown(set)) into.push(this.#atom({ kind: 'addresses', set }));
+        if (this.#knowledge.isKnown(set)) into.push({ kind: 'addresses', set });
         else truth = undefined;
     for (const [list, into] of [
       [nets, inAll],
@@ -162,7 +205,7 @@ class Preparation {
       const ours = netsOfFamily(list, this.#group.family);
       const isAll = ours.some((net) => prefixLength(net) === 0);
       if (ours.length === 0 || (isAll && list === notNets)) return never;
-      if (!isAll) into.push(this.#atom({ kind: 'nets', nets: ours }));
+      if (!isAll) into.push({ kind: 'nets', nets: ours });
     }
     return { truth, inAll, inNone };
   }

@@ -30,9 +30,6 @@ export type PortTest = {
 
 export type PreparedRule = {
   readonly action: Action;
-  /** In the order of the program. */
-  readonly order: number;
-  readonly section: number;
   readonly certain: boolean;
   readonly inAll: readonly Atom[];
   readonly inNone: readonly Atom[];
@@ -44,19 +41,25 @@ export type PreparedRule = {
   /** What it decides when it allows or denies, or when a Pass cannot be resolved. */
   readonly decider: Decider;
   readonly log: LogStep;
+  /** It can match only where one of these has an atom; undefined: anywhere. */
+  readonly sources: readonly AtomSource[] | undefined;
+  /** All sources that it asks. */
+  readonly asked: readonly AtomSource[];
 };
 
 /** A tier or a profile. */
 export type Section = {
+  readonly name: string;
   /** What ends it; undefined: the packet goes on to the next. */
   readonly end: Decider | undefined;
 };
 
 export type PreparedProgram = {
   readonly sections: readonly Section[];
-  readonly rules: readonly PreparedRule[];
+  /** In order, with the number of the section. */
+  readonly rules: readonly { readonly rule: PreparedRule; readonly section: number }[];
   readonly otherwise: Decider;
-  /** Rules that may match addresses of any class. */
+  /** Numbers of rules that may match addresses of any class. */
   readonly always: readonly number[];
   /** Rules that can match only where an atom of the source is. */
   readonly bySource: ReadonlyMap<AtomSource, readonly number[]>;

@@ -5,17 +5,20 @@
 //                   <peer> map @nets … the same maps                                    where there is anything in them
 //                   meta l4proto . th dport vmap @p-<key>-any-port                      addresses of no class
 //                   goto rule-…
+import type { SetId } from '../../../../policy/mod.ts';
 import type { NftRow } from '../../nftables.ts';
 import type { GroupProgram } from '../types.ts';
 import type { Atom, AtomSet, AtomSource } from './atoms.ts';
 import type { DecisionChains } from './decisions.ts';
 import { elementsOf, lookups, type Lookup, type PlaneElement } from './elements.ts';
-import { DecisionCache, decidePlane } from './plane.ts';
+import { DecisionCache, decidePlane, isStillPlane, type DecisionPlane } from './plane.ts';
+import { PreparedPolicies } from './prepare.ts';
 import type { PreparedProgram } from './prepared.ts';
 import { classText, nftFamily, type RowCollector } from './rows.ts';
 
 /** What becomes of the packets of a class, as elements; classes with equal answers to the program's questions share it. */
 type Plane = {
+  readonly decided: DecisionPlane;
   readonly elements: readonly PlaneElement[];
   /** By lookup and fields: the verdict. */
   readonly verdicts: ReadonlyMap<string, string>;
@@ -33,7 +36,6 @@ const keyTypes: Readonly<Record<Lookup, readonly string[]>> = {
   class: [],
 };
 const hasIntervals = (lookup: Lookup): boolean => lookup === 'range' || lookup === 'icmp';
-const elementText = ({ lookup, fields }: PlaneElement): string => `${lookup} ${fields.join(' . ')}`;
 
 export const programChain = (key: string): string => `program-${key}`;
 
@@ -43,6 +45,9 @@ export class Program {
   readonly sources = new Set<AtomSource>();
   /** Answers about the endpoint itself, as text; they change with the members of sets. */
   ownAnswers = '';
+  /** Sets that its rules name. */
+  sets: ReadonlySet<SetId> = new Set();
+  readonly policies = new PreparedPolicies();
   readonly #rows: RowCollector;
   readonly #chains: DecisionChains;
   readonly #planes = new Map<string, Plane>();
@@ -51,7 +56,9 @@ export class Program {
   readonly #counts: Record<Lookup, number> = { port: 0, range: 0, icmp: 0, proto: 0, class: 0 };
   readonly #icmpProtocols = new Map<number, number>();
   #prepared: PreparedProgram | undefined;
-  #cache = new DecisionCache();
+  readonly #cache = new DecisionCache();
+  /** Planes of the program as it was, while it is replaced. */
+  #former: ReadonlyMap<string, Plane> = new Map();
   #any: Plane | undefined;
   #hostClasses = 0;
   #netClasses = 0;
@@ -70,15 +77,17 @@ export class Program {
 
   /** Replaces everything by what the prepared program says for the classes given, of which it gets its own atoms. */
   reset(prepared: PreparedProgram, classes: ReadonlyMap<AtomSet, readonly Atom[]>): void {
+    const former = new Map(this.#planes);
+    this.#former = sameSections(this.#prepared, prepared) ? former : new Map();
     this.#prepared = prepared;
-    this.#cache = new DecisionCache();
-    const before = new Map(this.#known);
-    const old = new Map(this.#planes);
     this.#planes.clear();
+    for (const plane of former.values()) plane.references = 0;
     this.#setAny();
+    const before = new Map(this.#known);
     for (const [set, atoms] of classes) this.#replace(set, before.get(set), this.#planeFor(atoms));
     for (const [set, known] of before) if (!classes.has(set)) this.#replace(set, known, undefined);
-    for (const plane of old.values()) this.#unuse(plane);
+    for (const plane of former.values()) if (plane.references === 0) this.#unuse(plane);
+    this.#former = new Map();
   }
 
   /** A class that the program speaks of came. */
@@ -138,7 +147,10 @@ export class Program {
     const key = atoms.map(({ id }) => id).join(',');
     let plane = this.#planes.get(key);
     if (plane === undefined) {
-      plane = this.#makePlane(key, atoms);
+      const former = this.#former.get(key);
+      const isStill =
+        former !== undefined && isStillPlane(former.decided, this.#prepared as PreparedProgram, atoms);
+      plane = isStill ? former : this.#makePlane(key, atoms);
       this.#planes.set(key, plane);
     }
     plane.references++;
@@ -146,11 +158,11 @@ export class Program {
   }
 
   #makePlane(key: string, atoms: readonly Atom[]): Plane {
-    const elements = elementsOf(decidePlane(this.#prepared as PreparedProgram, atoms, this.#cache));
+    const decided = decidePlane(this.#prepared as PreparedProgram, atoms, this.#cache);
+    const elements = elementsOf(decided);
     const verdicts = new Map<string, string>();
-    for (const element of elements)
-      verdicts.set(elementText(element), `goto ${this.#chains.use(element.decision)}`);
-    return { elements, verdicts, key, references: 0 };
+    for (const { text, decision } of elements) verdicts.set(text, `goto ${this.#chains.use(decision)}`);
+    return { decided, elements, verdicts, key, references: 0 };
   }
 
   #releasePlane(plane: Plane): void {
@@ -166,6 +178,7 @@ export class Program {
   // ── elements of classes ────────────────────────────────────────────────────────────────────────────────────────────
   #replace(set: AtomSet, before: Known | undefined, plane: Plane | undefined): void {
     const old = before?.plane;
+    if (before !== undefined && old === plane) return this.#count(before, set.hosts > 0, set.intervals > 0);
     if (before !== undefined) {
       this.#count(before, false, false);
       this.#known.delete(set);
@@ -179,12 +192,12 @@ export class Program {
     }
     const mark = classText(set.number as number);
     for (const element of old?.elements ?? [])
-      if (plane?.verdicts.has(elementText(element)) !== true)
+      if (plane?.verdicts.has(element.text) !== true)
         this.#rows.drop(this.#elementKey(element.lookup, [mark, ...element.fields]));
     for (const element of plane?.elements ?? []) {
-      const text = elementText(element);
-      const verdict = plane?.verdicts.get(text) ?? '';
-      if (old?.verdicts.get(text) !== verdict) this.#put(element.lookup, [mark, ...element.fields], verdict);
+      const verdict = plane?.verdicts.get(element.text) ?? '';
+      if (old?.verdicts.get(element.text) !== verdict)
+        this.#put(element.lookup, [mark, ...element.fields], verdict);
     }
   }
 
@@ -211,12 +224,11 @@ export class Program {
     const after = this.#makePlane('', []);
     this.#any = after;
     for (const element of before?.elements ?? [])
-      if (element.lookup !== 'class' && !after.verdicts.has(elementText(element)))
+      if (element.lookup !== 'class' && !after.verdicts.has(element.text))
         this.#rows.drop(this.#elementKey(`any-${element.lookup}`, element.fields));
     for (const element of after.elements) {
-      const text = elementText(element);
-      const verdict = after.verdicts.get(text) ?? '';
-      if (element.lookup !== 'class' && before?.verdicts.get(text) !== verdict)
+      const verdict = after.verdicts.get(element.text) ?? '';
+      if (element.lookup !== 'class' && before?.verdicts.get(element.text) !== verdict)
         this.#put(`any-${element.lookup}`, element.fields, verdict);
     }
     if (before !== undefined) this.#unuse(before);
@@ -305,4 +317,11 @@ export class Program {
       element: { key, data: verdict },
     });
   }
+}
+
+/** Planes may be kept only where the same tiers and profiles, ending alike, stand around the rules. */
+function sameSections(a: PreparedProgram | undefined, b: PreparedProgram): boolean {
+  const end = ({ sections, otherwise }: PreparedProgram): string =>
+    JSON.stringify([sections.map(({ name, end }) => [name, end?.action]), otherwise]);
+  return a !== undefined && end(a) === end(b);
 }

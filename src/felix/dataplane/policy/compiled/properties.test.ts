@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { SetId } from '../../../../policy/mod.ts';
+import type { Rule, SetId, TierRules } from '../../../../policy/mod.ts';
 import type { GroupProgram } from '../types.ts';
 import { CompiledPrograms } from './compiled-programs.ts';
 import { programChain } from './program.ts';
@@ -11,6 +11,7 @@ import {
   arbitraryGroup,
   arbitraryMembers,
   arbitraryPacket,
+  arbitraryRule,
   decisionText,
   definition,
   meantDecision,
@@ -65,6 +66,15 @@ type Step =
   | { readonly op: 'change'; readonly id: SetId; readonly members: readonly string[]; readonly keep: number }
   | { readonly op: 'remove-set'; readonly id: SetId }
   | { readonly op: 'program'; readonly group: GroupProgram }
+  | {
+      /** A policy reads otherwise, or goes, or the tier ends otherwise; all else stays the same objects. */
+      readonly op: 'edit';
+      readonly key: string;
+      readonly how: 'replace' | 'remove' | 'end';
+      readonly tier: number;
+      readonly policy: number;
+      readonly rules: readonly Rule[];
+    }
   | { readonly op: 'delete'; readonly key: string }
   | { readonly op: 'flush' };
 
@@ -85,13 +95,24 @@ const arbitraryStep = fc.oneof(
       .constantFrom(...keys)
       .chain((key) => arbitraryGroup(key).map((group) => ({ op: 'program', group }))),
   },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      op: fc.constant('edit'),
+      key: fc.constantFrom(...keys),
+      how: fc.constantFrom('replace', 'replace', 'remove', 'end'),
+      tier: fc.nat(2),
+      policy: fc.nat(2),
+      rules: fc.array(arbitraryRule('ingress'), { maxLength: 3 }),
+    }),
+  },
   { weight: 1, arbitrary: fc.constantFrom(...keys).map((key) => ({ op: 'delete', key })) },
   { weight: 3, arbitrary: fc.constant({ op: 'flush' }) },
 ) as fc.Arbitrary<Step>;
 
 test('after any history the rows are those of a fresh build, and nothing is left when all is gone', () => {
   fc.assert(
-    fc.property(fc.array(arbitraryStep, { maxLength: 30 }), (steps) => {
+    fc.property(fc.array(arbitraryStep, { maxLength: 40 }), (steps) => {
       const chains = new TellingChains();
       const compiled = new CompiledPrograms(chains);
       const tables = new PlayedTables();
@@ -115,6 +136,12 @@ test('after any history the rows are those of a fresh build, and nothing is left
           for (const family of [4, 6] as const) compiled.delete(family, step.group.key);
           groups.set(step.group.key, step.group);
           compiled.set(step.group);
+        } else if (step.op === 'edit') {
+          const group = groups.get(step.key);
+          if (group === undefined) continue;
+          const after = edited(group, step);
+          groups.set(step.key, after);
+          compiled.set(after);
         } else if (step.op === 'delete') {
           groups.delete(step.key);
           for (const family of [4, 6] as const) compiled.delete(family, step.key);
@@ -137,9 +164,22 @@ test('after any history the rows are those of a fresh build, and nothing is left
       assert.equal(chains.inUse, 0);
       assert.deepEqual(compiled.stats(), new CompiledPrograms(chains).stats());
     }),
-    { numRuns: 200 },
+    { numRuns: 250 },
   );
 });
+
+function edited(group: GroupProgram, step: Extract<Step, { op: 'edit' }>): GroupProgram {
+  const tiers = group.program.tiers.map((tier, t): TierRules => {
+    if (t !== step.tier) return tier;
+    if (step.how === 'end') return { ...tier, endAction: tier.endAction === 'deny' ? 'pass' : 'deny' };
+    const policies =
+      step.how === 'remove'
+        ? tier.policies.filter((_, p) => p !== step.policy)
+        : tier.policies.map((policy, p) => (p === step.policy ? { ...policy, rules: step.rules } : policy));
+    return { ...tier, policies };
+  });
+  return { ...group, program: { ...group.program, tiers } };
+}
 
 const sorted = (tables: PlayedTables): [string, unknown][] =>
   [...tables.rows].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -295,7 +295,7 @@ const arbitraryIcmp = fc.oneof(
   fc.constant({}),
 );
 
-const arbitraryRule = (direction: 'ingress' | 'egress'): fc.Arbitrary<Rule> =>
+export const arbitraryRule = (direction: 'ingress' | 'egress'): fc.Arbitrary<Rule> =>
   merged(
     fc.record({
       action: fc.constantFrom('allow', 'allow', 'deny', 'deny', 'pass', 'log'),
