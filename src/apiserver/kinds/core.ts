@@ -16,6 +16,7 @@ import {
   preparedDefinition,
   whyDefinitionStays,
 } from './defined.ts';
+import { eventView } from './events.ts';
 import { reviewKinds } from './reviews.ts';
 import * as workloads from './workloads.ts';
 
@@ -350,7 +351,8 @@ const otherKinds: readonly BuiltinOptions[] = [
   },
 ];
 
-export const builtinKinds = (): readonly ServedKind[] => [
-  ...[...coreKinds, ...appsKinds, ...otherKinds].map(builtin),
-  ...reviewKinds(),
-];
+export function builtinKinds(): readonly ServedKind[] {
+  const kinds = [...coreKinds, ...appsKinds, ...otherKinds].map(builtin);
+  const events = kinds.filter((kind) => kind.group === '' && kind.kind === 'Event').map(eventView);
+  return [...kinds, ...events, ...reviewKinds()];
+}

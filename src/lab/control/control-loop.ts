@@ -7,7 +7,7 @@ import type { Logger } from '../../lib/log.ts';
 import type { Result } from '../../lib/result.ts';
 import type { KubernetesNode, Pod } from '../../model/mod.ts';
 import type { BindPod } from './binding.ts';
-import { recordPodEvent } from '../events.ts';
+import { EventRecorder, type EventSubject } from '../events.ts';
 import { ClusterCache, type WatchedKind, watchedKinds } from './cache.ts';
 import { planDaemonSet } from './daemons.ts';
 import { planEndpointSlices } from './endpoint-slices.ts';
@@ -105,6 +105,7 @@ class ControlRun {
   readonly #clock: Clock;
   readonly #nodeGraceMs: number;
   readonly #bind: BindPod;
+  readonly #events: EventRecorder;
   #complete = true;
 
   constructor(options: ControlOptions, cache: ClusterCache, clock: Clock) {
@@ -114,6 +115,7 @@ class ControlRun {
     this.#cache = cache;
     this.#clock = clock;
     this.#nodeGraceMs = options.nodeGraceMs ?? 40_000;
+    this.#events = new EventRecorder(options.datastore, clock);
   }
 
   /** False when something could not be written and must be tried again. */
@@ -137,10 +139,12 @@ class ControlRun {
       const heartbeat = (node.status?.conditions ?? []).find((c) => c.type === 'Ready')?.lastHeartbeatTime;
       if (!isNodeReady(node) || heartbeat === undefined) continue;
       if (now - Date.parse(heartbeat) <= this.#nodeGraceMs) continue;
-      await this.#check(
+      const marked = await this.#check(
         'mark node not ready',
         this.#store.updateStatus('KubernetesNode', withoutHeartbeat(node, new Date(now).toISOString())),
       );
+      const message = `Node ${node.metadata.name} status is now: NodeNotReady`;
+      if (marked.ok) this.#tell('node-controller', node, 'NodeNotReady', message);
     }
   }
 
@@ -170,10 +174,13 @@ class ControlRun {
           this.#store.create('ReplicaSet', plan.create),
           'AlreadyExists',
         );
-        if (created.ok) this.#cache.created('ReplicaSet', created.value);
+        if (created.ok) {
+          this.#cache.created('ReplicaSet', created.value);
+          this.#tellScaling(deployment, created.value.metadata.name, 0, created.value.spec.replicas ?? 1);
+        }
       }
-      for (const { set, replicas } of plan.scale)
-        await this.#check(
+      for (const { set, replicas } of plan.scale) {
+        const scaled = await this.#check(
           'scale ReplicaSet',
           this.#store.patch('ReplicaSet', nameOf(set), {
             type: 'merge',
@@ -181,6 +188,8 @@ class ControlRun {
           }),
           'NotFound',
         );
+        if (scaled.ok) this.#tellScaling(deployment, set.metadata.name, set.spec.replicas ?? 1, replicas);
+      }
       for (const set of plan.remove) await this.#delete('ReplicaSet', set);
       if (differs(deployment.status, plan.status))
         await this.#check(
@@ -269,8 +278,29 @@ class ControlRun {
     for (const pod of pods) {
       // A pod with a name of its own may still be going.
       const created = await this.#check('create pod', this.#store.create('Pod', pod), 'AlreadyExists');
-      if (created.ok) this.#cache.created('Pod', created.value);
+      if (!created.ok) continue;
+      this.#cache.created('Pod', created.value);
+      this.#tellOwner(created.value, 'SuccessfulCreate', 'Created');
     }
+  }
+
+  #tell(component: string, about: EventSubject, reason: string, message: string): void {
+    this.#events.record({ component }, about, { type: 'Normal', reason, message });
+  }
+
+  #tellOwner(pod: Pod, reason: string, what: string): void {
+    const owner = pod.metadata.ownerReferences?.find((one) => one.controller === true);
+    if (owner === undefined || !this.#cache.hasUid(owner.uid)) return;
+    const { apiVersion, kind, name, uid } = owner;
+    const metadata = { name, uid, namespace: pod.metadata.namespace ?? 'default' };
+    const message = `${what} pod: ${pod.metadata.name}`;
+    this.#tell(`${kind.toLowerCase()}-controller`, { apiVersion, kind, metadata }, reason, message);
+  }
+
+  #tellScaling(deployment: EventSubject, set: string, from: number, to: number): void {
+    if (from === to) return;
+    const message = `Scaled ${to > from ? 'up' : 'down'} replica set ${set} from ${from} to ${to}`;
+    this.#tell('deployment-controller', deployment, 'ScalingReplicaSet', message);
   }
 
   async #schedule(): Promise<void> {
@@ -285,6 +315,9 @@ class ControlRun {
       }
       const bound = await this.#check('bind pod', this.#bind(pod, choice.node), 'NotFound');
       if (bound.ok) {
+        const { name, namespace = 'default' } = pod.metadata;
+        const message = `Successfully assigned ${namespace}/${name} to ${choice.node}`;
+        this.#tell('default-scheduler', pod, 'Scheduled', message);
         placed.splice(placed.indexOf(pod), 1, { ...pod, spec: { ...pod.spec, nodeName: choice.node } });
       }
     }
@@ -293,11 +326,8 @@ class ControlRun {
   async #explainPending(pod: Pod, message: string): Promise<void> {
     const known = pod.status?.conditions?.find((c) => c.type === 'PodScheduled');
     if (known?.status === 'False' && known.message === message) return;
-    await recordPodEvent(this.#store, this.#clock, { component: 'default-scheduler' }, pod, {
-      type: 'Warning',
-      reason: 'FailedScheduling',
-      message,
-    });
+    const text = { type: 'Warning', reason: 'FailedScheduling', message } as const;
+    this.#events.record({ component: 'default-scheduler' }, pod, text);
     const others = (pod.status?.conditions ?? []).filter((c) => c.type !== 'PodScheduled');
     const condition = {
       type: 'PodScheduled',
@@ -326,7 +356,9 @@ class ControlRun {
       this.#store.delete(kind, nameOf(object), uid === undefined ? {} : { uid }),
       'NotFound',
     );
-    if (result.ok) this.#cache.deleting(object);
+    if (!result.ok) return;
+    this.#cache.deleting(object);
+    if (kind === 'Pod') this.#tellOwner(object as Pod, 'SuccessfulDelete', 'Deleted');
   }
 
   /** A conflict only means that the cache is behind: the watch brings the newer object, and the next run looks again. */
