@@ -20,6 +20,7 @@ import { join } from 'node:path';
 import { err, failure, ok } from '../../lib/result.ts';
 import { type Program, programFor } from '../images.ts';
 import { identify, isAlive } from '../state.ts';
+import { checkProbe } from './probe-checks.ts';
 import { Console } from './streams/consoles.ts';
 import { onPipes, onTerminal } from './streams/execution.ts';
 import { LogTimes } from './streams/log-times.ts';
@@ -162,6 +163,16 @@ export function processContainers(options: ContainersOptions): Containers {
       };
     },
     signal: (record, signal) => signalContainer(record, signal),
+    check: (probe, { spec, address }, record, timeoutMs) =>
+      checkProbe(
+        probe,
+        {
+          address,
+          container: spec,
+          initPid: isAlive(record.process) ? firstChild(record.process.pid) : undefined,
+        },
+        timeoutMs,
+      ),
     forget: (uid) => {
       for (const file of readdirSync(options.directory))
         if (file.startsWith(`${uid}.`))

@@ -18,6 +18,8 @@ export class FakeMachine {
   /** By pid. */
   readonly processes = new Map<number, ContainerState>();
   readonly calls: string[] = [];
+  /** What probes find wrong; by the handler's port or the command. */
+  readonly unhealthy = new Map<string, string>();
   /** Attaches that fail from now on. */
   failAttach = 0;
   #nextPid = 100;
@@ -66,6 +68,10 @@ export class FakeMachine {
     signal: (record, signal) => {
       this.calls.push(`${signal} ${record.process.pid}`);
       this.processes.delete(record.process.pid);
+    },
+    check: async (probe) => {
+      const handler = probe.httpGet ?? probe.tcpSocket;
+      return this.unhealthy.get(String(handler?.port ?? probe.exec?.command?.join(' ')));
     },
     forget: () => undefined,
     removeLogs: () => undefined,

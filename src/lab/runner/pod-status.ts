@@ -7,6 +7,8 @@ export type ContainerView = {
   readonly image: string;
   readonly record?: ContainerRecord;
   readonly state?: ContainerState;
+  /** Its startup is over. */
+  readonly started?: boolean;
   /** Why it does not run now. */
   readonly waiting?: { readonly reason: string; readonly message?: string };
 };
@@ -117,7 +119,7 @@ function containerStatus(pod: Pod, view: ContainerView): ContainerStatus {
     imageID: `margay://${view.image}`,
     ...(record === undefined ? {} : { containerID: containerId(pod, view.name, record) }),
     ready: running && state.ready,
-    started: running && state.ready,
+    started: view.started === true,
     restartCount: record?.attempt ?? 0,
     state: current,
     ...(last === undefined ? {} : { lastState: { terminated: last } }),

@@ -13,8 +13,9 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Pod } from '../../model/mod.ts';
 import { canonicalJson } from '../control/pods.ts';
-import { recordPodEvent } from '../events.ts';
+import { EventRecorder, type EventText } from '../events.ts';
 import { type ContainerView, podStatus, restarts } from './pod-status.ts';
+import { ContainerProbes, hasProbes, type ProbeKind, validateProbes } from './probes.ts';
 import type {
   Checkpoints,
   ContainerRecord,
@@ -51,6 +52,7 @@ const watchMs = 1000;
 export class PodWorker {
   readonly uid: string;
   readonly #edges: WorkerEdges;
+  readonly #events: EventRecorder;
   readonly #identity: PodIdentity;
   #pod: Pod | undefined;
   #record: SandboxRecord | undefined;
@@ -59,6 +61,8 @@ export class PodWorker {
   #networkRetryAt = 0;
   readonly #problems = new Map<string, Waiting>();
   readonly #restartAt = new Map<string, number>();
+  /** Of the attempt that runs. */
+  readonly #probes = new Map<string, { readonly attempt: number; readonly probes: ContainerProbes }>();
   #terminatingSince: number | undefined;
   #writtenStatus: string | undefined;
   #wake: (() => void) | undefined;
@@ -69,6 +73,7 @@ export class PodWorker {
 
   constructor(edges: WorkerEdges, uid: string, pod: Pod | undefined, record: SandboxRecord | undefined) {
     this.#edges = edges;
+    this.#events = new EventRecorder(edges.datastore, edges.clock);
     this.uid = uid;
     this.#pod = pod;
     this.#record = record;
@@ -104,6 +109,7 @@ export class PodWorker {
   /** Stops looking after the pod and leaves everything as it is: the next runner goes on. */
   stop(): void {
     this.#stopped = true;
+    for (const name of this.#probes.keys()) this.#stopProbes(name);
     this.notify();
   }
 
@@ -194,7 +200,7 @@ export class PodWorker {
 
   async #networkFailed(pod: Pod, message: string): Promise<number> {
     this.#edges.logger.warn('pod could not be attached', { pod: pod.metadata.name, error: message });
-    if (this.#networkProblem !== message) await this.#recordWarning(pod, 'FailedCreatePodSandBox', message);
+    if (this.#networkProblem !== message) this.#tellWarning(pod, 'FailedCreatePodSandBox', message);
     this.#networkProblem = message;
     await this.#release();
     const delayMs = Math.min(longestRetryMs, firstRetryMs * 2 ** this.#attempts++);
@@ -217,6 +223,7 @@ export class PodWorker {
   async #release(): Promise<number | undefined> {
     const record = this.#record;
     if (record === undefined) return undefined;
+    for (const name of this.#probes.keys()) this.#stopProbes(name);
     for (const container of Object.values(record.containers))
       this.#edges.containers.signal(container, 'SIGKILL');
     if (record.netns !== undefined) {
@@ -263,7 +270,11 @@ export class PodWorker {
     const record = this.#record?.containers[container.name];
     if (record === undefined) return this.#start(pod, container, 0, undefined);
     const state = this.#edges.containers.inspect(this, container.name, record);
-    if (state.type === 'running') return watchMs;
+    if (state.type === 'running') {
+      if (!init && hasProbes(container)) this.#probe(pod, container, record);
+      return watchMs;
+    }
+    this.#stopProbes(container.name);
     if (init && state.exitCode === 0) return undefined;
     const again = init ? (pod.spec.restartPolicy ?? 'Always') !== 'Never' : restarts(pod, state.exitCode);
     if (!again) return watchMs;
@@ -274,6 +285,13 @@ export class PodWorker {
       const delay = ranMs > longestRestartMs ? 0 : firstRestartMs * 2 ** Math.min(record.attempt, 10);
       at = now + Math.min(longestRestartMs, delay);
       this.#restartAt.set(container.name, at);
+      if (delay > 0)
+        this.#tellWarning(
+          pod,
+          'BackOff',
+          `Back-off restarting failed container ${container.name} in pod ${pod.metadata.name}_${pod.metadata.namespace ?? 'default'}(${this.uid})`,
+          container.name,
+        );
       this.#problems.set(container.name, {
         reason: 'CrashLoopBackOff',
         message: `back-off ${Math.round((at - now) / 1000)}s restarting container ${container.name}`,
@@ -297,22 +315,31 @@ export class PodWorker {
   ): Promise<number> {
     const sandbox = this.#record;
     if (sandbox === undefined) return 0;
-    const started = await this.#edges.containers.start({
-      pod,
-      container,
-      attempt,
-      addresses: sandbox.addresses,
-      ...(sandbox.netns === undefined ? {} : { netns: sandbox.netns }),
-    });
+    const probes = validateProbes(container);
+    const started = !probes.ok
+      ? probes
+      : await this.#edges.containers.start({
+          pod,
+          container,
+          attempt,
+          addresses: sandbox.addresses,
+          ...(sandbox.netns === undefined ? {} : { netns: sandbox.netns }),
+        });
     if (!started.ok) {
       const { message, hint } = started.error;
       const text = hint === undefined ? message : `${message} ${hint}`;
       if (this.#problems.get(container.name)?.message !== text)
-        await this.#recordWarning(pod, 'Failed', text);
+        this.#tellWarning(pod, 'Failed', text, container.name);
       this.#problems.set(container.name, { reason: 'CreateContainerError', message: text });
       return longestRetryMs;
     }
     this.#problems.delete(container.name);
+    const { name, image = '' } = container;
+    const tell = (reason: string, message: string): void =>
+      this.#tell(pod, { type: 'Normal', reason, message }, name);
+    tell('Pulled', `Container image ${JSON.stringify(image)} already present on machine`);
+    tell('Created', `Created container: ${name}`);
+    tell('Started', `Started container ${name}`);
     this.#save({
       ...sandbox,
       containers: {
@@ -328,6 +355,54 @@ export class PodWorker {
     return watchMs;
   }
 
+  #probe(pod: Pod, container: Container, record: ContainerRecord): void {
+    const { name } = container;
+    if (this.#probes.get(name)?.attempt === record.attempt) return;
+    this.#stopProbes(name);
+    const told = pod.status?.containerStatuses?.find((one) => one.name === name);
+    const isSame = told?.restartCount === record.attempt && told.state?.running !== undefined;
+    const probes = new ContainerProbes({
+      container,
+      clock: this.#edges.clock,
+      wasReady: isSame && told.ready,
+      wasStarted: isSame && told.started === true,
+      check: (probe, timeoutMs) =>
+        this.#edges.containers.check(
+          probe,
+          { spec: container, address: this.#record?.addresses[0] },
+          record,
+          timeoutMs,
+        ),
+      onChange: () => this.notify(),
+      onFailure: (kind, message, isFatal) => this.#probeFailed(container, record, kind, message, isFatal),
+    });
+    this.#probes.set(name, { attempt: record.attempt, probes });
+  }
+
+  #probeFailed(
+    { name }: Container,
+    record: ContainerRecord,
+    kind: ProbeKind,
+    message: string,
+    isFatal: boolean,
+  ): void {
+    const pod = this.#pod;
+    if (pod === undefined) return;
+    const word = { startup: 'Startup', readiness: 'Readiness', liveness: 'Liveness' }[kind];
+    this.#tellWarning(pod, 'Unhealthy', `${word} probe failed: ${message}`, name);
+    if (!isFatal) return;
+    const { containers, clock } = this.#edges;
+    const ending = `Container ${name} failed ${kind} probe, will be restarted`;
+    this.#tell(pod, { type: 'Normal', reason: 'Killing', message: ending }, name);
+    containers.signal(record, 'SIGTERM');
+    clock.after(graceOf(pod) * 1000, () => containers.signal(record, 'SIGKILL'));
+  }
+
+  #stopProbes(name: string): void {
+    this.#probes.get(name)?.probes.stop();
+    this.#probes.delete(name);
+  }
+
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
   async #terminate(pod: Pod | undefined): Promise<number | 'done'> {
     const now = this.#edges.clock.now();
@@ -336,7 +411,11 @@ export class PodWorker {
     );
     if (this.#terminatingSince === undefined) {
       this.#terminatingSince = now;
-      for (const [, record] of running) this.#edges.containers.signal(record, 'SIGTERM');
+      for (const [name, record] of running) {
+        this.#edges.containers.signal(record, 'SIGTERM');
+        if (pod !== undefined)
+          this.#tell(pod, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` }, name);
+      }
     }
     const graceMs = pod === undefined ? 0 : graceOf(pod) * 1000;
     if (running.length > 0 && now < this.#terminatingSince + graceMs) return 20;
@@ -357,7 +436,13 @@ export class PodWorker {
   async #writeStatus(pod: Pod): Promise<void> {
     const view = (container: Container): ContainerView => {
       const record = this.#record?.containers[container.name];
-      const state = record && this.#edges.containers.inspect(this, container.name, record);
+      const seen = record && this.#edges.containers.inspect(this, container.name, record);
+      const probes = this.#probes.get(container.name)?.probes;
+      // Before the first check nobody knows.
+      const isProbed = hasProbes(container) && pod.spec.containers.includes(container);
+      const isPassed = !isProbed || probes?.ready === true;
+      const isStarted = !isProbed || probes?.started === true;
+      const state = seen?.type === 'running' ? { ...seen, ready: seen.ready && isPassed } : seen;
       const waiting =
         state?.type === 'running'
           ? undefined
@@ -370,6 +455,7 @@ export class PodWorker {
         image: container.image ?? '',
         ...(record === undefined ? {} : { record }),
         ...(state === undefined ? {} : { state }),
+        ...(seen?.type === 'running' ? { started: seen.ready && isStarted } : {}),
         ...(waiting === undefined ? {} : { waiting }),
       };
     };
@@ -396,16 +482,17 @@ export class PodWorker {
       this.#edges.logger.warn('pod status could not be written', { error: written.error.message });
   }
 
-  #recordWarning(pod: Pod, reason: string, message: string): Promise<void> {
-    const { datastore, clock } = this.#edges;
+  #tellWarning(pod: Pod, reason: string, message: string, container?: string): void {
+    this.#tell(pod, { type: 'Warning', reason, message }, container);
+  }
+
+  #tell(pod: Pod, text: EventText, container?: string): void {
     const host = pod.spec.nodeName;
-    return recordPodEvent(
-      datastore,
-      clock,
-      { component: 'kubelet', ...(host === undefined ? {} : { host }) },
-      pod,
-      { type: 'Warning', reason, message },
-    );
+    const source = { component: 'kubelet', ...(host === undefined ? {} : { host }) };
+    const field = (pod.spec.initContainers ?? []).some((c) => c.name === container)
+      ? 'initContainers'
+      : 'containers';
+    this.#events.record(source, pod, text, container === undefined ? '' : `spec.${field}{${container}}`);
   }
 
   #save(record: SandboxRecord): void {

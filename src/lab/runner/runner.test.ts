@@ -106,9 +106,15 @@ test('an ADD that fails is taken back and tried again; the reason is shown meanw
     );
     await eventually(() => statusOf(store, 'a')?.phase === 'Running', 'running');
     assert.deepEqual(machine.calls.slice(0, 3), ['ADD a', 'DEL a', 'ADD a']);
+    await eventually(() => store.all('Event').length === 4, 'events');
     assert.deepEqual(
       store.all('Event').map((e) => `${e.reason}: ${e.message}`),
-      ['FailedCreatePodSandBox: no address left'],
+      [
+        'FailedCreatePodSandBox: no address left',
+        'Pulled: Container image "demoapp" already present on machine',
+        'Created: Created container: main',
+        'Started: Started container main',
+      ],
     );
     assert.equal(machine.namespaceFiles.size, 1);
   } finally {
@@ -141,6 +147,29 @@ test('a container that ends is restarted as the policy says', async () => {
       'restarted',
     );
     assert.equal(statusOf(store, 'always')?.containerStatuses?.[0]?.lastState?.terminated?.exitCode, 1);
+  } finally {
+    await runner.stop();
+  }
+});
+
+test('probes: ready when they say so, restarted when they say so', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const runner = run(store, machine);
+  const client = store.open();
+  const status = () => statusOf(store, 'probed')?.containerStatuses?.[0];
+  const probe = (port: number) => ({ tcpSocket: { port }, periodSeconds: 1, failureThreshold: 1 });
+  try {
+    machine.unhealthy.set('1', 'refused');
+    const containers = [{ name: 'main', image: 'x', readinessProbe: probe(1), livenessProbe: probe(2) }];
+    await client.create('Pod', pod('probed', { containers, terminationGracePeriodSeconds: 1 }));
+    await eventually(() => status()?.started === true, 'started');
+    assert.equal(status()?.ready, false);
+    machine.unhealthy.delete('1');
+    await eventually(() => status()?.ready === true, 'ready');
+    machine.unhealthy.set('2', 'refused');
+    await eventually(() => status()?.restartCount === 1, 'restarted');
+    machine.unhealthy.delete('2');
   } finally {
     await runner.stop();
   }

@@ -3,6 +3,7 @@
 import type { Failure, Result } from '../../lib/result.ts';
 import type { Pod } from '../../model/mod.ts';
 import type { ProcessIdentity } from '../types.ts';
+import type { Probe } from './probes.ts';
 import type { Console } from './streams/consoles.ts';
 
 export type RunnerErrorCode =
@@ -96,6 +97,13 @@ export type ContainerState =
     };
 
 export interface Containers {
+  /** One check of a probe: why it failed, undefined when it passed. */
+  check(
+    probe: Probe,
+    target: { readonly spec: Pod['spec']['containers'][number]; readonly address: string | undefined },
+    record: ContainerRecord,
+    timeoutMs: number,
+  ): Promise<string | undefined>;
   start(spec: ContainerSpec): Promise<Result<ProcessIdentity, RunnerError>>;
   /** Works for containers that an earlier runner started, too. */
   inspect(pod: { readonly uid: string }, name: string, record: ContainerRecord): ContainerState;

@@ -39,6 +39,24 @@ const containerPort = openObject({
   hostIP: text(),
   protocol: text(),
 });
+const probe = openObject({
+  httpGet: optional(
+    openObject({
+      path: text(),
+      port: numberOrString(),
+      host: text(),
+      scheme: text(),
+      httpHeaders: optional(array(openObject({ name: string(), value: text() }))),
+    }),
+  ),
+  tcpSocket: optional(openObject({ port: numberOrString(), host: text() })),
+  exec: optional(openObject({ command: texts() })),
+  initialDelaySeconds: count(),
+  periodSeconds: count(),
+  timeoutSeconds: count(),
+  successThreshold: count(),
+  failureThreshold: count(),
+});
 const container = openObject({
   name: string(),
   image: text(),
@@ -53,8 +71,9 @@ const container = openObject({
   ports: optional(array(containerPort)),
   resources: optional(unknown()),
   restartPolicy: text(),
-  readinessProbe: optional(unknown()),
-  livenessProbe: optional(unknown()),
+  startupProbe: optional(probe),
+  readinessProbe: optional(probe),
+  livenessProbe: optional(probe),
 });
 
 const podSpec = openObject({
