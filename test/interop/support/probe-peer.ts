@@ -209,12 +209,26 @@ export class ProbePeer {
 
   #refreshMarker(bytes: Uint8Array, start: number): void {
     const { subtype } = decodeRouteRefresh(bytes, start);
+    if (subtype === 'request') this.#sayAgain();
     if (subtype === 'begin') this.#refreshed = new Map();
     if (subtype === 'end' && this.#refreshed !== undefined) {
       this.#paths = this.#refreshed;
       this.#refreshed = undefined;
       this.refreshes++;
     }
+  }
+
+  /** After a change of its import policy the other side asks for everything. */
+  #sayAgain(): void {
+    const routes = [...this.#told].map(([prefix, text]) => ({
+      prefix,
+      attributes: JSON.parse(text) as Attributes,
+    }));
+    const marker = (subtype: 'begin' | 'end') => encodeRouteRefresh({ ...unicast(this.family), subtype });
+    this.#send([marker('begin')]);
+    this.#told.clear();
+    this.announce(routes);
+    this.#send([marker('end')]);
   }
 
   #update(bytes: Uint8Array, start: number, end: number): void {

@@ -372,10 +372,10 @@ function randomKernel(random: Random): KernelRouteSpec[] {
     { prefix: '10.244.1.70/32', device: 'cali2', metric: 1100 },
     { prefix: '10.244.9.9/32', device: 'cali1', metric: 1100 },
     { prefix: '10.244.2.7/32', device: 'cali2', metric: 1100 },
-    { prefix: '10.244.3.0/26', gateway: '10.9.0.12', device: 'eth0', metric: random.of([1024, 5000]) },
+    { prefix: '10.244.3.0/26', gateway: '10.9.0.12', device: 'eth0', metric: random.of([1100, 5000]) },
     { prefix: '10.245.1.0/28', device: 'tunl0', metric: 1100 },
     { prefix: '10.246.0.5/32', device: 'cali2', metric: 1100 },
-    { prefix: '172.20.0.0/16', gateway, device: 'eth0', metric: 100 },
+    { prefix: '172.20.0.0/16', gateway, device: 'eth0', metric: 150 },
     { prefix: 'fd24::1:5/128', device: 'cali1', metric: random.of([1100, 600]) },
     { prefix: 'fd24::9:9/128', device: 'cali2', metric: 1100 },
   ];
