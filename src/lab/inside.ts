@@ -1,8 +1,8 @@
 // Looking into a lab from outside without starting anything there: files and Unix sockets of a machine are reached
 // through the root directories of the processes that hold its namespaces.
 import { readdirSync, readFileSync } from 'node:fs';
-import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { askLine } from '../lib/json-line.ts';
 import type { SandboxRecord } from './runner/types.ts';
 import type { LabRecord, MachineStatus } from './types.ts';
 
@@ -25,35 +25,13 @@ export function sandboxesOf(record: LabRecord, machine: MachineStatus): readonly
 }
 
 /** Asks a service of a machine over its socket: one JSON line each way. undefined: no answer. */
-export function askInside<T>(
+export async function askInside<T>(
   record: LabRecord,
   machine: MachineStatus,
   socketPath: string,
   question: unknown,
   timeoutMs = 3000,
 ): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    let text = '';
-    const finish = (value: T | undefined): void => {
-      socket.destroy();
-      resolve(value);
-    };
-    const socket = createConnection(pathInside(record, machine, socketPath), () =>
-      socket.write(`${JSON.stringify(question)}\n`),
-    );
-    socket.setTimeout(timeoutMs, () => finish(undefined));
-    socket.setEncoding('utf8');
-    socket.on('error', () => finish(undefined));
-    socket.on('data', (chunk: string) => {
-      text += chunk;
-      const end = text.indexOf('\n');
-      if (end < 0) return;
-      try {
-        finish(JSON.parse(text.slice(0, end)) as T);
-      } catch {
-        finish(undefined);
-      }
-    });
-    socket.on('end', () => finish(undefined));
-  });
+  const answer = await askLine<T>(pathInside(record, machine, socketPath), question, timeoutMs);
+  return answer.ok ? answer.value : undefined;
 }

@@ -1,9 +1,9 @@
 // Asking a speaker: on its node over its socket; from anywhere else through a CalicoNodeStatus that lives for the question
 // only. A node of Calico proper does not know the question, but fills the status, which then is all there is.
 import { randomUUID } from 'node:crypto';
-import { connect } from 'node:net';
 import { answerOf, askAnnotation, type Question } from '../../bgp/speaker/mod.ts';
 import type { Datastore } from '../../datastore/mod.ts';
+import { askLine } from '../../lib/json-line.ts';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
 import { sleep } from '../../lib/wait.ts';
 import type { CalicoNodeStatus } from '../../model/mod.ts';
@@ -27,41 +27,14 @@ export type NodeAnswer<T> = {
   readonly status?: CalicoNodeStatus['status'];
 };
 
-/** One line of JSON each way. */
-export function askSocket<T>(
+/** The speaker of this node. */
+export async function askSocket<T>(
   path: string,
   question: Question,
   timeoutMs: number,
 ): Promise<Result<T, AskError>> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    let text = '';
-    const end = (result: Result<T, AskError>): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    const silent = (why: string): void =>
-      end(err(failure('NoAnswer', `The BGP speaker at ${path} does not answer: ${why}.`)));
-    socket.setTimeout(timeoutMs, () => silent(`nothing came within ${timeoutMs / 1000} s`));
-    socket.setEncoding('utf8');
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EACCES' || error.code === 'EPERM')
-        return end(err(failure('Denied', `Not allowed to ask ${path}.`, 'Ask as root.')));
-      return end(err(failure('NotRunning', `No BGP speaker answers at ${path} (${error.message}).`)));
-    });
-    socket.on('connect', () => socket.write(`${JSON.stringify(question)}\n`));
-    socket.on('data', (chunk: string) => {
-      text += chunk;
-      const at = text.indexOf('\n');
-      if (at < 0) return;
-      try {
-        end(unwrap<T>(JSON.parse(text.slice(0, at)) as Reply));
-      } catch {
-        silent('its answer is no JSON');
-      }
-    });
-    socket.on('end', () => silent('it closed the connection'));
-  });
+  const reply = await askLine<Reply>(path, question, timeoutMs);
+  return reply.ok ? unwrap<T>(reply.value) : reply;
 }
 
 type Reply = {

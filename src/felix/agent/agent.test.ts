@@ -64,6 +64,7 @@ class Cluster {
         mtu: path('mtu'),
         cniSocket: path('cni.sock'),
         cniState: path('cni'),
+        bgpSocket: path('bgp.sock'),
         felixConfig: path('felix.cfg'),
       },
       logger: silentLogger,

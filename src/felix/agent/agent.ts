@@ -29,7 +29,8 @@ import { endpointProgrammer } from './endpoints.ts';
 import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
 import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
-import { conflictingNode, ensureDefaults, publishNode, reportNetworkAvailable } from './resources.ts';
+import { NetworkCondition } from './network-condition.ts';
+import { conflictingNode, ensureDefaults, publishNode } from './resources.ts';
 import { RouteWriters } from './route-writers.ts';
 import { configureAddresses } from './startup/addresses.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
@@ -62,6 +63,7 @@ class RunningAgent implements Agent {
   readonly #ipam: Ipam;
   readonly #tunnels: TunnelAddresses;
   readonly #routeWriters: RouteWriters;
+  readonly #network: NetworkCondition;
   #phase: AgentPhase = 'starting';
   #datastore: 'waiting' | 'syncing' | 'in-sync' = 'waiting';
   #syncer: Syncer | undefined;
@@ -77,7 +79,8 @@ class RunningAgent implements Agent {
     const { environment, paths, kernel, logger, nodeName } = options;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    const byBird = (environment['CALICO_NETWORKING_BACKEND'] ?? 'bird') === 'bird';
+    const backend = environment['CALICO_NETWORKING_BACKEND'] ?? 'bird';
+    const byBird = backend === 'bird';
     this.#graph = new CalculationGraph({
       nodeName,
       environment: configFromEnvironment(environment),
@@ -99,6 +102,9 @@ class RunningAgent implements Agent {
     });
     const { datastore } = options;
     this.#routeWriters = new RouteWriters(logger, byBird);
+    const { bgpSocket } = paths;
+    const told = { datastore, nodeName, clock: this.#clock, logger };
+    this.#network = new NetworkCondition({ ...told, backend, bgpSocket });
     this.#ipam = createIpam(datastore, { clock: this.#clock, logger, view: this.#ipamCache });
     this.#tunnels = new TunnelAddresses({
       nodeName,
@@ -129,6 +135,7 @@ class RunningAgent implements Agent {
     this.#abort.abort();
     this.#wake();
     this.#poll?.cancel();
+    await this.#network.stop();
     await this.#cni?.stop();
     await this.#syncer?.stop();
     await this.#tunnels.stop();
@@ -273,12 +280,7 @@ class RunningAgent implements Agent {
       endpoints: this.#graph.stats.localEndpoints,
     });
     this.#pollAddresses();
-    const reported = await reportNetworkAvailable(
-      this.#options.datastore,
-      this.#options.nodeName,
-      new Date(this.#clock.now()).toISOString(),
-    );
-    if (!reported.ok) logger.debug('Cannot report the network as available', { error: reported.error });
+    this.#network.start();
     return ok(undefined);
   }
 

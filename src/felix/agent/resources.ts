@@ -152,17 +152,18 @@ export async function conflictingNode(
 const addressOf = (text: string | undefined): string[] =>
   text === undefined || text === '' ? [] : [text.replace(/\/.*$/, '')];
 
-/** Tells Kubernetes that pods of the node can reach others (BG-078). A node that is not there, or a refusal, is no matter. */
-export async function reportNetworkAvailable(
+/** Tells Kubernetes whether pods of the node can reach others (BG-078). A node that is not there, or a refusal, is no matter. */
+export async function reportNetwork(
   datastore: Datastore,
   nodeName: string,
+  isAvailable: boolean,
   now: string,
 ): Promise<Result<void, StoreError>> {
   const condition = {
     type: 'NetworkUnavailable',
-    status: 'False',
-    reason: 'CalicoIsUp',
-    message: 'Calico is running on this node',
+    status: isAvailable ? 'False' : 'True',
+    reason: isAvailable ? 'CalicoIsUp' : 'CalicoIsDown',
+    message: isAvailable ? 'Calico is running on this node' : 'Calico is shutting down on this node',
     lastHeartbeatTime: now,
     lastTransitionTime: now,
   };

@@ -13,6 +13,8 @@ export type AgentPaths = {
   readonly mtu: string;
   readonly cniSocket: string;
   readonly cniState: string;
+  /** Where the BGP speaker answers. */
+  readonly bgpSocket: string;
   readonly felixConfig: string;
 };
 
@@ -21,6 +23,7 @@ export const nodePaths: AgentPaths = {
   mtu: '/var/lib/calico/mtu',
   cniSocket: '/var/run/calico/cni.sock',
   cniState: '/var/run/calico/cni-endpoints',
+  bgpSocket: '/var/run/calico/bgp.sock',
   felixConfig: '/etc/calico/felix.cfg',
 };
 
