@@ -231,7 +231,7 @@ test('FX-091: too big for the tunnel: the sender is told the MTU; strangers’ p
   assert.doesNotMatch(await arrives('10.1.0.2'), /10.244/);
 });
 
-test('FX-044: VXLAN is taken from nodes only, and from addresses that the configuration names', {
+test('FX-044 FX-142: VXLAN is taken from nodes only, and from addresses that the configuration names', {
   skip,
 }, async () => {
   await using pair = await Pair.start({ vxlanMode: 'Always' });
@@ -268,7 +268,7 @@ test('FX-044: VXLAN is taken from nodes only, and from addresses that the config
   assert.doesNotMatch(await arrives('10.2.0.7'), /10\.244/);
 });
 
-test('drift: programs, device, entries and routes come back', { skip }, async () => {
+test('FX-085: drift: programs, device, entries and routes come back', { skip }, async () => {
   await using pair = await Pair.start({ ipipMode: 'Always' });
   const { hosts } = pair;
   const back = async (break_: () => unknown): Promise<void> => {

@@ -50,7 +50,7 @@ test('versions of kernels', () => {
   );
 });
 
-test('node checksystem says which IPIP is in use, and why', () => {
+test('CT-043: node checksystem says which IPIP is in use, and why', () => {
   assert.match(ipipVerdict(true, []).words, /own tunl0, as it has the module ipip/);
   assert.match(ipipVerdict(false, []).words, /eBPF programs .* no module ipip/);
   assert.deepEqual(ipipVerdict(false, ['CONFIG_IFB']).isPossible, false);

@@ -295,8 +295,9 @@ test('FX-094: what an earlier run left goes; what fits stays untouched', async (
   assert.ok((await third.routes()).every((route) => route.includes('vxlan.calico')));
 });
 
-test('FX-093: the MTU of a device follows the parameter, and a device of other form is made anew', async () => {
+test('FX-093 NM-040 NM-041: the MTU of a device follows the parameter, and a device of other form is made anew', async () => {
   await using bench = await Bench.start([pool({ vxlanMode: 'Always' }), ...cluster]);
+  assert.equal(bench.graph.state().mtus.pod, 1450);
   bench.update(felix({ vxlanMTU: 1400 }));
   await bench.settled();
   assert.deepEqual(await bench.devices(), ['vxlan.calico vxlan 1400 up 10.244.1.1/32']);
@@ -307,6 +308,42 @@ test('FX-093: the MTU of a device follows the parameter, and a device of other f
   assert.equal((await bench.entries()).length, 4);
   assert.equal((await bench.routes()).length, 2);
   await bench.unfinished();
+});
+
+test('FX-080: for one block a route of the overlay comes before a blackhole, and that is back after it', async () => {
+  await using bench = await Bench.start([
+    pool({ vxlanMode: 'Always' }),
+    ...cluster,
+    set('BlockAffinity', 'stale', { cidr: '10.244.2.0/26', node: 'n1', state: 'confirmed' }),
+  ]);
+  const typeOf = async (): Promise<string | undefined> =>
+    expect(await bench.kernel.routes.list({ table: mainTable, family: 4 }), 'routes').find(
+      (route) => route.dst === '10.244.2.0/26',
+    )?.type;
+  assert.equal(await typeOf(), 'unicast');
+  bench.update({ type: 'delete', kind: 'IPAMBlock', name: { name: '10-244-2-0-26' } });
+  await bench.settled();
+  assert.equal(await typeOf(), 'blackhole');
+});
+
+test('FX-084: RouteSource WorkloadIPs makes routes to single workloads', async () => {
+  const remote = set('WorkloadEndpoint', 'w', {
+    node: 'n3',
+    interfaceName: 'cali9',
+    ipNetworks: ['10.244.9.9/32'],
+    containerID: 'w',
+  }) as { readonly object: { readonly metadata: { namespace?: string } } } & Update;
+  remote.object.metadata.namespace = 'default';
+  await using bench = await Bench.start([
+    felix({ routeSource: 'WorkloadIPs' }),
+    pool({ ipipMode: 'Always' }),
+    ...cluster,
+    remote,
+  ]);
+  assert.deepEqual(
+    (await bench.routes()).filter((route) => route.startsWith('10.244.9')),
+    ['10.244.9.9/32 via 10.9.0.3 dev tunl0 proto 80 onlink'],
+  );
 });
 
 test('drift: what others change is put right at once', async () => {
