@@ -1,4 +1,5 @@
 // The lab's control plane process: sets up what a fresh cluster has, then schedules and controls.
+import { startPolicyStatus } from '../../controllers/mod.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
@@ -50,10 +51,11 @@ export async function runControl(
     logger,
     bind: bindThroughApi(process.env['KUBECONFIG'] ?? ''),
   });
+  const policyStatus = startPolicyStatus({ datastore, logger });
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  await loop.stop();
+  await Promise.all([loop.stop(), policyStatus.stop()]);
   await telling;
 }

@@ -1,6 +1,7 @@
 // GlobalNetworkPolicy: policy for endpoints of all namespaces and for hosts.
 import { defineKind } from '../kind-definition.ts';
 import { boolean, object, optional } from '../schema.ts';
+import { conditionsStatus } from './conditions.ts';
 import { completePolicy, globalPolicyIssues, policyFields } from './policy-spec.ts';
 import { policyColumns } from './networkpolicy.ts';
 import { policySelector } from './selector-fields.ts';
@@ -18,7 +19,7 @@ export const globalnetworkpolicy = defineKind({
   plural: 'globalnetworkpolicies',
   shortNames: ['gnp', 'cgnp', 'calicoglobalnetworkpolicies'],
   description: 'Policy for endpoints of all namespaces and for hosts.',
-  fields: { spec: object(globalPolicyFields) },
+  fields: { spec: object(globalPolicyFields), status: conditionsStatus },
   rules: [globalPolicyIssues],
   complete: completePolicy,
   columns: policyColumns,

@@ -9,6 +9,7 @@ import {
 } from '../../lib/ip/mod.ts';
 import { defineKind } from '../kind-definition.ts';
 import { array, boolean, integer, object, oneOf, optional, string } from '../schema.ts';
+import { conditionsStatus } from './conditions.ts';
 import { hasGlobal } from './selector-fields.ts';
 import type { Issue } from '../types.ts';
 
@@ -64,22 +65,7 @@ export const ippool = defineKind({
         }),
       ),
     }),
-    status: optional(
-      object({
-        conditions: optional(
-          array(
-            object({
-              type: string(),
-              status: oneOf(['True', 'False', 'Unknown']),
-              reason: string(),
-              message: string(),
-              lastTransitionTime: string(),
-              observedGeneration: optional(integer()),
-            }),
-          ),
-        ),
-      }),
-    ),
+    status: conditionsStatus,
   },
   rules: [poolIssues],
   changeRules: [poolChangeIssues],

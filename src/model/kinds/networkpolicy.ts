@@ -1,6 +1,7 @@
 // NetworkPolicy: what may reach, and what may leave, endpoints of one namespace.
 import { defineKind } from '../kind-definition.ts';
 import { object } from '../schema.ts';
+import { conditionsStatus } from './conditions.ts';
 import { completePolicy, namespacedPolicyIssues, policyFields } from './policy-spec.ts';
 
 export const policyColumns = [
@@ -16,7 +17,7 @@ export const networkpolicy = defineKind({
   shortNames: ['cnp', 'caliconetworkpolicy', 'caliconetworkpolicies'],
   namespaced: true,
   description: 'What may reach, and what may leave, endpoints of one namespace.',
-  fields: { spec: object(policyFields) },
+  fields: { spec: object(policyFields), status: conditionsStatus },
   rules: [namespacedPolicyIssues],
   complete: completePolicy,
   columns: policyColumns,
