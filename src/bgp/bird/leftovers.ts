@@ -68,14 +68,15 @@ export class Leftovers {
   #soon(): void {
     if (this.#timer !== undefined || this.#stopped) return;
     this.#timer = this.#options.clock.after(Math.max(settleMs, this.#lookMs * restFactor), () => {
-      this.#looking = this.#look().finally(() => {
+      this.#looking = this.look().finally(() => {
         this.#timer = undefined;
         if (this.#suspects.size > 0) this.#soon();
       });
     });
   }
 
-  async #look(): Promise<void> {
+  /** Compares once; removes what an earlier look found too. */
+  async look(): Promise<void> {
     const { kernel, clock, logger } = this.#options;
     const started = clock.monotonic();
     const before = this.#suspects;

@@ -204,18 +204,12 @@ export class BirdWorld implements EngineWorld {
       clock: systemClock,
       logger: silentLogger,
     });
-    this.#leftovers.start();
   }
 
   /** BIRD's own words about its routes of a destination. */
   async tell(destination: string): Promise<string> {
     const answer = await this.#engine.ask(`show route ${destination} all`);
     return answer.ok ? answer.value.map((l) => l.text).join('\n') : answer.error.message;
-  }
-
-  /** What is in the kernel now. */
-  installed(): Promise<readonly string[]> {
-    return installedIn(this.#kernel);
   }
 
   async run(plan: BgpPlan, { announced, kernel }: Scenario): Promise<Outcome> {
@@ -233,6 +227,8 @@ export class BirdWorld implements EngineWorld {
   async look(plan: BgpPlan): Promise<Outcome> {
     const list = wanted(plan, this.#peers);
     await this.#refreshed(list, () => undefined);
+    // One look suspects, the second removes.
+    for (let i = 0; i < 2; i++) await this.#leftovers.look();
     return { exported: exportedOf(list), installed: await installedIn(this.#kernel) };
   }
 
