@@ -157,10 +157,10 @@ test('a peer that is down says why: refused, unreachable, no route, AS mismatch,
   await peer('refused', '10.0.0.11:1790');
   await peer('nobody', '10.0.0.99');
   await peer('no-route', '99.9.9.9');
-  // The leaf is AS 65001; the spine knows of no password, and would be two hops away.
+  // The leaf is AS 65001; the other leaf knows of no password, and is more than a hop away.
   await lab.kubectl('delete', 'bgppeers.projectcalico.org', 'rack-1-leaf');
   await peer('mismatch', '10.0.0.254');
-  await peer('password', '10.255.0.2', {
+  await peer('password', '30.0.0.254', {
     password: { secretKeyRef: { name: 'secret', key: 'key' } },
     ttlSecurity: 1,
   });
@@ -174,7 +174,7 @@ test('a peer that is down says why: refused, unreachable, no route, AS mismatch,
   await reason('10.0.0.99', /^Unreachable: the host does not answer/);
   await reason('99.9.9.9', /^Unreachable: there is no route/);
   await reason('10.0.0.254', /says it is AS 65001; expected AS 65010/);
-  await reason('10.255.0.2', /^No answer .*password may not be the peer's.*more than 1 hops away/);
+  await reason('30.0.0.254', /^No answer .*password may not be the peer's.*more than 1 hops away/);
   const shown = await bgp('peers', '--node', 'worker1');
   assert.match(shown, /10\.0\.0\.11 port 1790 .*Connection refused: no BGP speaker listens there/);
   assert.match(shown, /10\.0\.0\.254 .*The peer says it is AS 65001/);
@@ -211,4 +211,33 @@ test('the hold timer says how long nothing came', { skip }, async () => {
   } finally {
     await lab.sh('master1', `kill -CONT ${pid}`);
   }
+});
+
+test('BG-078: NetworkUnavailable is False while agent and speaker run, and True once the agent was told to end', {
+  skip,
+}, async () => {
+  const condition = async (): Promise<string> => {
+    const path = '{.status.conditions[?(@.type=="NetworkUnavailable")].reason}';
+    return (await lab.kubectl('get', 'node', 'worker3', '-o', `jsonpath=${path}`)).out;
+  };
+  const becomes = (reason: string): Promise<string> =>
+    eventually('the condition', condition, (text) => text === reason, 20_000);
+  const pidOf = async (name: string): Promise<number | undefined> =>
+    (await lab.status()).processes.find((p) => p.machine === 'worker3' && p.name === name)?.pid;
+  await becomes('CalicoIsUp');
+  // The lab starts it again at once; without a speaker it does not call the network available.
+  const speaker = await pidOf('speaker');
+  await lab.sh('worker3', `kill -STOP ${speaker}; kill -TERM ${await pidOf('agent')}`);
+  try {
+    await becomes('CalicoIsDown');
+    await eventually(
+      'the agent is back',
+      () => pidOf('agent'),
+      (pid) => pid !== undefined,
+    );
+    assert.equal(await condition(), 'CalicoIsDown');
+  } finally {
+    await lab.sh('worker3', `kill -CONT ${speaker}`);
+  }
+  await becomes('CalicoIsUp');
 });
