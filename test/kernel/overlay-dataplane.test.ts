@@ -231,6 +231,21 @@ test('FX-091: too big for the tunnel: the sender is told the MTU; strangers’ p
   assert.doesNotMatch(await arrives('10.1.0.2'), /10.244/);
 });
 
+test('IP in IP by eBPF: what the kernel cuts up carries right headers on every piece', { skip }, async () => {
+  await using pair = await Pair.start({ ipipMode: 'Always' });
+  const { hosts } = pair;
+  // No offload at the wire: the kernel itself cuts the 64 KB packets of TCP.
+  hosts.ip('h1', 'link set eth0 gso_max_size 2000');
+  const wire = await hosts.capture('router', 'r1', 'proto 4 and src 10.1.0.1', async () => {
+    assert.equal(await pair.transfer(300_000), 300_000);
+  });
+  const lengths = [...wire.matchAll(/proto IPIP \(4\), length (\d+)/g)].map(([, length]) => Number(length));
+  assert.ok(lengths.length > 50, `${lengths.length} packets`);
+  assert.ok(Math.max(...lengths) <= 1500, `the longest has ${Math.max(...lengths)} bytes`);
+  assert.doesNotMatch(wire, /bad cksum/);
+  assert.match(wire, /flags \[DF\], proto IPIP \(4\)/);
+});
+
 test('FX-044 FX-142: VXLAN is taken from nodes only, and from addresses that the configuration names', {
   skip,
 }, async () => {
