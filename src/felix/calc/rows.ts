@@ -73,7 +73,14 @@ export function endpointInterface(
 ): Contribution<InterfaceRow>[] {
   const { interfaceName, ipNetworks } = endpoint.spec;
   if (interfaceName === undefined || (ipNetworks ?? []).length === 0) return [];
-  const row = { interfaceName, ipv6: config.boolean('Ipv6Support') };
+  const mayForge =
+    config.text('WorkloadSourceSpoofing') === 'Any' &&
+    Boolean(endpoint.spec.allowSpoofedSourcePrefixes?.length);
+  const row: InterfaceRow = {
+    interfaceName,
+    ipv6: config.boolean('Ipv6Support'),
+    ...(mayForge ? { foreignSources: true } : {}),
+  };
   return [{ rank: endpointRank(endpoint, key, overlaid), row }];
 }
 

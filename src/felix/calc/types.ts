@@ -43,7 +43,12 @@ export type RouteRow = {
 };
 
 /** A host-side interface of a local endpoint: gets the settings that let packets of the workload pass. */
-export type InterfaceRow = { readonly interfaceName: string; readonly ipv6: boolean };
+export type InterfaceRow = {
+  readonly interfaceName: string;
+  readonly ipv6: boolean;
+  /** The workload may send from addresses that lie elsewhere (FX-138). */
+  readonly foreignSources?: true;
+};
 
 export const memberSets = ['masq-pools', 'all-pools', 'all-hosts'] as const;
 /** A prefix in a set that nat-outgoing looks at. Members of one set never overlap. */

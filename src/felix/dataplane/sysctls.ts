@@ -14,7 +14,7 @@ export type SysctlRow = {
   readonly optional: boolean;
 };
 
-export function interfaceSysctls({ interfaceName, ipv6 }: InterfaceRow): SysctlRow[] {
+export function interfaceSysctls({ interfaceName, ipv6, foreignSources }: InterfaceRow): SysctlRow[] {
   const row = (path: string, value: string, optional: boolean): SysctlRow => ({
     path,
     value,
@@ -29,8 +29,9 @@ export function interfaceSysctls({ interfaceName, ipv6 }: InterfaceRow): SysctlR
     row(`${v4}/proxy_arp`, '1', false),
     row(`net/ipv4/neigh/${interfaceName}/proxy_delay`, '0', false),
     row(`${v4}/route_localnet`, '1', false),
-    // Strict: a workload cannot send from an address whose route is not its own interface.
-    row(`${v4}/rp_filter`, '1', false),
+    // Strict: a workload cannot send from an address whose route is not its own interface, unless it may and policy has a
+    // list of what it may.
+    row(`${v4}/rp_filter`, foreignSources === true ? '0' : '1', false),
     // Also without IPv6 support: a workload must not be able to configure the host by router advertisements.
     row(`${v6}/accept_ra`, '0', true),
     ...(ipv6 ? [row(`${v6}/forwarding`, '1', true), row(`${v6}/proxy_ndp`, '1', true)] : []),

@@ -4,6 +4,7 @@
 //   raw-prerouting       prerouting -300   source of what workloads send; untracked policy of hosts
 //   raw-output           output     -300   untracked policy of hosts
 //   mangle-prerouting    prerouting -150   policy of hosts before translation
+//   mangle-postrouting   postrouting -150   DSCP of workloads
 //   filter-input         input         0   workloads to their host; normal policy of hosts
 //   filter-forward       forward       0   host in · from workload · to workload · host out
 //   filter-output        output        0   normal policy of hosts
@@ -14,6 +15,7 @@ import type { NftChain } from '../../../../kernel/mod.ts';
 import type { NftRow, NftRuleText } from '../../nftables.ts';
 import { gatewayAddress } from '../../routes.ts';
 import type { PolicySettings } from '../types.ts';
+import type { LimitKinds } from './limits.ts';
 import { portProtocols, portProtocolsSet } from './match.ts';
 import { addressType, nftFamily } from './rows.ts';
 import { unsetWaived } from './rule-chains.ts';
@@ -41,7 +43,12 @@ const neighbourTypes = 'icmpv6 type { 130, 131, 132, 133, 135, 136 }';
 
 type Rules = readonly (string | NftRuleText)[];
 
-export function baseRows(settings: PolicySettings, family: Family, hosts: HostStages): readonly NftRow[] {
+export function baseRows(
+  settings: PolicySettings,
+  family: Family,
+  hosts: HostStages,
+  limits: LimitKinds,
+): readonly NftRow[] {
   const table = nftFamily(family);
   const address = addressType(family);
   const chain = (name: string, rules: Rules, base?: NftChain['base']): NftRow => ({
@@ -101,12 +108,24 @@ export function baseRows(settings: PolicySettings, family: Family, hosts: HostSt
       -150,
       hosts.preDnat ? [`ct state established,related ${settings.mangleAllowance}`, 'jump pre-dnat'] : [],
     ),
+    ...(limits.rates ? ['from-rates', 'to-rates'] : []).map((name) =>
+      set(name, ['ifname'], { data: ['verdict'] }),
+    ),
+    ...(limits.dscp ? [set('dscp', [address], { data: ['verdict'] })] : []),
+    ...atHook(
+      'mangle-postrouting',
+      'postrouting',
+      -150,
+      limits.dscp ? [`${table} daddr != @all-pools ${table} saddr vmap @dscp`] : [],
+    ),
     ...atHook('filter-input', 'input', 0, [
+      ...(limits.rates ? ['iifname vmap @from-rates'] : []),
       stateRule(settings),
       ...workloads(settings, 'iifname', 'jump workload-to-host'),
       ...host(hosts.normal, 'host-in'),
     ]),
     ...atHook('filter-forward', 'forward', 0, [
+      ...(limits.rates ? ['iifname vmap @from-rates', 'oifname vmap @to-rates'] : []),
       stateRule(settings),
       ...(family === 4 ? [`ip daddr ${gatewayAddress} drop`] : []),
       ...host(hosts.forward, 'forward-in'),

@@ -7,6 +7,7 @@ import { PolicyMirror } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
 import { baseRows } from './base.ts';
 import { Hosts, type InterfaceAddresses } from './hosts.ts';
+import { type LimitKinds, noLimits } from './limits.ts';
 import { ProgramBook } from './programs.ts';
 import { OwnedRows, type RowSink } from './rows.ts';
 import { RuleChainBook } from './rule-chains.ts';
@@ -24,6 +25,7 @@ export class NftPolicy {
   readonly #hosts: Hosts;
   /** Sets that the compiled programs know. */
   readonly #knownSets = new Set<SetId>();
+  #limits: LimitKinds = noLimits;
   #settings: PolicySettings;
 
   constructor(sink: RowSink, settings: PolicySettings) {
@@ -83,7 +85,9 @@ export class NftPolicy {
         isHost = true;
       }
     }
+    const { rates, dscp } = this.#workloads.limits;
     if (isHost) this.#refreshHosts();
+    else if (rates !== this.#limits.rates || dscp !== this.#limits.dscp) this.#layOutBase();
     this.#programs.flush();
   }
 
@@ -113,9 +117,14 @@ export class NftPolicy {
   }
 
   #layOutBase(): void {
+    const { limits } = this.#workloads;
+    this.#limits = limits;
     for (const family of [4, 6] as const) {
       const isThere = this.#settings.families.includes(family);
-      this.#base.replace(String(family), isThere ? baseRows(this.#settings, family, this.#hosts.stages) : []);
+      this.#base.replace(
+        String(family),
+        isThere ? baseRows(this.#settings, family, this.#hosts.stages, limits) : [],
+      );
     }
   }
 }

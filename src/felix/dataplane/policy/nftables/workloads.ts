@@ -12,6 +12,7 @@ import type { EndpointPolicy } from '../../../calc/mod.ts';
 import type { NftRow } from '../../nftables.ts';
 import { planOf } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
+import { dscpChain, type LimitKinds, limitKinds, limitRows } from './limits.ts';
 import type { ProgramBook, ProgramUser } from './programs.ts';
 import { elementText, nftFamily, OwnedRows, type RowSink } from './rows.ts';
 import { outermost } from './sets.ts';
@@ -56,6 +57,12 @@ export class Workloads {
     for (const name of this.#claims.keys()) this.#refresh(name);
   }
 
+  /** Which limits some endpoint of the node has. */
+  get limits(): LimitKinds {
+    const all = [...this.#endpoints.values()].map(({ limits }) => limitKinds(limits));
+    return { rates: all.some(({ rates }) => rates), dscp: all.some(({ dscp }) => dscp) };
+  }
+
   /** Rows without which the endpoint's policy is not in force; empty for one whose interface another has. */
   keysOf(key: string): readonly string[] {
     const name = this.#endpoints.get(key)?.interfaceName;
@@ -85,9 +92,21 @@ export class Workloads {
             return this.#endpointRows(endpoint, name, family, { ingress, egress });
           });
     this.#rows.replace(name, rows);
+    this.#refreshDscp();
     for (const user of before) this.#programs.release(user);
     if (endpoint === undefined) this.#held.delete(name);
     else this.#held.set(name, users);
+  }
+
+  /** One chain for each value, whoever has it. */
+  #refreshDscp(): void {
+    const values = new Set<number | string>();
+    for (const { limits } of this.#endpoints.values())
+      if (limits?.dscp !== undefined) values.add(limits.dscp);
+    this.#rows.replace(
+      ' dscp',
+      this.#settings.families.flatMap((family) => [...values].map((value) => dscpChain(value, family))),
+    );
   }
 
   #endpointRows(
@@ -104,10 +123,13 @@ export class Workloads {
       set,
       element: { key, ...(data === undefined ? {} : { data }) },
     });
+    const own = ownAddresses(endpoint, family);
+    const limited = limitRows(endpoint, name, family, own, programs);
     return [
-      element('to-workload', name, `goto ${programs.ingress}`),
-      element('from-workload', name, `goto ${programs.egress}`),
-      ...ownAddresses(endpoint, family).map((one) => element('workload-sources', [name, one])),
+      ...limited.rows,
+      element('to-workload', name, `goto ${limited.entries.ingress}`),
+      element('from-workload', name, `goto ${limited.entries.egress}`),
+      ...own.map((one) => element('workload-sources', [name, one])),
       ...outermost(foreign.filter((one) => prefixFamily(one) === family)).map((one) =>
         element('foreign-sources', [name, elementText(one)]),
       ),

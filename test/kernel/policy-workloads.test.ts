@@ -1,0 +1,305 @@
+// Policy of workloads in nftables, on real packets.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { TestNode, unable } from './support/felix-node.ts';
+import { PolicyFelix } from './support/policy-felix.ts';
+
+const skip = unable('nft', 'nc', 'tcpdump') ?? false;
+const a = '10.244.1.2';
+const b = '10.244.1.3';
+const out = '10.0.0.254';
+const host = '10.0.0.1';
+
+async function pods(felix: PolicyFelix, more: object = {}): Promise<void> {
+  await felix.node.pod('a', a);
+  await felix.node.pod('b', b);
+  felix.endpoint('a', [`${a}/32`], more);
+  felix.endpoint('b', [`${b}/32`]);
+}
+
+test('FX-020, FX-031, RS-084: an interface nobody knows is closed both ways; so is one whose profile does not exist', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  await node.pod('c', '10.244.1.4');
+  await felix.start();
+  node.ip('node', 'route add 10.244.1.4/32 dev calic');
+  assert.equal(await node.ping('a', b), 63);
+  assert.equal(await node.ping('a', '10.244.1.4'), undefined, 'to it');
+  assert.equal(await node.ping('c', a), undefined, 'from it');
+  felix.endpoint('c', ['10.244.1.4/32'], { profiles: ['lost'] });
+  await felix.apply();
+  assert.equal(await node.ping('a', '10.244.1.4'), undefined);
+  felix.endpoint('c', ['10.244.1.4/32']);
+  await felix.apply();
+  assert.equal(await node.ping('a', '10.244.1.4'), 63);
+});
+
+test('FX-048, FX-050, FX-057, FX-058: egress of the source and ingress of the destination must both allow; what is established goes on', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  await felix.start();
+  const flow = node.run('a', ['ping', '-n', '-q', '-i', '0.05', '-c', '20', b]);
+  await node.ping('a', b);
+  felix.set('NetworkPolicy', 'b', {
+    selector: 'app == "b"',
+    types: ['Ingress'],
+    ingress: [{ action: 'Allow', protocol: 'TCP' }],
+  });
+  await felix.apply();
+  assert.equal(await node.ping('a', b), undefined, 'a new flow meets the policy');
+  assert.match((await flow).output, /20 received/, 'the old one does not');
+  felix.set('NetworkPolicy', 'b', {
+    selector: 'app == "b"',
+    types: ['Ingress'],
+    ingress: [{ action: 'Allow', protocol: 'ICMP', icmp: { type: 8, code: 0 } }],
+  });
+  felix.set('NetworkPolicy', 'a', {
+    selector: 'app == "a"',
+    types: ['Egress'],
+    egress: [{ action: 'Deny', protocol: 'ICMP' }, { action: 'Allow' }],
+  });
+  await felix.apply();
+  assert.equal(await node.ping('a', b), undefined, 'denied where it leaves');
+  felix.remove('NetworkPolicy', 'a');
+  await felix.apply();
+  assert.equal(await node.ping('a', b), 63);
+});
+
+test('FX-044, FX-153: what a pod sends to its host meets its egress policy, then DefaultEndpointToHostAction, which changes live', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  await felix.start();
+  assert.equal(await node.ping('a', host), undefined, 'Drop is the default');
+  assert.equal(await node.ping('node', a), 64, 'a host reaches its own pods (FX-045)');
+  felix.set('FelixConfiguration', 'default', { defaultEndpointToHostAction: 'Accept' });
+  await felix.apply();
+  assert.equal(await node.ping('a', host), 64);
+  felix.set('NetworkPolicy', 'a', { selector: 'app == "a"', types: ['Egress'], egress: [] });
+  await felix.apply();
+  assert.equal(await node.ping('a', host), undefined, 'egress policy comes first');
+});
+
+test('FX-040, FX-138: a pod sends from its own addresses only; from foreign ones where it asked and the host allows', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix, { allowSpoofedSourcePrefixes: ['10.99.0.0/24'] });
+  node.ip('out', 'route add 10.244.1.0/24 via 10.0.0.1');
+  node.ip('out', 'route add 10.99.0.0/16 via 10.0.0.1');
+  for (const forged of ['10.99.0.1/32', '10.99.1.1/32']) node.ip('a', `addr add ${forged} dev eth0`);
+  await felix.start();
+  const seen = async (source: string): Promise<boolean> => {
+    const before = received(node, 'out');
+    await node.run('a', ['ping', '-n', '-c', '1', '-W', '1', '-I', source, out]);
+    return received(node, 'out') > before;
+  };
+  assert.equal(await seen(a), true);
+  assert.equal(await seen('10.99.0.1'), false, 'Disabled is the default');
+  felix.set('FelixConfiguration', 'default', { workloadSourceSpoofing: 'Any' });
+  await felix.apply();
+  assert.equal(await seen('10.99.0.1'), true);
+  assert.equal(await seen('10.99.1.1'), false, 'outside of what it asked for');
+});
+
+/** Echo requests that arrived. */
+function received(node: TestNode, part: string): number {
+  const lines = execFileSync('ip', ['netns', 'exec', node.ns(part), 'cat', '/proc/net/snmp'], {
+    encoding: 'utf8',
+  })
+    .split('\n')
+    .filter((line) => line.startsWith('Icmp:'));
+  const [names = [], values = []] = lines.map((line) => line.split(' '));
+  return Number(values[names.indexOf('InEchos')]);
+}
+
+test('FX-047: workloads cannot speak VXLAN or IP in IP, unless that is allowed', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  await felix.start();
+  const send = (): Promise<unknown> =>
+    node.run('a', ['sh', '-c', `echo x | timeout 1 nc -u -w 1 ${out} 4789; true`]);
+  await send();
+  const drops = async (): Promise<number> =>
+    Number(
+      /udp dport 4789 counter packets (\d+)/.exec(
+        await felix.nft('list', 'chain', 'ip', 'calico', 'from-workload'),
+      )?.[1] ?? Number.NaN,
+    );
+  assert.ok((await drops()) > 0);
+  felix.set('FelixConfiguration', 'default', { allowVXLANPacketsFromWorkloads: true });
+  await felix.apply();
+  assert.ok(Number.isNaN(await drops()), 'the rule is gone');
+});
+
+test('FX-053: neighbour discovery of IPv6 works whatever policy says', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  node.ip('a', 'addr add fd00::2/128 dev eth0 nodad');
+  node.ip('node', 'addr add fd00:1::1/64 dev eth0 nodad');
+  felix.endpoint('a', [`${a}/32`, 'fd00::2/128']);
+  felix.set('NetworkPolicy', 'none', { types: ['Ingress', 'Egress'] });
+  felix.set('FelixConfiguration', 'default', { defaultEndpointToHostAction: 'Accept' });
+  await felix.start();
+  // Addresses of the link count when nobody else was found to have them.
+  const isTentative = (part: string): boolean => node.ip(part, 'addr show').includes('tentative');
+  await until(async () => !isTentative('node') && !isTentative('a'));
+  const gateway = /inet6 (fe80::[^/]+)/.exec(node.ip('node', 'addr show calia'))?.[1] ?? '';
+  node.ip('a', `route add fd00:1::1 via ${gateway} dev eth0`);
+  await node.ping('a', 'fd00:1::1');
+  assert.match(node.ip('a', `neigh show ${gateway}`), /lladdr ee:ee/, 'the host answers');
+  assert.equal(await node.ping('a', 'fd00:1::1'), undefined, 'and policy still denies');
+});
+
+test('FX-056: denied packets are rejected where that is wanted', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  felix.set('NetworkPolicy', 'b', { selector: 'app == "b"', types: ['Ingress'] });
+  await felix.start();
+  await felix.listen('b', 80);
+  assert.deepEqual(await felix.connect('a', b, 80), ['silent']);
+  felix.set('FelixConfiguration', 'default', { nftablesFilterDenyAction: 'Reject' });
+  await felix.apply();
+  assert.deepEqual(await felix.connect('a', b, 80), ['refused']);
+});
+
+test('FX-035, FX-017: counters of rules live on through changes of policy, other agents and repairs', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  const rule = { action: 'Allow', source: { selector: 'app == "a"' }, protocol: 'ICMP' };
+  felix.set('NetworkPolicy', 'b', { selector: 'app == "b"', types: ['Ingress'], ingress: [rule] });
+  await felix.start();
+  const comment = 'default np:default/b ingress[0] allow';
+  await node.ping('a', b);
+  assert.equal(await felix.count(comment), 1);
+  felix.set('NetworkPolicy', 'more', {
+    order: 1,
+    selector: 'app == "b"',
+    types: ['Ingress'],
+    ingress: [{ action: 'Allow', protocol: 'TCP' }],
+  });
+  await felix.apply();
+  await node.ping('a', b);
+  assert.equal(await felix.count(comment), 2, 'after a change around it');
+  felix.set('NetworkPolicy', 'b', {
+    selector: 'app == "b"',
+    types: ['Ingress'],
+    ingress: [rule, { action: 'Allow', protocol: 'UDP' }],
+  });
+  await felix.apply();
+  assert.equal(await felix.count(comment), 2, 'after a change of its policy');
+  await felix.dataplane.stop();
+
+  await using second = new PolicyFelix(node);
+  second.endpoint('a', [`${a}/32`]);
+  second.endpoint('b', [`${b}/32`]);
+  second.set('NetworkPolicy', 'b', { selector: 'app == "b"', types: ['Ingress'], ingress: [rule] });
+  await second.start();
+  await node.ping('a', b);
+  assert.equal(await second.count(comment), 3, 'after a restart with another policy beside it');
+  const chain = /chain (in-\w+) \{/.exec(await second.nft('list', 'table', 'ip', 'calico'))?.[1] ?? '';
+  await second.nft('flush', 'chain', 'ip', 'calico', chain);
+  await until(async () => (await second.nft('list', 'chain', 'ip', 'calico', chain)).includes('goto'));
+  assert.equal(await second.count(comment), 3, 'after somebody emptied a chain, which came back at once');
+});
+
+async function until(done: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 100 && !(await done()); i++) await new Promise((resolve) => setTimeout(resolve, 40));
+}
+
+test('RS-190: connections beyond the limit are reset, packets beyond the rate are dropped, DSCP is written', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  node.ip('out', 'route add 10.244.1.0/24 via 10.0.0.1');
+  felix.endpoint('b', [`${b}/32`], { qosControls: { ingressMaxConnections: 3 } });
+  felix.endpoint('a', [`${a}/32`], { qosControls: { egressPacketRate: 10, egressPacketBurst: 5, dscp: 46 } });
+  felix.set('IPPool', 'p', { cidr: '10.244.0.0/16' });
+  await felix.start();
+  await felix.listen('b', 80);
+  assert.deepEqual(await felix.connect('out', b, 80, 5), ['open', 'open', 'open', 'refused', 'refused']);
+  const { output } = await node.run('a', ['ping', '-n', '-q', '-i', '0.01', '-c', '50', '-W', '1', b]);
+  const passed = Number(/(\d+) received/.exec(output)?.[1]);
+  assert.ok(passed >= 5 && passed <= 20, output);
+  const capture = node.run('out', [
+    'timeout',
+    '3',
+    'tcpdump',
+    '-n',
+    '-v',
+    '-c',
+    '1',
+    '-i',
+    'eth0',
+    'icmp',
+    'and',
+    'src',
+    a,
+  ]);
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  await node.ping('a', out);
+  assert.match((await capture).output, /tos 0xb8/);
+  felix.endpoint('a', [`${a}/32`]);
+  felix.endpoint('b', [`${b}/32`]);
+  await felix.apply();
+  assert.doesNotMatch(
+    await felix.nft('list', 'table', 'ip', 'calico'),
+    /rate-|count-|dscp/,
+    'nothing is left',
+  );
+});
+
+test('FX-008, FX-033: what the kernel refuses is closed, and opens when it is taken', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  await felix.start();
+  assert.equal(await node.ping('a', b), 63);
+  // A set that is gone under our hands: the chain that looks at it cannot be written.
+  const { nftables } = node.kernel;
+  const apply = nftables.apply.bind(nftables);
+  let refusals = 0;
+  nftables.apply = (commands) => {
+    const index = commands.findIndex(
+      (one) =>
+        one.op === 'add-rule' &&
+        one.rule.comment?.includes('default np:default/b ingress[0] log') === true &&
+        one.rule.expression !== 'drop',
+    );
+    if (index < 0 || refusals >= 3) return apply(commands);
+    refusals++;
+    return Promise.resolve({
+      ok: false,
+      error: { code: 'InvalidArgument', message: 'refused for the test', commandIndex: index },
+    });
+  };
+  felix.set('NetworkPolicy', 'b', {
+    selector: 'app == "b"',
+    types: ['Ingress'],
+    ingress: [{ action: 'Log', source: { ports: [1] }, protocol: 'TCP' }, { action: 'Allow' }],
+  });
+  felix.dataplane.apply(felix.graph.flush());
+  await felix.dataplane.idle();
+  assert.equal(await node.ping('a', b), undefined, 'closed while it cannot be said');
+  await until(async () => refusals >= 3 && (await node.ping('a', b)) === 63);
+  assert.equal(await node.ping('a', b), 63);
+  await felix.settled();
+});
