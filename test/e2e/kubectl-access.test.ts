@@ -111,7 +111,7 @@ describe('kubectl and access', {
     );
     await admin('create', 'clusterrolebinding', 'devs', '--clusterrole=edit', '--group=dev');
     assert.equal(await jane('auth', 'can-i', 'create', 'deployments', '-n', 'kube-system'), 'yes\n');
-    assert.equal(await jane('auth', 'can-i', 'create', 'pods/exec'), 'yes\n');
+    assert.equal(await jane('auth', 'can-i', 'create', 'pods', '--subresource=exec'), 'yes\n');
     assert.equal(await refused(jane, 'auth', 'can-i', 'create', 'rolebindings'), 'no\n');
     assert.match(await jane('create', 'configmap', 'mine', '--from-literal=a=b'), /created/);
     assert.match(await admin('get', 'clusterroles'), /cluster-admin[\s\S]*system:node/);
