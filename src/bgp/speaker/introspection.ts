@@ -174,7 +174,8 @@ export class IntrospectionServer {
     } catch (error) {
       return err(failure('CannotListen', `Cannot make ${this.#path}: ${(error as Error).message}.`));
     }
-    const server = createServer((socket) => this.#serve(socket));
+    // A client may close its side after the question and still wait for the answer.
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#serve(socket));
     server.maxConnections = connectionLimit;
     this.#server = server;
     return new Promise((resolve) => {
@@ -203,6 +204,7 @@ export class IntrospectionServer {
     // Answers leave in the order of the requests.
     let answered: Promise<void> = Promise.resolve();
     let waiting = 0;
+    socket.on('end', () => void answered.then(() => socket.end()));
     socket.on('data', (text: string) => {
       pending += text;
       for (let end = pending.indexOf('\n'); end >= 0; end = pending.indexOf('\n')) {
