@@ -43,6 +43,11 @@ const entries: readonly Entry[] = [
     load: () => import('./bgp.ts'),
   },
   {
+    name: 'pool',
+    summary: 'pool migrate: changes how packets of a running pool travel, in steps that can be taken back',
+    load: () => import('./pool.ts'),
+  },
+  {
     name: 'apiserver',
     summary: 'the embedded Kubernetes API server',
     load: () => import('./apiserver.ts'),

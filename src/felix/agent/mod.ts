@@ -14,4 +14,5 @@ export { answerStartup, type StartupQuestion } from './startup/answers.ts';
 export { configureAddresses } from './startup/addresses.ts';
 export { detectAddress, firstFoundCandidates, localCidr } from './startup/detection.ts';
 export { resolveNodeName } from './startup/node-name.ts';
+export { tunnelGaps } from './tunnel-addresses.ts';
 export { kubeadmPodSubnets, planDefaultPools } from './startup/pools.ts';

@@ -78,6 +78,16 @@ export function tunnelPools(
   return found.sort();
 }
 
+/** Tunnel addresses a node lacks, and such it should no longer have, as its agent would see it. */
+export function tunnelGaps(node: Node, pools: readonly IPPool[]): readonly string[] {
+  return tunnels.flatMap((tunnel) => {
+    const isWanted = tunnelPools(pools, tunnel, node.metadata.labels ?? {}).length > 0;
+    const isThere = tunnel.read(node.spec) !== undefined;
+    if (isWanted === isThere) return [];
+    return [`${node.metadata.name}: its ${tunnel.type} is ${isWanted ? 'missing' : 'still there'}`];
+  });
+}
+
 export type TunnelAddressOptions = {
   readonly nodeName: string;
   readonly datastore: Datastore;
