@@ -19,10 +19,10 @@ type As = (...args: readonly string[]) => Promise<string>;
 type Secured = {
   readonly admin: As;
   /** With a client certificate. */
-  user(name: string, ...groups: readonly string[]): As;
-  withToken(token: string): As;
-  refused(as: As, ...args: readonly string[]): Promise<string>;
-  apply(manifest: string): Promise<string>;
+  readonly user: (name: string, ...groups: readonly string[]) => As;
+  readonly withToken: (token: string) => As;
+  readonly refused: (as: As, ...args: readonly string[]) => Promise<string>;
+  readonly apply: (manifest: string) => Promise<string>;
 };
 
 async function secured(t: TestContext): Promise<Secured> {
