@@ -1,2 +1,4 @@
-// Public face of the controllers: what one process does for the cluster as a whole. See docs/policy.md.
+// Public face of the controllers: what one process does for the cluster as a whole. See docs/policy.md and
+// docs/policy-dataplane.md.
+export { startHostEndpoints, type HostEndpoints, type HostEndpointsOptions } from './host-endpoints.ts';
 export { startPolicyStatus, type PolicyStatus, type PolicyStatusOptions } from './policy-status.ts';

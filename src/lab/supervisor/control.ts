@@ -1,5 +1,5 @@
 // The lab's control plane process: sets up what a fresh cluster has, then schedules and controls.
-import { startPolicyStatus } from '../../controllers/mod.ts';
+import { startHostEndpoints, startPolicyStatus } from '../../controllers/mod.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
@@ -52,10 +52,16 @@ export async function runControl(
     bind: bindThroughApi(process.env['KUBECONFIG'] ?? ''),
   });
   const policyStatus = startPolicyStatus({ datastore, logger });
+  const automatic = process.env['AUTO_HOST_ENDPOINTS'];
+  const hostEndpoints = startHostEndpoints({
+    datastore,
+    logger,
+    ...(automatic ? { autoCreate: automatic.toLowerCase() === 'enabled' } : {}),
+  });
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  await Promise.all([loop.stop(), policyStatus.stop()]);
+  await Promise.all([loop.stop(), policyStatus.stop(), hostEndpoints.stop()]);
   await telling;
 }
