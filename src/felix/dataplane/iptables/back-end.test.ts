@@ -405,3 +405,67 @@ test('FX-037: changed marks are changed everywhere', async () => {
     true,
   );
 });
+
+test('FX-040, FX-044, FX-045: tunnels of other nodes pass host endpoints, untracked where tracking is of no use', async () => {
+  const bench = new IptablesBench();
+  const spec = {
+    bgp: { ipv4Address: '192.0.2.2/24' },
+    ipv4VXLANTunnelAddr: '10.244.2.1',
+    vxlanTunnelMACAddr: '66:00:00:00:00:01',
+  };
+  const vxlanPool = { cidr: '10.244.0.0/16', vxlanMode: 'Always' };
+  await bench.start(set('IPPool', { name: 'p' }, vxlanPool), set('Node', { name: 'n2' }, spec));
+  assert.deepEqual([...(bench.tools.sets.get('cali40all-vxlan-net')?.members ?? [])], ['192.0.2.2']);
+  const match = '-p udp -m multiport --destination-ports 4789';
+  assert.equal(
+    bench.chain('cali-INPUT')?.[0],
+    `${match} -m set --match-set cali40all-vxlan-net src -m addrtype --dst-type LOCAL --jump ACCEPT`,
+  );
+  assert.ok(
+    bench
+      .chain('cali-OUTPUT')
+      ?.includes(
+        `${match} -m set --match-set cali40all-vxlan-net dst -m addrtype --src-type LOCAL --jump ACCEPT`,
+      ),
+  );
+  assert.equal(bench.chain('cali-PREROUTING', 'raw')?.[1], `${match} --jump CT --notrack`);
+  assert.match(
+    bench.chain('cali-POSTROUTING', 'nat')?.[1] ?? '',
+    /^--out-interface vxlan\.calico .*--jump MASQUERADE/,
+  );
+  await bench.update(set('IPPool', { name: 'p' }, { cidr: '10.244.0.0/16' }), gone('Node', 'n2'));
+  assert.equal(bench.tools.sets.get('cali40all-vxlan-net')?.members.size, 0);
+  assert.deepEqual(
+    bench.chain('cali-PREROUTING', 'raw')?.filter((text) => text.includes('notrack')),
+    [],
+  );
+});
+
+test('RS-190, FX-047: limits of a workload stand before its policy', async () => {
+  const bench = new IptablesBench();
+  const limited = {
+    type: 'set',
+    kind: 'WorkloadEndpoint',
+    object: {
+      apiVersion: 'projectcalico.org/v3',
+      kind: 'WorkloadEndpoint',
+      metadata: { name: 'web', namespace: 'shop' },
+      spec: {
+        node: 'n1',
+        interfaceName: 'caliweb',
+        ipNetworks: ['10.244.1.2/32'],
+        qosControls: { ingressPacketRate: 100, ingressPacketBurst: 7, ingressMaxConnections: 3 },
+      },
+    },
+  } as unknown as ReturnType<typeof pod>;
+  await bench.start(limited);
+  const rules = bench.chain('cali-tw-caliweb') ?? [];
+  assert.match(
+    rules[0] ?? '',
+    /^-m hashlimit --hashlimit-above 100\/sec --hashlimit-burst 7 --hashlimit-name caliweb-ingress --jump DROP$/,
+  );
+  assert.deepEqual(rules.slice(3, 5), [
+    '-p tcp -m connlimit --connlimit-above 3 --connlimit-mask 0 --jump REJECT --reject-with tcp-reset',
+    '-m connlimit --connlimit-above 3 --connlimit-mask 0 --jump DROP',
+  ]);
+});

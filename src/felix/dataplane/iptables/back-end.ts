@@ -13,6 +13,7 @@ import type { HostInterfaces } from './hosts.ts';
 import { IptablesLayout, type LayoutSettings, type RowSink } from './layout.ts';
 import { allocateMarks, type Marks, usualMarkMask } from './marks.ts';
 import { iptablesOperations, type Variant } from './operations.ts';
+import { noTunnels, type Tunnels } from './static.ts';
 import { type Actual, type Row, rowKey } from './types.ts';
 
 export type IptablesOptions = {
@@ -33,6 +34,7 @@ export class IptablesBackEnd {
   readonly #rowsOf = new Map<string, readonly string[]>();
   readonly #ownerOf = new Map<string, string>();
   #config: FelixConfig;
+  #tunnels: Tunnels = noTunnels;
   #settings: LayoutSettings;
   #check: Timer | undefined;
   #stopped = false;
@@ -59,8 +61,9 @@ export class IptablesBackEnd {
     this.#layout = new IptablesLayout(this.#sink(), this.#settings);
   }
 
-  apply({ config, tables, policy }: CalcDelta): void {
-    if (config !== undefined) this.#configure(config);
+  apply({ config, encapsulation, tables, policy }: CalcDelta): void {
+    if (encapsulation !== undefined) this.#tunnels = encapsulation;
+    if (config !== undefined || encapsulation !== undefined) this.#configure(config ?? this.#config);
     for (const row of tables.members.set) this.#layout.setNatMember(`${row.set} ${row.prefix}`, row);
     for (const key of tables.members.deleted) this.#layout.setNatMember(key, undefined);
     for (const row of tables.nat.set) this.#layout.setNat(row.family, row);
@@ -98,6 +101,7 @@ export class IptablesBackEnd {
       marks: this.#marksOf(Number(config.value('IptablesMarkMask'))),
       place: config.text('ChainInsertMode').toLowerCase() === 'append' ? 'append' : 'insert',
       maxSetSize: config.number('MaxIpsetSize'),
+      tunnels: this.#tunnels,
     };
   }
 

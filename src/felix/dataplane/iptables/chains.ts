@@ -39,6 +39,7 @@ export type EndpointContext = ChainContext & {
   readonly allowance: 'ACCEPT' | 'RETURN';
   readonly limits?: EndpointPolicy['limits'];
   readonly owner: EndpointPolicy['type'];
+  readonly interfaceName: string;
   /** Policies that always stand together, in order, by what one endpoint has of a tier. */
   readonly groups: (policies: readonly PolicyId[]) => readonly (readonly PolicyId[])[];
 };
@@ -102,11 +103,14 @@ function connectionLines({ allowance, marks, settings }: EndpointContext, deny: 
 }
 
 /** Packets over the rate are dropped before anything else is asked (FX-047). */
-function rateLines({ direction, key }: ProgramPlan, { limits }: EndpointContext): readonly string[] {
+function rateLines(
+  { direction }: ProgramPlan,
+  { limits, interfaceName }: EndpointContext,
+): readonly string[] {
   const rate = limits?.[`${direction}PacketRate`];
   if (!rate) return [];
   const burst = limits?.[`${direction}PacketBurst`] ?? 5;
-  const bucket = `--hashlimit-name cali-${key}-${direction.slice(0, 2)}`;
+  const bucket = `--hashlimit-name ${interfaceName}-${direction}`;
   const limit = `-m hashlimit --hashlimit-above ${rate}/sec --hashlimit-burst ${burst} ${bucket}`;
   return [line(comment('Packet rate limit'), limit, '--jump DROP')];
 }

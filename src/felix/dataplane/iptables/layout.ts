@@ -1,12 +1,13 @@
 // From what the calculation tells to rows: which chains there are, and what is in them. Chains of policies, profiles and groups
 // are in a table as long as an endpoint's chain there leads to them.
-import type { Family } from '../../../lib/ip/mod.ts';
+import { hostPrefix, type Family } from '../../../lib/ip/mod.ts';
 import {
   policyKey,
   type EndpointPolicy,
   type NatRow,
   type PolicyChange,
   type SetMemberRow,
+  type Vtep,
 } from '../../calc/mod.ts';
 import type { Direction, PolicyId, SetId } from '../../../policy/mod.ts';
 import { planOf, PolicyMirror } from '../policy/inputs/mod.ts';
@@ -16,17 +17,25 @@ import { dispatchTree, type NamedChain } from './dispatch.ts';
 import { hostsByInterface, type HostInterfaces } from './hosts.ts';
 import type { Marks } from './marks.ts';
 import { anyInterface, dispatchChains, endpointChain, setName, type EndpointChainKind } from './names.ts';
-import { natRows, natSetId, natSetIds } from './nat.ts';
+import { allVxlanHosts, fixedSetIds, natRows, natSetId } from './nat.ts';
 import { comment, denialOf, line, type TableName } from './rules.ts';
 import { familyOfMember, setMembers, setTypeOf } from './sets.ts';
 import { UsedChains } from './used-chains.ts';
-import { filterAllowance, mangleAllowance, sourceCheckChain, staticRows, wildcardEnd } from './static.ts';
+import {
+  filterAllowance,
+  mangleAllowance,
+  sourceCheckChain,
+  staticRows,
+  type Tunnels,
+  wildcardEnd,
+} from './static.ts';
 import type { Row } from './types.ts';
 
 export type LayoutSettings = PolicySettings & {
   readonly marks: Marks;
   readonly place: 'insert' | 'append';
   readonly maxSetSize: number;
+  readonly tunnels: Tunnels;
 };
 
 /** Where rows go. */
@@ -79,6 +88,10 @@ export class IptablesLayout {
   }
 
   apply(changes: readonly PolicyChange[]): void {
+    for (const change of changes) {
+      if (change.type === 'vtep') this.#setVtep(change.vtep.node, change.vtep);
+      else if (change.type === 'vtep-removed') this.#setVtep(change.node, undefined);
+    }
     const differences = this.#mirror.take(changes);
     for (const { id, added, removed } of differences.members) {
       this.#renderSet(id);
@@ -114,14 +127,7 @@ export class IptablesLayout {
       const isOn = this.#settings.families.includes(family);
       this.#sink.put(
         `static ${family}`,
-        isOn
-          ? staticRows({
-              family,
-              settings: this.#settings,
-              marks: this.#settings.marks,
-              place: this.#settings.place,
-            })
-          : [],
+        isOn ? staticRows({ family, settings: this.#settings, ...this.#settings }) : [],
       );
       this.#renderNat(family);
     }
@@ -137,8 +143,8 @@ export class IptablesLayout {
 
   // ── sets and nat ──
   #renderNat(family: Family): void {
-    const { families, place, maxSetSize } = this.#settings;
-    const sets = natSetIds.map(
+    const { families, maxSetSize } = this.#settings;
+    const sets = fixedSetIds.map(
       (id): Row => ({
         kind: 'set',
         family,
@@ -150,7 +156,15 @@ export class IptablesLayout {
     const isOn = families.includes(family);
     this.#sink.put(
       `nat ${family}`,
-      isOn ? [...sets, ...natRows(family, this.#natRows.get(family), place)] : [],
+      isOn ? [...sets, ...natRows(family, this.#natRows.get(family), this.#settings)] : [],
+    );
+  }
+
+  #setVtep(node: string, vtep: Vtep | undefined): void {
+    const parents = [vtep?.v4?.parentAddress, vtep?.v6?.parentAddress].flatMap((address) => address ?? []);
+    this.#sink.put(
+      `vtep ${node}`,
+      parents.flatMap((address) => this.#memberRows(allVxlanHosts, hostPrefix(address))),
     );
   }
 
@@ -217,6 +231,7 @@ export class IptablesLayout {
       settings,
       marks: settings.marks,
       owner: endpoint.type,
+      interfaceName,
       allowance:
         table !== 'mangle'
           ? filterAllowance({ settings })

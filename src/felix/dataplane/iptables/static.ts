@@ -13,14 +13,22 @@ import { gatewayAddress } from '../routes.ts';
 import { failsafeChains, failsafeLines, type ChainContext } from './chains.ts';
 import type { NamedChain } from './dispatch.ts';
 import { clearMark, isClear, isMarked, setMark } from './marks.ts';
+import { portsMatch, setMatch } from './match.ts';
 import { dispatchChains } from './names.ts';
+import { allHosts, allVxlanHosts } from './nat.ts';
 import { comment, denialOf, line, type TableName } from './rules.ts';
 import type { Row } from './types.ts';
 
 type Context = Omit<ChainContext, 'table'> & {
   readonly family: Family;
   readonly place: 'insert' | 'append';
+  readonly tunnels: Tunnels;
 };
+
+/** Which tunnels to other nodes there are. Who may send into them is asked before iptables sees the packets (felix/dataplane
+ *  overlay); here host endpoints are kept from cutting them. */
+export type Tunnels = { readonly ipip: boolean; readonly vxlan: boolean; readonly vxlanV6: boolean };
+export const noTunnels: Tunnels = { ipip: false, vxlan: false, vxlanV6: false };
 type Hook = Extract<Row, { readonly kind: 'hook' }>;
 
 export const filterAllowance = ({ settings }: Pick<Context, 'settings'>): 'ACCEPT' | 'RETURN' =>
@@ -82,6 +90,29 @@ const failsafe = (context: Context, table: TableName): readonly NamedChain[] =>
     rules: failsafeLines(direction, context.family, { ...context, table }),
   }));
 
+/** Packets of tunnels that other nodes send here, or that go to them. */
+function tunnelMatches(
+  { family, settings, tunnels }: Context,
+  side: 'source' | 'destination',
+): readonly string[] {
+  const here = side === 'source' ? '--dst-type LOCAL' : '--src-type LOCAL';
+  const from = (set: string): string => `${setMatch(family, side, set)} -m addrtype ${here}`;
+  return [
+    ...(family === 4 && tunnels.ipip ? [line('-p 4', from(allHosts))] : []),
+    ...((family === 4 ? tunnels.vxlan : tunnels.vxlanV6)
+      ? [line('-p udp', portsMatch('destination', [portRange(settings.vxlanPort)]), from(allVxlanHosts))]
+      : []),
+  ];
+}
+
+/** Both directions of a VXLAN flow look like flows of their own: to track them is of no use (FX-040). */
+const untrackedTunnels = ({ family, settings, tunnels }: Context): readonly string[] =>
+  (family === 4 ? tunnels.vxlan : tunnels.vxlanV6)
+    ? [line('-p udp', portsMatch('destination', [portRange(settings.vxlanPort)]), '--jump CT --notrack')]
+    : [];
+
+const portRange = (port: number) => ({ first: port, last: port });
+
 const workloads = ({ settings }: Context, by: 'in' | 'out', rest: string): readonly string[] =>
   settings.interfacePrefixes.map((prefix) => line(`--${by}-interface ${prefix}+`, rest));
 
@@ -94,6 +125,7 @@ const rawPrerouting = (context: Context): NamedChain => {
     name: 'cali-PREROUTING',
     rules: [
       line('--jump', clearMark(marks.all)),
+      ...untrackedTunnels(context),
       ...workloads(context, 'in', line('--jump', setMark(marks.scratch))),
       line(isMarked(marks.scratch), '--jump', sourceCheckChain),
       // The way back to the source must be the interface it came by.
@@ -109,12 +141,13 @@ const rawPrerouting = (context: Context): NamedChain => {
   };
 };
 
-const rawOutput = ({ marks }: Context): NamedChain => ({
+const rawOutput = (context: Context): NamedChain => ({
   name: 'cali-OUTPUT',
   rules: [
-    line('--jump', clearMark(marks.all)),
+    line('--jump', clearMark(context.marks.all)),
     line('--jump', dispatchChains.toHost),
-    line(isMarked(marks.accept), '--jump ACCEPT'),
+    ...untrackedTunnels(context),
+    line(isMarked(context.marks.accept), '--jump ACCEPT'),
   ],
 });
 
@@ -183,6 +216,9 @@ const input = (context: Context): NamedChain => {
   return {
     name: 'cali-INPUT',
     rules: [
+      ...tunnelMatches(context, 'source').map((match) =>
+        line(comment('Tunnels of other nodes'), match, '--jump', allow),
+      ),
       ...fromWorkloads,
       line(isAllowed, '--jump', allow),
       line('--jump', clearMark(marks.all)),
@@ -219,6 +255,9 @@ const output = (context: Context): NamedChain => {
       line(isAllowed, '--jump', allow),
       // A host reaches its own workloads (FX-045).
       ...workloads(context, 'out', '--jump RETURN'),
+      ...tunnelMatches(context, 'destination').map((match) =>
+        line(comment('Tunnels to other nodes'), match, '--jump', allow),
+      ),
       line('--jump', clearMark(marks.all)),
       // The interface of a translated packet is known after this chain only: mangle POSTROUTING asks for it.
       line('-m conntrack ! --ctstate DNAT --jump', dispatchChains.toHost),
