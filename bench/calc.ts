@@ -1,8 +1,9 @@
 // The calculation graph for policy, in the shape of upstream's own benchmarks. Arguments: [SHAPE] [SCALE]; shapes are
-// snapshot, churn, sets, isolated; scale 1 is upstream's size. One JSON object per line; heap in MB after a collection.
+// snapshot, churn, sets, isolated, labels; scale 1 is upstream's size. One JSON object per line; heap in MB after a collection.
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { PolicyGraph, type PolicyUpdate } from '../src/felix/calc/mod.ts';
+import { LabelIndex, selector } from '../src/selector/mod.ts';
 
 const [shape = 'snapshot', scaleText = '1'] = process.argv.slice(2);
 const scale = Number(scaleText);
@@ -182,9 +183,59 @@ function isolated(customers: number): void {
   report(`calc-isolated-${customers}`, graph, start, heap, messages);
 }
 
+/** The label index alone: items in 100 namespaces under so many selectors, of which ten select nearly all and the others few. */
+function labelIndex(selectors: number): void {
+  const items = 10_000 * scale;
+  const labelsOf = (i: number): Record<string, string> => ({
+    app: `app-${i % selectors}`,
+    ...(i % 3 === 0 ? { tier: 'web' } : {}),
+  });
+  const heap = heapMb();
+  let matches = 0;
+  const index = new LabelIndex<number, number>((_selector, _item, isMatch) => {
+    matches += isMatch ? 1 : -1;
+  });
+  const start = performance.now();
+  for (let i = 0; i < 100; i++) index.setParent(`ns-${i}`, { team: `team-${i % 10}` });
+  for (let i = 0; i < selectors; i++)
+    index.setSelector(
+      i,
+      selector(
+        i % (selectors / 10) === 0
+          ? `has(app) && team != 'team-${i % 7}'`
+          : `app == 'app-${i}' && team in {'team-1', 'team-2'}`,
+      ),
+    );
+  for (let i = 0; i < items; i++) index.setItem(i, labelsOf(i), [`ns-${i % 100}`]);
+  const filledMs = performance.now() - start;
+  const times: number[] = [];
+  for (let i = 0; i < 2000; i++) {
+    const item = (i * 7919) % items;
+    const before = performance.now();
+    index.setItem(item, labelsOf(item + i + 1), [`ns-${item % 100}`]);
+    times.push(performance.now() - before);
+  }
+  times.sort((a, b) => a - b);
+  const at = (q: number): number => Math.round((times[Math.floor(times.length * q)] ?? 0) * 1e6) / 1000;
+  console.log(
+    JSON.stringify({
+      bench: 'calc-labels',
+      selectors,
+      items,
+      seconds: seconds(filledMs),
+      heapMb: heapMb() - heap,
+      matches,
+      evaluations: index.evaluations,
+      changeP50Us: at(0.5),
+      changeP99Us: at(0.99),
+    }),
+  );
+}
+
 const endpoints = 250_000 * scale;
 const policies = 10_000 * scale;
 if (shape === 'snapshot') snapshot(endpoints, policies);
 else if (shape === 'churn') churn(snapshot(endpoints, policies), endpoints, policies);
 else if (shape === 'sets') for (const count of [1000, 10_000]) networkSets(count * scale);
+else if (shape === 'labels') for (const count of [10, 100, 1000, 10_000]) labelIndex(count);
 else for (const count of [1000, 10_000, 100_000]) isolated(count * scale);
