@@ -88,6 +88,8 @@ const families: readonly NftTableFamily[] = ['ip', 'ip6'];
 export function nftOperations(kernel: Kernel, tableName = nftTableName): Operations<NftRow, NftActual> {
   const tableOf = (family: NftTableFamily): NftTableName => ({ family, name: tableName });
   const dirty = new Set<string>();
+  /** Sets that hold intervals, by family and name. */
+  const intervals = new Set<string>();
   const dumpFamily = async (family: NftTableFamily, found: Map<string, NftActual>): Promise<Result<void>> => {
     const table = tableOf(family);
     const state = await kernel.nftables.read(table);
@@ -100,6 +102,7 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
     }
     for (const set of state.value.sets) {
       found.set(`${family} set ${set.name}`, setSignature(set));
+      if (set.interval === true) intervals.add(`${family} ${set.name}`);
       const elements = await kernel.nftables.elements(table, set.name);
       if (!elements.ok) return elements;
       for (const element of elements.value) {
@@ -127,7 +130,10 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
     async apply(changes) {
       const refused = new Map<string, Result<NftActual | undefined>>();
       const closed = new Set<string>();
-      for (const phase of phasesOf(changes)) {
+      for (const change of changes)
+        if (change.op === 'put' && change.row.kind === 'set' && change.row.set.interval === true)
+          intervals.add(`${change.row.family} ${change.row.set.name}`);
+      for (const phase of phasesOf(changes, intervals)) {
         const failed = await applyPhase(kernel, phase, { refused, closed, dirty, tableOf });
         if (failed !== undefined) return changes.map(() => failed);
       }
@@ -178,14 +184,18 @@ async function applyPhase(
  *
  *  - a new element of a map may lead to a chain that to it is empty still, and an empty chain lets it pass: chains that
  *    elements of existing maps lead to are made before, where nothing leads to them yet;
- *  - what an element told (an address's class, say) may be in no map any more: elements of maps go after all else. */
-function phasesOf(changes: readonly NftChange[]): readonly (readonly NftChange[])[] {
+ *  - what an element told (an address's class, say) may be in no map any more: elements of maps go after all else, but
+ *    intervals, whose place new ones may need. */
+function phasesOf(
+  changes: readonly NftChange[],
+  intervals: ReadonlySet<string>,
+): readonly (readonly NftChange[])[] {
   const newSets = new Set<string>();
   for (const change of changes)
     if (change.op === 'put' && change.row.kind === 'set' && change.actual === undefined)
       newSets.add(`${change.row.family} ${change.row.set.name}`);
   const phaseOf = (change: NftChange): 'before' | 'now' | 'after' => {
-    if (change.op === 'remove') return isOfMaps(change) ? 'after' : 'now';
+    if (change.op === 'remove') return isOfMaps(change, intervals) ? 'after' : 'now';
     const { row } = change;
     if (change.actual !== undefined || row.kind === 'table') return 'now';
     if (row.kind === 'chain') return row.chain.base === undefined ? 'before' : 'now';
@@ -203,9 +213,13 @@ function phasesOf(changes: readonly NftChange[]): readonly (readonly NftChange[]
 }
 
 /** Elements of maps, and what goes with them. */
-const isOfMaps = ({ key, actual }: Extract<NftChange, { readonly op: 'remove' }>): boolean => {
-  const { kind } = parseKey(key);
-  return kind === 'chain' || kind === 'set' || (kind === 'element' && actual !== '');
+const isOfMaps = (
+  { key, actual }: Extract<NftChange, { readonly op: 'remove' }>,
+  intervals: ReadonlySet<string>,
+): boolean => {
+  const { kind, family, name } = parseKey(key);
+  if (kind === 'element') return actual !== '' && !intervals.has(`${family} ${name}`);
+  return kind === 'chain' || kind === 'set';
 };
 
 type NftChange = Change<NftRow, NftActual>;
