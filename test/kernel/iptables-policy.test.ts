@@ -240,7 +240,7 @@ for (const variant of variants) {
     assert.equal(await counted(), before);
   });
 
-  test(`FX-007, FX-134, ${variant}: the back end changes under traffic without a gap`, {
+  test(`FX-153, ${variant}: the back end changes under traffic without a gap`, {
     skip: skip === false ? (unable('nft') ?? false) : skip,
   }, async () => {
     await using node = await threePods();

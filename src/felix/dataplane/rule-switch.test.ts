@@ -68,7 +68,7 @@ class Node {
   }
 }
 
-test('FX-134, FX-153: the choice follows NFTablesMode and IptablesBackend, else kube-proxy and what is in use', async () => {
+test('FX-153: the choice follows NFTablesMode and IptablesBackend, else kube-proxy and what is in use', async () => {
   const kubeProxy = (variant: string) => (tools: FakeTools) =>
     tools.foreign(variant, 4, 'nat', ':KUBE-SERVICES - [0:0]');
   const kubelet = (variant: string) => (tools: FakeTools) =>
@@ -141,7 +141,7 @@ test('what the other back end left goes when the new one stands, in both directi
   await fourth.dataplane.stop();
 });
 
-test('FX-007: another NFTablesMode changes the back end while the agent runs', async () => {
+test('FX-153: another NFTablesMode changes the back end while the agent runs', async () => {
   const node = new Node();
   await node.start();
   const configure = async (spec: object): Promise<void> => {

@@ -37,7 +37,7 @@ test('FX-037: marks are the lowest bits of the mask, in Calico’s order; a mask
   assert.equal(allocateMarks(0xf0).ok, false);
 });
 
-test('actions: allow and pass mark and return, deny ends, a profile has no tier to leave', () => {
+test('FX-056: allow and pass mark and return, deny drops or rejects, a profile has no tier to leave', () => {
   const all = [rule({ action: 'log' }), rule({ action: 'pass' }), rule({ action: 'deny' }), rule({})];
   assert.deepEqual(lines(all), [
     '--jump LOG --log-prefix "calico-packet: " --log-level 5',
