@@ -60,9 +60,12 @@ const wire = async (to: TestPod, filter: string): Promise<string> => {
   );
 };
 
-/** 64 KB by TCP, whose packets may not be cut; and one packet of 1,400 bytes. */
+/** From the node itself, and back: the node's address in the tunnel is its source. 64 KB by TCP, whose packets may not be cut,
+ *  and packets of 1,400 bytes. */
 async function transfers(to: TestPod): Promise<void> {
   const from = on('worker1');
+  await lab.sh('worker1', `ping -n -c 2 -W 2 ${to.address}`);
+  await lab.sh(to.node, `ping -n -c 2 -W 2 ${from.address}`);
   await lab.inPod(from, `ping -n -c 2 -W 2 -M do -s 1400 ${to.address}`);
   const receive =
     "require('net').createServer((c)=>{let n=0;c.on('data',(d)=>n+=d.length);c.on('end',()=>{console.log(n);process.exit()})}).listen(5001)";
@@ -187,7 +190,23 @@ test('SR-118: from VXLAN to IPIP and back, pods untouched', { skip }, async () =
   const before = await lab.kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
   await switchTo('ipip');
   await overlayMatrix();
-  await switchTo('vxlan');
+  // And by the command that plans, waits, and can be taken back.
+  const migrate = async (...flags: string[]): Promise<string> => {
+    const { code, out, err } = await margay(['pool', 'migrate', 'default-ipv4-ippool', ...flags], {
+      ...process.env,
+      KUBECONFIG: lab.kubeconfig,
+    });
+    assert.equal(code, 0, err);
+    return out;
+  };
+  assert.match(
+    await migrate('--vxlan', 'always', '--plan'),
+    /1\. edit default-ipv4-ippool: IPIP Always → VXLAN Always/,
+  );
+  assert.match(
+    await migrate('--vxlan', 'always'),
+    /all 4 nodes have followed\ndefault-ipv4-ippool is migrated/,
+  );
   await overlayMatrix();
   const afterwards = await lab.kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
   assert.equal(afterwards.out, before.out);
