@@ -4,7 +4,7 @@
 //   POLICY_SEED=… POLICY_WORLDS=1 node tools/run.mjs kernel test/kernel/policy-meaning.test.ts
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildWorld, explain, verdictOf } from '../../src/policy/mod.ts';
+import { buildWorld, explain, policyText, verdictOf, type StepResult } from '../../src/policy/mod.ts';
 import { packetBytes } from '../support/policy-packets.ts';
 import { randomWorld, type RandomWorld } from '../support/policy-generator.ts';
 import { placeOfEnd, randomProbe, type Probe } from '../support/policy-probes.ts';
@@ -29,7 +29,13 @@ const backEnds = [
   })),
 ].filter(({ name }) => name.startsWith(process.env['POLICY_BACK_END'] ?? ''));
 
-type Case = Probe & { readonly id: number; readonly allowed: boolean; readonly why: () => string };
+type Case = Probe & {
+  readonly id: number;
+  readonly allowed: boolean;
+  /** Notes of the rules that decide, at one endpoint after the other. */
+  readonly deciders: readonly string[];
+  readonly why: () => string;
+};
 let lastId = 0x5000_0000;
 
 /** Packets of a world with their verdicts; no two of one connection in opposite directions. */
@@ -53,9 +59,50 @@ function casesOf(random: Random, world: RandomWorld): readonly Case[] {
     };
     const verdict = verdictOf(judged, { ...packet, ...places });
     const id = ++lastId;
-    cases.push({ ...probe, id, allowed: verdict.action === 'allow', why: () => explain(verdict).join('\n') });
+    const deciders = verdict.steps.flatMap(noteOf);
+    cases.push({
+      ...probe,
+      id,
+      deciders,
+      allowed: verdict.action === 'allow',
+      why: () => explain(verdict).join('\n'),
+    });
   }
   return cases;
+}
+
+/** What the chain of the rule that decided says of itself. */
+function noteOf(step: StepResult): readonly string[] {
+  if (step.kind !== 'program' || step.verdict === undefined) return [];
+  const { direction, action, verdict } = step;
+  const { decision } = verdict;
+  switch (decision.by) {
+    case 'rule':
+      return [`${decision.tier} ${policyText(decision.policy)} ${direction}[${decision.rule}] ${action}`];
+    case 'profile':
+      return [`profile ${decision.profile} ${direction}[${decision.rule}] ${action}`];
+    case 'tier':
+      return [`${decision.tier} end of tier ${direction} ${action}`];
+    default:
+      return [`end ${direction} ${action}`];
+  }
+}
+
+/** Rules whose counters did not count the packets that they decided about. */
+function miscounts(
+  before: ReadonlyMap<string, number>,
+  after: ReadonlyMap<string, number>,
+  cases: readonly Case[],
+): readonly string[] {
+  const expected = Map.groupBy(
+    cases.flatMap(({ deciders }) => deciders),
+    (note) => note,
+  );
+  return [...new Set([...expected.keys(), ...after.keys()])].flatMap((note) => {
+    const counted = (after.get(note) ?? 0) - (before.get(note) ?? 0);
+    const wanted = expected.get(note)?.length ?? 0;
+    return counted === wanted ? [] : [`${note}: counted ${counted} of ${wanted}`];
+  });
 }
 
 async function mismatches(host: PolicyHost, cases: readonly Case[]): Promise<readonly Case[]> {
@@ -125,13 +172,22 @@ for (const backEnd of backEnds)
     await using host = await PolicyHost.make(backEnd.environment);
     let sent = 0;
     let allowed = 0;
+    let counted = 0;
     for (let n = 0; n < worlds; n++) {
       const seed = firstSeed + n;
       const random = new Random(seed);
       const world = randomWorld(random, { hosts });
       await host.enforce(world.objects);
       const cases = casesOf(random, world);
+      // Where the node itself is an endpoint its own neighbour discovery is counted, too.
+      const isCounted =
+        backEnd.name === 'nftables' && !world.objects.some(({ kind }) => kind === 'HostEndpoint');
+      const before = isCounted ? host.counters() : undefined;
       const wrong = await mismatches(host, cases);
+      if (before !== undefined) {
+        assert.deepEqual(miscounts(before, host.counters(), cases), [], `counters of seed ${seed}`);
+        counted += cases.reduce((sum, { deciders }) => sum + deciders.length, 0);
+      }
       sent += cases.length;
       allowed += cases.filter((one) => one.allowed).length;
       assert.equal(
@@ -144,6 +200,6 @@ for (const backEnd of backEnds)
       );
     }
     t.diagnostic(
-      `seeds ${firstSeed} to ${firstSeed + worlds - 1}: ${sent} packets, ${allowed} of them allowed`,
+      `seeds ${firstSeed} to ${firstSeed + worlds - 1}: ${sent} packets, ${allowed} of them allowed; ${counted} decisions counted by the rule that made them`,
     );
   });

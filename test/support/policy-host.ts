@@ -170,6 +170,21 @@ export class PolicyHost {
     expect(await this.kernel.conntrack.deleteByAddress(all), 'connections');
   }
 
+  /** Packets that each rule has decided about, by the note of its chain: `default np:red/p1 ingress[0] allow`. */
+  counters(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const family of ['ip', 'ip6']) {
+      const listing = JSON.parse(this.run('nft', '-j', '-t', 'list', 'table', family, 'calico')) as Listing;
+      for (const { rule } of listing.nftables) {
+        const counter = rule?.expr.find((one) => one.counter !== undefined)?.counter;
+        if (rule === undefined || counter === undefined || !rule.chain.startsWith('rule-')) continue;
+        const note = (rule.comment ?? '').replace(/^\S+ /, '');
+        if (!note.endsWith(' log')) counts.set(note, (counts.get(note) ?? 0) + counter.packets);
+      }
+    }
+    return counts;
+  }
+
   send(from: ProbeEnd, packet: Uint8Array): void {
     this.#end(from).send(packet);
   }
@@ -207,5 +222,15 @@ export class PolicyHost {
     for (const part of parts) await deleteNamedNamespace(this.#namespace(part));
   }
 }
+
+type Listing = {
+  readonly nftables: readonly {
+    readonly rule?: {
+      readonly chain: string;
+      readonly comment?: string;
+      readonly expr: readonly { readonly counter?: { readonly packets: number } }[];
+    };
+  }[];
+};
 
 const isNear = (text: string): boolean => text.startsWith('10.0.0.') || text.startsWith('fd00:0:0:1:');
