@@ -12,6 +12,7 @@ import type { NftRow } from '../../nftables.ts';
 import { AtomSets, type Atom, type AtomSet } from './atoms.ts';
 import { intervalText, Networks, type Range } from './networks.ts';
 import { addressType, classText, nftFamily, type RowCollector } from './rows.ts';
+import type { CompiledStats } from './types.ts';
 
 type Host = {
   readonly address: Address;
@@ -48,8 +49,13 @@ export class AddressClasses {
     this.#networks = new Networks(family, this.sets);
   }
 
-  get counts(): { readonly classes: number; readonly hosts: number; readonly nets: number } {
-    return { classes: this.#numbers.size, hosts: this.#hostRows, nets: this.#networks.size };
+  get counts(): Pick<CompiledStats, 'classes' | 'hosts' | 'nets' | 'atomSets'> {
+    return {
+      classes: this.#numbers.size,
+      hosts: this.#hostRows,
+      nets: this.#networks.size,
+      atomSets: this.sets.size,
+    };
   }
 
   add(net: Prefix, atom: Atom): void {

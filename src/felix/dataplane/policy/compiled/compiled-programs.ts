@@ -89,6 +89,7 @@ export class CompiledPrograms implements SetMembers {
       nets: a.nets + b.nets,
       planes: a.planes + b.planes,
       atoms: a.atoms + b.atoms,
+      atomSets: a.atomSets + b.atomSets,
     };
   }
 }

@@ -129,7 +129,13 @@ export class Program {
     this.#chainText = text;
     const name = programChain(this.group.key);
     const family = nftFamily(this.group.family);
-    this.#rows.put(`${family} chain ${name}`, { kind: 'chain', family, chain: { name }, rules });
+    this.#rows.put(`${family} chain ${name}`, {
+      kind: 'chain',
+      family,
+      chain: { name },
+      rules,
+      closed: ['drop'],
+    });
   }
 
   remove(): void {

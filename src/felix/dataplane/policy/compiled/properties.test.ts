@@ -57,7 +57,7 @@ test('RS-092 FX-049: the lookups say of every packet what the program means', ()
         }
       },
     ),
-    { numRuns: 600 },
+    { numRuns: 400 },
   );
 });
 

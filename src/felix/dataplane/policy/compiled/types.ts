@@ -28,4 +28,6 @@ export type CompiledStats = {
   /** Tables of decisions; classes between which a program makes no difference share one. */
   readonly planes: number;
   readonly atoms: number;
+  /** Sets of atoms in memory; equal ones are one. */
+  readonly atomSets: number;
 };
