@@ -51,6 +51,7 @@ export class IptablesBackEnd {
       variant,
       families: this.#settings.families,
       rows: () => this.table.rows,
+      lockFile: () => this.#config.text('IptablesLockFilePath'),
       lockTimeoutSeconds: () => Math.ceil(this.#config.number('IptablesLockTimeoutSecs') / 1000),
       onWritten: (isStale) => this.#checkLater(isStale),
     });

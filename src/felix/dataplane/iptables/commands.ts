@@ -4,8 +4,14 @@ import type { Failure } from '../../../lib/result.ts';
 export type CommandResult = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
 export interface CommandRunner {
-  /** Ends when the program has ended. A program that is not there has the code 127. */
-  run(command: string, args: readonly string[], input?: string): Promise<CommandResult>;
+  /** Ends when the program has ended. A program that is not there has the code 127. `variables` are added to its
+   *  environment. */
+  run(
+    command: string,
+    args: readonly string[],
+    input?: string,
+    variables?: Readonly<Record<string, string>>,
+  ): Promise<CommandResult>;
   /** A file that the kernel makes, as the programs see it; empty when there is none. */
   read(path: string): Promise<string>;
 }
@@ -22,14 +28,14 @@ export function systemRunner(options: SystemRunnerOptions = {}): CommandRunner {
   const given = options.environment ?? process.env;
   const env = { ...given, LC_ALL: 'C', PATH: `${given['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/local/sbin` };
   const runner: CommandRunner = {
-    async run(command, args, input = '') {
+    async run(command, args, input = '', variables = {}) {
       const { spawn } = await import('node:child_process');
       const [program, words] =
         options.netns === undefined
           ? [command, args]
           : ['nsenter', [`--net=${options.netns}`, '--', command, ...args]];
       return new Promise<CommandResult>((resolve) => {
-        const child = spawn(program, words, { env, stdio: 'pipe' });
+        const child = spawn(program, words, { env: { ...env, ...variables }, stdio: 'pipe' });
         const out = { stdout: '', stderr: '' };
         child.stdout.setEncoding('utf8').on('data', (text: string) => (out.stdout += text));
         child.stderr.setEncoding('utf8').on('data', (text: string) => (out.stderr += text));

@@ -32,6 +32,8 @@ export type OperationOptions = {
   readonly rows: () => ReadonlyMap<string, Row>;
   /** Seconds to wait for the lock that all users of legacy iptables share. */
   readonly lockTimeoutSeconds?: () => number;
+  /** Where that lock is; the programs know when absent. */
+  readonly lockFile?: () => string;
   /** The kernel was written, or a write failed because it is not as believed: read it again. */
   readonly onWritten?: (isStale: boolean) => void;
 };
@@ -80,6 +82,11 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
     String(options.lockTimeoutSeconds?.() || 10),
   ];
 
+  const toolVariables = (): Readonly<Record<string, string>> => {
+    const lockFile = options.lockFile?.() ?? '';
+    return lockFile === '' ? {} : { XTABLES_LOCKFILE: lockFile };
+  };
+
   return {
     name: 'iptables',
     keyOf: rowKey,
@@ -116,7 +123,7 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
       const families = ([4, 6] as const).map(async (family) => {
         const mine = changes.filter(({ key }) => key.startsWith(`${family} `) && !isOfSet(key));
         await applyTables(mine, outcomes, (input) =>
-          runner.run(tool(family, variant, 'restore'), toolArguments(), input),
+          runner.run(tool(family, variant, 'restore'), toolArguments(), input, toolVariables()),
         );
       });
       await Promise.all(families);
