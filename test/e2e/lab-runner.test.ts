@@ -11,7 +11,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { MemoryStore } from '../../src/datastore/mod.ts';
@@ -50,7 +49,8 @@ const namespaces = (): string[] => readdirSync('/run/netns').filter((n) => n.sta
 test('pods on real namespaces: served, adopted after a restart, restarted, cleared away', {
   skip,
 }, async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'margay-runner-'));
+  // Containers have a /tmp of their own, in which files of the runner would be lost.
+  const folder = mkdtempSync('/run/margay-runner-');
   const configuration = join(folder, 'net.d');
   mkdirSync(configuration);
   writeFileSync(

@@ -30,6 +30,7 @@ import type { ContainerRecord, Containers, ContainerSpec } from './types.ts';
  *  the program. What the container writes to the usual places stays in that directory. A program in the background would
  *  lose its standard input, hence descriptor 3. */
 const containerScript = `
+trap 'stop=1; [ -n "$program" ] && kill -TERM $program 2>/dev/null' TERM
 hostname "$1"
 mount -n -t sysfs sysfs /sys
 mount -n --bind "$2" /etc/hosts
@@ -44,10 +45,10 @@ for dir in /tmp /root /home /srv /mnt /usr /var/tmp; do
 done 2>/dev/null
 exit_file=$3
 shift 5
-trap 'kill -TERM $program 2>/dev/null' TERM
 exec 3<&0
 "$@" <&3 3<&- &
 program=$!
+[ -n "$stop" ] && kill -TERM $program
 wait $program; code=$?
 while kill -0 $program 2>/dev/null; do wait $program; code=$?; done
 echo $code > "$exit_file.new" && mv "$exit_file.new" "$exit_file"

@@ -24,6 +24,7 @@ export type ContainerProbesOptions = {
   readonly onFailure: (kind: ProbeKind, message: string, isFatal: boolean) => void;
 };
 
+const firstFatalMs = 1000;
 const handlers = ['httpGet', 'tcpSocket', 'exec'] as const;
 
 /** Refuses probes that nobody would run: a container that waits for one for ever helps nobody. */
@@ -115,7 +116,8 @@ export class ContainerProbes {
       // The container is about to end; the next attempt has probes of its own.
       if (!isFatal) again(Math.max(1, periodSeconds) * 1000);
     };
-    again(initialDelaySeconds * 1000);
+    // A container that has only just begun would not hear the signal to end.
+    again(Math.max(initialDelaySeconds * 1000, kind === 'readiness' ? 0 : firstFatalMs));
   }
 
   #setReady(ready: boolean): void {

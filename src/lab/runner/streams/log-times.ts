@@ -66,7 +66,8 @@ export class LogTimes {
       }
     };
     try {
-      const watcher = watch(log, note);
+      // Notes alone keep no process alive.
+      const watcher = watch(log, { persistent: false }, note);
       watcher.on('error', () => this.forget(log));
       this.#watchers.set(log, watcher);
     } catch {
