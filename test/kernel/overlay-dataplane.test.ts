@@ -312,3 +312,20 @@ test('FX-085: drift: programs, device, entries and routes come back', { skip }, 
   await back(() => hosts.ip('h1', 'link del vxlan.calico'));
   await back(() => hosts.ip('h1', 'link set vxlan.calico address 66:00:00:00:00:99'));
 });
+
+test('FX-009: a second run finds everything right: not one write, not one packet lost', {
+  skip,
+}, async () => {
+  for (const modes of [{ ipipMode: 'Always' }, { vxlanMode: 'Always' }]) {
+    await using pair = await Pair.start(modes);
+    await pair.ping();
+    const running = pair.hosts.run('pod1', 'ping', '-n', '-q', '-i', '0.01', '-c', '150', '10.244.2.5');
+    await pair.nodes[0]?.dataplane.stop();
+    const second = new Felix(pair.hosts, 'h1');
+    await second.start(pool(modes), ...cluster);
+    for (const [name, { counters }] of Object.entries(second.dataplane.status()))
+      assert.deepEqual([counters.puts, counters.removes, counters.drifted], [0, 0, 0], name);
+    assert.match((await running).output, / 0% packet loss/);
+    await second.dataplane.stop();
+  }
+});
