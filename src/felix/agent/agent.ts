@@ -30,9 +30,10 @@ import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
 import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
 import { NetworkCondition } from './network-condition.ts';
-import { conflictingNode, ensureDefaults, publishNode } from './resources.ts';
+import { conflictingNode, ensureDefaults, publishNode, tellAddress } from './resources.ts';
 import { RouteWriters } from './route-writers.ts';
 import { configureAddresses } from './startup/addresses.ts';
+import { choiceText } from './startup/candidates.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
 
@@ -179,7 +180,8 @@ class RunningAgent implements Agent {
       sourceTowards: sourceTowards(kernel),
     });
     if (!configured.ok) return err(failure('NoAddress', configured.error.message, configured.error.hint));
-    const { addresses, changed } = configured.value;
+    const { addresses, changed, choices } = configured.value;
+    const detection = choices.map(choiceText).join('. ');
     if (changed && environment['DISABLE_NODE_IP_CHECK'] !== 'true') {
       const conflict = await conflictingNode(datastore, nodeName, addresses);
       if (!conflict.ok) return conflict;
@@ -194,8 +196,14 @@ class RunningAgent implements Agent {
         );
       }
     }
-    const published = await publishNode(datastore, nodeName, addresses, environment);
+    const published = await publishNode(datastore, nodeName, { addresses, detection }, environment);
     if (!published.ok) return published;
+    if (changed && detection !== '') {
+      const { logger } = this.#options;
+      logger.info('The address of the node', { detection, candidates: choices });
+      const about = kubernetesNode.ok ? kubernetesNode.value : node.value;
+      await tellAddress(datastore, about, detection, new Date(this.#clock.now()).toISOString());
+    }
     return ensureDefaults(datastore, environment, interfaces.value);
   }
 

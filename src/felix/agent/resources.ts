@@ -102,11 +102,14 @@ const networksOf = (interfaces: readonly DetectedInterface[]): Prefix[] =>
     .filter((i) => i.name !== 'lo')
     .flatMap((i) => i.addresses.map((a) => prefixOf(a.address, a.length)));
 
-/** Writes addresses and AS number to the Calico Node; nothing when they are there already. */
+/** How the node's address was found, as `get node -o yaml` shows it. */
+export const detectionAnnotation = 'margay.projectcalico.org/address-detection';
+
+/** Writes addresses, how they were found and AS number to the Calico Node; nothing when all is there already. */
 export async function publishNode(
   datastore: Datastore,
   nodeName: string,
-  addresses: NodeAddresses,
+  { addresses, detection }: { readonly addresses: NodeAddresses; readonly detection: string },
   env: Environment,
 ): Promise<Result<void, AgentError>> {
   const asNumber = env['AS'] === undefined || env['AS'] === '' ? undefined : Number(env['AS']);
@@ -118,10 +121,21 @@ export async function publishNode(
     if (!node.ok) return storeFailed(`Reading node ${nodeName}`, node.error);
     const { ipv4Address: _v4, ipv6Address: _v6, ...rest } = node.value.spec.bgp ?? {};
     const bgp = { ...rest, ...addresses, ...(asNumber === undefined ? {} : { asNumber }) };
-    if (JSON.stringify(sorted(bgp)) === JSON.stringify(sorted(node.value.spec.bgp ?? {})))
-      return ok(undefined);
+    const { metadata } = node.value;
+    const sameBgp = JSON.stringify(sorted(bgp)) === JSON.stringify(sorted(node.value.spec.bgp ?? {}));
+    // An address that is only kept was found as it says there.
+    const sameDetection = detection === '' || metadata.annotations?.[detectionAnnotation] === detection;
+    if (sameBgp && sameDetection) return ok(undefined);
+    const { [detectionAnnotation]: _before, ...annotations } = metadata.annotations ?? {};
     const updated = await datastore.update('Node', {
       ...node.value,
+      metadata: {
+        ...metadata,
+        annotations: {
+          ...annotations,
+          ...(detection === '' ? {} : { [detectionAnnotation]: detection }),
+        },
+      },
       spec: { ...node.value.spec, bgp },
     } as Node);
     if (updated.ok) return ok(undefined);
@@ -173,4 +187,29 @@ export async function reportNetwork(
     { type: 'strategic', status: true, body: { status: { conditions: [condition] } } },
   );
   return patched.ok ? ok(undefined) : patched;
+}
+
+/** What `kubectl describe node` shows. A help for people: one that cannot be written is dropped. */
+export async function tellAddress(
+  datastore: Datastore,
+  node: { readonly metadata: { readonly name: string; readonly uid?: string } },
+  message: string,
+  now: string,
+): Promise<void> {
+  const { name, uid } = node.metadata;
+  const time = now.replace(/\.\d+Z$/, 'Z');
+  await datastore.create('Event', {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: '', generateName: `${name}.`, namespace: 'default' },
+    involvedObject: { apiVersion: 'v1', kind: 'Node', name, ...(uid === undefined ? {} : { uid }) },
+    type: 'Normal',
+    reason: 'NodeAddress',
+    message,
+    count: 1,
+    firstTimestamp: time,
+    lastTimestamp: time,
+    source: { component: 'margay-agent', host: name },
+    reportingComponent: 'margay-agent',
+  });
 }

@@ -1,6 +1,7 @@
 // The node's addresses for BGP, from IP and IP6: a value, `autodetect`, `none`, or empty for what the datastore has.
 import { familyOf, parseAddress, parseInterfaceAddress, type Family } from '../../../lib/ip/mod.ts';
 import { err, failure, ok, type Failure, type Result } from '../../../lib/result.ts';
+import { type AddressChoice, explainChoice } from './candidates.ts';
 import { detectAddress, type DetectionInputs, formatInterfaceAddress, localCidr } from './detection.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -8,7 +9,12 @@ export type NodeAddresses = { readonly ipv4Address?: string; readonly ipv6Addres
 export type AddressError = Failure<'BadAddress' | 'NoAddress'>;
 export type AddressInputs = Omit<DetectionInputs, 'family'>;
 
-export type ConfiguredAddresses = { readonly addresses: NodeAddresses; readonly changed: boolean };
+export type ConfiguredAddresses = {
+  readonly addresses: NodeAddresses;
+  readonly changed: boolean;
+  /** How those that were detected were found. */
+  readonly choices: readonly AddressChoice[];
+};
 
 /** What the node's addresses should be now, given what they were. */
 export async function configureAddresses(
@@ -29,13 +35,18 @@ export async function configureAddresses(
     );
   }
   const addresses = {
-    ...(v4.value === undefined ? {} : { ipv4Address: v4.value }),
-    ...(v6.value === undefined ? {} : { ipv6Address: v6.value }),
+    ...(v4.value.address === undefined ? {} : { ipv4Address: v4.value.address }),
+    ...(v6.value.address === undefined ? {} : { ipv6Address: v6.value.address }),
   };
   const changed =
     addresses.ipv4Address !== current.ipv4Address || addresses.ipv6Address !== current.ipv6Address;
-  return ok({ addresses, changed });
+  const choices = [v4.value.choice, v6.value.choice].filter((choice) => choice !== undefined);
+  return ok({ addresses, changed, choices });
 }
+
+type Configured = { readonly address?: string; readonly choice?: AddressChoice };
+const fixed = (address: string | undefined): Result<Configured, AddressError> =>
+  ok(address === undefined ? {} : { address });
 
 async function configureOne(
   family: Family,
@@ -43,17 +54,20 @@ async function configureOne(
   method: string,
   current: string | undefined,
   inputs: AddressInputs,
-): Promise<Result<string | undefined, AddressError>> {
-  if (wanted === 'none') return ok(undefined);
+): Promise<Result<Configured, AddressError>> {
+  if (wanted === 'none') return fixed(undefined);
   // IPv4 is detected unless something is known; IPv6 only when asked for.
   if (wanted === 'autodetect' || (wanted === '' && family === 4 && current === undefined)) {
     const found = await detectAddress(method, { ...inputs, family });
-    if (found.ok) return ok(formatInterfaceAddress(found.value));
+    if (found.ok) {
+      const choice = explainChoice(family, method, inputs.interfaces, found.value);
+      return ok({ address: formatInterfaceAddress(found.value), choice });
+    }
     return current === undefined
       ? err(failure('NoAddress', found.error.message, found.error.hint))
-      : ok(current);
+      : fixed(current);
   }
-  if (wanted === '') return ok(current);
+  if (wanted === '') return fixed(current);
   const parsed = wanted.includes('/') ? parseInterfaceAddress(wanted) : parseAddress(wanted);
   const address = !parsed.ok
     ? undefined
@@ -69,5 +83,5 @@ async function configureOne(
       ),
     );
   }
-  return ok(localCidr(wanted, inputs.interfaces));
+  return fixed(localCidr(wanted, inputs.interfaces));
 }

@@ -50,6 +50,9 @@ const neverFirstFound: readonly RegExp[] = [
   /^bpfout\.cali$/,
 ];
 
+export const isNeverFirstFound = (name: string): boolean =>
+  neverFirstFound.some((pattern) => pattern.test(name));
+
 /** Interfaces first-found and skip-interface may choose from, in the order given. */
 export const firstFoundCandidates = <I extends { readonly name: string }>(
   interfaces: readonly I[],
@@ -126,7 +129,7 @@ const nothingFound = (family: Family, method: string): Result<InterfaceAddress, 
   );
 
 /** Loopback and link-local addresses are of no use to other nodes. */
-const isUsable = ({ address }: InterfaceAddress): boolean =>
+export const isUsable = ({ address }: InterfaceAddress): boolean =>
   !containsAddress((familyOf(address) === 4 ? '127.0.0.0/8' : '::1/128') as Prefix, address) &&
   !containsAddress((familyOf(address) === 4 ? '169.254.0.0/16' : 'fe80::/10') as Prefix, address);
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Address, Prefix } from '../../../lib/ip/mod.ts';
+import { expect } from '../../../lib/result.ts';
 import { configureAddresses } from './addresses.ts';
+import { choiceText } from './candidates.ts';
 import { detectAddress, localCidr, parseInterfaces } from './detection.ts';
 import { resolveNodeName } from './node-name.ts';
 import { kubeadmPodSubnets, planDefaultPools } from './pools.ts';
@@ -43,8 +45,12 @@ test('SR-225, BG-071, BG-073: detection methods choose interface and address', a
 });
 
 test('BG-071: IP and IP6: detected, given, kept, switched off', async () => {
-  const configure = async (env: Record<string, string>, current = {}) =>
-    configureAddresses(env, current, { interfaces });
+  const configure = async (env: Record<string, string>, current = {}) => {
+    const configured = await configureAddresses(env, current, { interfaces });
+    if (!configured.ok) return configured;
+    const { choices: _choices, ...value } = configured.value;
+    return { ok: true, value };
+  };
   assert.deepEqual(await configure({}), {
     ok: true,
     value: { addresses: { ipv4Address: '10.0.0.11/24' }, changed: true },
@@ -151,4 +157,31 @@ test('SR-073: kubeadm’s pod subnets by family', () => {
     },
   );
   assert.equal(kubeadmPodSubnets(null).ok, false);
+});
+
+test('SR-225, BG-072: every address of the host says why it is the node’s or is not', async () => {
+  const interfaces = parseInterfaces([
+    { name: 'lo', cidrs: ['127.0.0.1/8'] },
+    { name: 'docker0', cidrs: ['172.17.0.1/16'] },
+    { name: 'br-1a2b', cidrs: ['172.18.0.1/16'] },
+    { name: 'eth0', cidrs: ['169.254.7.7/16', '10.0.0.21/24'] },
+    { name: 'eth1', cidrs: ['10.1.0.21/24'] },
+    { name: 'vxlan.calico', cidrs: ['192.168.5.0/32'] },
+  ]);
+  const choose = async (method: string): Promise<string> => {
+    const env = { IP: 'autodetect', IP_AUTODETECTION_METHOD: method };
+    const configured = expect(await configureAddresses(env, {}, { interfaces }), 'addresses');
+    return configured.choices.map(choiceText).join();
+  };
+  const first = await choose('');
+  assert.match(first, /^IPv4 10\.0\.0\.21\/24 of eth0, chosen by first-found; not /);
+  for (const never of ['docker0 172.17.0.1/16', 'br-1a2b 172.18.0.1/16', 'vxlan.calico 192.168.5.0/32'])
+    assert.ok(first.includes(`${never} (never the way to other nodes)`), first);
+  assert.ok(first.includes('eth0 169.254.7.7/16 (loopback or link-local)'), first);
+  assert.ok(first.includes('eth1 10.1.0.21/24 (after the chosen one)'), first);
+  const second = await choose('interface=eth1');
+  assert.match(second, /^IPv4 10\.1\.0\.21\/24 of eth1, chosen by interface=eth1/);
+  assert.ok(second.includes('eth0 10.0.0.21/24 (not what interface=eth1 asks for first)'), second);
+  const kept = expect(await configureAddresses({ IP: '10.0.0.21' }, {}, { interfaces }), 'addresses');
+  assert.deepEqual(kept.choices, []);
 });
