@@ -7,7 +7,7 @@ import { fakeKernelOf } from './fake/kernel.ts';
 import type { FakeWorld } from './fake/links.ts';
 import { FakeNamespace, type Fault } from './fake/namespace.ts';
 import { namedNamespacePath } from './named.ts';
-import type { Kernel, KernelError, OpenKernelOptions, Outcome } from './types.ts';
+import type { Connection, Kernel, KernelError, OpenKernelOptions, Outcome } from './types.ts';
 
 /** `routes.apply`, `links.create`, …: a face and its method. The subject is a name, address or prefix. */
 export type FakeFault = {
@@ -79,8 +79,8 @@ export class FakeHost {
   }
 
   /** Places a connection tracking entry with these addresses in either direction. */
-  addConnection(addresses: readonly Address[], netns?: string): void {
-    this.#find(netns)?.connections.push({ addresses });
+  addConnection(addresses: readonly Address[], netns?: string, connection?: Connection): void {
+    this.#find(netns)?.connections.push({ addresses, ...(connection === undefined ? {} : { connection }) });
   }
 
   /** From now on links of the kind cannot be created: a kernel built without it. */

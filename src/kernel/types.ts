@@ -336,10 +336,30 @@ export interface Nftables {
 }
 
 // ── conntrack, sysctl ────────────────────────────────────────────────────────────────────────────────────────────────
+/** A connection that is tracked. After translation `reply` is not the mirror image of `original`. */
+export type Connection = {
+  readonly protocol: number;
+  readonly original: ConnectionSide;
+  readonly reply: ConnectionSide;
+  /** Of ICMP and ICMPv6. */
+  readonly icmpType?: number;
+  readonly icmpCode?: number;
+};
+export type ConnectionSide = {
+  readonly source: Address;
+  readonly destination: Address;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+};
+
 export interface Conntrack {
-  /** Deletes every entry in which one of the addresses is a source or destination of either direction; gives the count.
-   *  The kernel's table is walked once per call and family, which takes milliseconds: many addresses belong into one call. */
-  deleteByAddress(address: Address | readonly Address[]): Promise<Result<number, KernelError>>;
+  /** Deletes every entry in which one of the addresses is a source or destination of either direction, and of which
+   *  `condition` holds where it is given; gives the count. The kernel's table is walked once per call and family, which takes
+   *  milliseconds: many addresses belong into one call. */
+  deleteByAddress(
+    address: Address | readonly Address[],
+    condition?: (connection: Connection) => boolean,
+  ): Promise<Result<number, KernelError>>;
 }
 
 export interface Sysctls {

@@ -303,3 +303,54 @@ test('FX-008, FX-033: what the kernel refuses is closed, and opens when it is ta
   assert.equal(await node.ping('a', b), 63);
   await felix.settled();
 });
+
+test('FX-057, FX-082: with PolicyChangeConnections=Cut a change of policy cuts what it no longer allows, and only that', {
+  skip: skip || unable('conntrack'),
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  const allow = (...ports: readonly number[]): object => ({
+    selector: 'app == "b"',
+    types: ['Ingress'],
+    ingress: [
+      { action: 'Allow', protocol: 'TCP', source: { selector: 'app == "a"' }, destination: { ports } },
+    ],
+  });
+  felix.set('NetworkPolicy', 'b', allow(80, 81));
+  await felix.start();
+  await felix.listen('b', 80, 81);
+  const held = [80, 81].map((port) => node.spawn('a', ['sh', '-c', `exec nc ${b} ${port}`]));
+  const tracked = async (): Promise<readonly string[]> => {
+    const { output } = await node.run('node', ['conntrack', '-L', '-p', 'tcp']);
+    return ['80', '81'].filter((port) => output.includes(`dport=${port} `) && output.includes('ESTABLISHED'));
+  };
+  await until(async () => (await tracked()).length === 2);
+  felix.set('NetworkPolicy', 'b', allow(81));
+  await felix.apply();
+  assert.deepEqual(await tracked(), ['80', '81'], 'Keep is the default');
+  felix.set('NetworkPolicy', 'b', allow(80, 81));
+  felix.set('FelixConfiguration', 'default', { policyChangeConnections: 'Cut' });
+  await felix.apply();
+  assert.deepEqual(await tracked(), ['80', '81']);
+  felix.set('NetworkPolicy', 'b', allow(81));
+  await felix.apply();
+  assert.deepEqual(await tracked(), ['81']);
+  felix.endpoint('a', [`${a}/32`], { profiles: ['kns.default', 'other'] });
+  felix.set(
+    'WorkloadEndpoint',
+    'a',
+    {
+      node: 'n1',
+      orchestrator: 'k8s',
+      interfaceName: 'calia',
+      ipNetworks: [`${a}/32`],
+      profiles: ['kns.default'],
+      containerID: 'a',
+    },
+    { app: 'other' },
+  );
+  await felix.apply();
+  assert.deepEqual(await tracked(), [], 'the peer’s labels are of account, too');
+  for (const child of held) child.kill('SIGKILL');
+});

@@ -149,6 +149,7 @@ const rows: readonly Row[] = [
   ['FailsafeInboundHostPorts', t.portList, failsafeIn, 'die'],
   ['FailsafeOutboundHostPorts', t.portList, failsafeOut, 'die'],
   ['DisableConntrackInvalidCheck', t.bool, 'false'],
+  ['PolicyChangeConnections', t.oneOf('Keep', 'Cut'), 'Keep'],
   ['WorkloadSourceSpoofing', t.oneOf('Disabled', 'Any'), 'Disabled'],
   ['AWSSrcDstCheck', t.oneOf('DoNothing', 'Enable', 'Disable'), 'DoNothing', 'die'],
   ['NfNetlinkBufSize', t.anyInt, '65536'],

@@ -7,6 +7,7 @@
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { ok, type Result } from '../../lib/result.ts';
+import { sleep } from '../../lib/wait.ts';
 import type { Kernel, KernelEvent, Link, LinkAddress, Route, Subscription } from '../../kernel/mod.ts';
 import type { Address } from '../../lib/ip/mod.ts';
 import {
@@ -24,6 +25,7 @@ import { InterfaceIndex, LinkMirror } from './links.ts';
 import { nftTableName } from './nftables.ts';
 import { Overlay } from './overlay/overlay.ts';
 import type { RankedRoute } from './overlay/types.ts';
+import { ConnectionCutter } from './policy/mod.ts';
 import { Reconciler } from './reconciler.ts';
 import {
   type ActualRoute,
@@ -102,15 +104,21 @@ export class Dataplane {
   readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
+  readonly #enforcesPolicy: boolean;
+  readonly #everything: DataplaneOptions['everything'];
+  #cutter: ConnectionCutter | undefined;
   #node: NodeRow | undefined;
   #subscription: Subscription | undefined;
   #started = false;
+  #stopped = false;
 
   constructor(options: DataplaneOptions) {
     const { kernel, clock = systemClock, logger = silentLogger } = options;
     this.#kernel = kernel;
     this.#logger = logger;
     this.#onHostInterfaces = options.onHostInterfaces ?? (() => undefined);
+    this.#enforcesPolicy = options.policy === true;
+    this.#everything = options.everything;
     this.#routeOperations = routeOperations({
       kernel,
       links: this.#links,
@@ -152,6 +160,7 @@ export class Dataplane {
     for (const row of interfaces.set) this.#derive(`interface ${row.interfaceName}`, interfaceSysctls(row));
     for (const key of interfaces.deleted) this.#derive(`interface ${key}`, []);
     this.#rules.apply(delta);
+    this.#watchConnections(delta);
     this.#overlay.apply(delta);
   }
 
@@ -205,7 +214,9 @@ export class Dataplane {
 
   /** Ends; the kernel stays as it is. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#subscription?.close();
+    await this.#cutter?.stop();
     await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#rules.stop(), this.#overlay.stop()]);
   }
 
@@ -263,6 +274,7 @@ export class Dataplane {
   /** Nothing left to do now. For tests. */
   async idle(): Promise<void> {
     await Promise.all([this.#routes.idle(), this.#sysctls.idle(), this.#rules.idle(), this.#overlay.idle()]);
+    await this.#cutter?.idle();
   }
 
   #wantedOn(dst: string): string | undefined {
@@ -274,6 +286,27 @@ export class Dataplane {
   #setNode(node: NodeRow): void {
     this.#node = node;
     this.#derive('node', nodeSysctls(node));
+  }
+
+  /** Cuts what policy no longer allows, where that is wanted; who begins late is told everything. */
+  #watchConnections({ config, policy }: CalcDelta): void {
+    if (config !== undefined && config.text('PolicyChangeConnections') !== 'Cut') {
+      void this.#cutter?.stop();
+      this.#cutter = undefined;
+    } else if (config !== undefined && this.#cutter === undefined && this.#enforcesPolicy) {
+      this.#cutter = new ConnectionCutter({
+        kernel: this.#kernel,
+        logger: this.#logger,
+        settled: () => this.#rulesSettled(),
+      });
+      return this.#cutter.take(this.#everything?.().policy ?? policy);
+    }
+    this.#cutter?.take(policy);
+  }
+
+  async #rulesSettled(): Promise<void> {
+    while (!this.#rules.synced && !this.#stopped) await sleep(10);
+    await this.#rules.idle();
   }
 
   #setConfig(config: FelixConfig): void {

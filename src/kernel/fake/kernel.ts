@@ -8,6 +8,7 @@ import { matchesFilter } from '../netlink/routes.ts';
 import { fullMarkMask } from '../netlink/rules.ts';
 import { isNetworkSysctl } from '../sysctl-path.ts';
 import type {
+  Connection,
   FdbEntry,
   Kernel,
   KernelError,
@@ -207,12 +208,19 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
       elements: async (table, set) => ns.nftables.elements(table, set),
     },
     conntrack: {
-      deleteByAddress: async (address: Address | readonly Address[]) => {
+      deleteByAddress: async (
+        address: Address | readonly Address[],
+        condition?: (connection: Connection) => boolean,
+      ) => {
         if (writesRefused) return err(rootNamespaceRefused());
         const wanted = typeof address === 'string' ? [address] : address;
         return read('conntrack.deleteByAddress', wanted[0] ?? '', () => {
           const before = ns.connections.length;
-          ns.connections = ns.connections.filter((c) => !c.addresses.some((a) => wanted.includes(a)));
+          const isMeant = ({ connection }: { readonly connection?: Connection }): boolean =>
+            condition === undefined || (connection !== undefined && condition(connection));
+          ns.connections = ns.connections.filter(
+            (c) => !c.addresses.some((a) => wanted.includes(a)) || !isMeant(c),
+          );
           return before - ns.connections.length;
         });
       },

@@ -12,6 +12,7 @@ import {
 import { errno } from '../errors.ts';
 import { hasNoNextHop, localTable } from '../netlink/routes.ts';
 import type {
+  Connection,
   EventGroup,
   FdbEntry,
   KernelEvent,
@@ -54,7 +55,7 @@ export class FakeNamespace {
   fdb: FdbEntry[] = [];
   filters: TrafficFilter[] = [];
   rules: PolicyRule[] = defaultRules();
-  connections: { readonly addresses: readonly Address[] }[] = [];
+  connections: { readonly addresses: readonly Address[]; readonly connection?: Connection }[] = [];
   readonly sysctls = new Map<string, string>();
   readonly nftables = new FakeNftables();
   readonly #subscribers = new Set<Subscriber>();

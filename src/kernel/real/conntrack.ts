@@ -1,13 +1,14 @@
 // Connection tracking entries by address, over ctnetlink.
 //
 //   nfgenmsg      family u8 · version u8 · resource id u16 (network order)
-//   CTA_TUPLE_*   { CTA_TUPLE_IP { V4_SRC 1, V4_DST 2, V6_SRC 3, V6_DST 4 }, CTA_TUPLE_PROTO { … } }
+//   CTA_TUPLE_*   { CTA_TUPLE_IP { V4_SRC 1, V4_DST 2, V6_SRC 3, V6_DST 4 },
+//                   CTA_TUPLE_PROTO { NUM 1, SRC_PORT 2, DST_PORT 3, ICMP_TYPE 5, ICMP_CODE 6, ICMPV6_TYPE 8, ICMPV6_CODE 9 } }
 import { familyOf, type Address, type Family } from '../../lib/ip/mod.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { errno, kernelError, rootNamespaceRefused } from '../errors.ts';
 import { addressFamily, NETLINK_NETFILTER, NLM_F_REQUEST } from '../netlink/constants.ts';
 import { addressAt, attributes, bytesAt, type MessageHeader } from '../netlink/message.ts';
-import type { Conntrack, KernelError } from '../types.ts';
+import type { Connection, ConnectionSide, Conntrack, KernelError } from '../types.ts';
 import type { KernelSession } from './session.ts';
 
 const CT_GET = 0x101;
@@ -17,23 +18,25 @@ const CTA_TUPLE_REPLY = 2;
 const CTA_ID = 12;
 const CTA_ZONE = 18;
 const CTA_TUPLE_IP = 1;
+const CTA_TUPLE_PROTO = 2;
 const nfgenmsgLength = 4;
 
 /** What names an entry when it is deleted: its original tuple, its id and zone as the kernel gave them. */
 type Entry = {
   readonly addresses: readonly Address[];
+  readonly connection: Connection | undefined;
   readonly key: readonly { readonly type: number; readonly payload: Uint8Array }[];
 };
 
 export function realConntrack(session: KernelSession): Conntrack {
   return {
-    deleteByAddress: async (address): Promise<Result<number, KernelError>> => {
+    deleteByAddress: async (address, condition): Promise<Result<number, KernelError>> => {
       if (session.writesRefused) return err(rootNamespaceRefused());
       const addresses: readonly Address[] = typeof address === 'string' ? [address] : address;
       let deleted = 0;
       for (const family of [4, 6] as const) {
         const wanted = new Set(addresses.filter((a) => familyOf(a) === family));
-        const done = wanted.size === 0 ? ok(0) : await deleteOfFamily(session, family, wanted);
+        const done = wanted.size === 0 ? ok(0) : await deleteOfFamily(session, family, wanted, condition);
         if (!done.ok) return done;
         deleted += done.value;
       }
@@ -46,6 +49,7 @@ async function deleteOfFamily(
   session: KernelSession,
   ipFamily: Family,
   wanted: ReadonlySet<Address>,
+  condition: ((connection: Connection) => boolean) | undefined,
 ): Promise<Result<number, KernelError>> {
   const family = addressFamily(ipFamily);
   const listed = await session.dump(
@@ -54,7 +58,10 @@ async function deleteOfFamily(
     (w) => void w.u8(family).u8(0).u16be(0),
     (view, message) => {
       const entry = decodeEntry(view, message);
-      return entry.addresses.some((a) => wanted.has(a)) ? entry : undefined;
+      if (!entry.addresses.some((a) => wanted.has(a))) return undefined;
+      const isMeant =
+        condition === undefined || (entry.connection !== undefined && condition(entry.connection));
+      return isMeant ? entry : undefined;
     },
     { protocol: NETLINK_NETFILTER },
   );
@@ -85,24 +92,82 @@ async function deleteOfFamily(
 }
 
 function decodeEntry(view: DataView, message: MessageHeader): Entry {
-  const addresses: Address[] = [];
   const key: { type: number; payload: Uint8Array }[] = [];
+  let original: Tuple = { addresses: [] };
+  let reply: Tuple = { addresses: [] };
   attributes(view, message.start + nfgenmsgLength, message.end, (type, offset, length) => {
-    if (type === CTA_TUPLE_ORIG || type === CTA_TUPLE_REPLY) readAddresses(view, offset, length, addresses);
+    if (type === CTA_TUPLE_ORIG) original = readTuple(view, offset, length);
+    if (type === CTA_TUPLE_REPLY) reply = readTuple(view, offset, length);
     if (type === CTA_TUPLE_ORIG || type === CTA_ID || type === CTA_ZONE) {
       const nested = type === CTA_TUPLE_ORIG ? 0x8000 : 0;
       key.push({ type: type | nested, payload: bytesAt(view, offset, length).slice() });
     }
   });
-  return { addresses, key };
+  return {
+    addresses: [...original.addresses, ...reply.addresses],
+    key,
+    connection: connectionOf(original, reply),
+  };
 }
 
-function readAddresses(view: DataView, start: number, length: number, into: Address[]): void {
+type Tuple = {
+  /** Source, destination. */
+  readonly addresses: readonly Address[];
+  readonly protocol?: number;
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  readonly icmpType?: number;
+  readonly icmpCode?: number;
+};
+
+const protoFields: Readonly<Record<number, readonly [name: keyof Omit<Tuple, 'addresses'>, bytes: 1 | 2]>> = {
+  1: ['protocol', 1],
+  2: ['sourcePort', 2],
+  3: ['destinationPort', 2],
+  5: ['icmpType', 1],
+  6: ['icmpCode', 1],
+  8: ['icmpType', 1],
+  9: ['icmpCode', 1],
+};
+
+function readTuple(view: DataView, start: number, length: number): Tuple {
+  const addresses: Address[] = [];
+  const fields: { -readonly [K in keyof Omit<Tuple, 'addresses'>]: number } = {};
   attributes(view, start, start + length, (type, offset, size) => {
-    if (type !== CTA_TUPLE_IP) return;
-    attributes(view, offset, offset + size, (_, at, n) => {
-      const address = addressAt(view, at, n);
-      if (address !== undefined) into.push(address);
+    if (type !== CTA_TUPLE_IP && type !== CTA_TUPLE_PROTO) return;
+    attributes(view, offset, offset + size, (inner, at, n) => {
+      if (type === CTA_TUPLE_IP) {
+        const address = addressAt(view, at, n);
+        if (address !== undefined) addresses.push(address);
+        return;
+      }
+      const [name, bytes] = protoFields[inner] ?? [];
+      if (name !== undefined) fields[name] = bytes === 1 ? view.getUint8(at) : view.getUint16(at);
     });
   });
+  return { addresses, ...fields };
+}
+
+function connectionOf(original: Tuple, reply: Tuple): Connection | undefined {
+  const [one, other] = [sideOf(original), sideOf(reply)];
+  const { protocol, icmpType, icmpCode } = original;
+  if (one === undefined || other === undefined || protocol === undefined) return undefined;
+  return {
+    protocol,
+    original: one,
+    reply: other,
+    ...(icmpType === undefined ? {} : { icmpType }),
+    ...(icmpCode === undefined ? {} : { icmpCode }),
+  };
+}
+
+function sideOf({ addresses, sourcePort, destinationPort }: Tuple): ConnectionSide | undefined {
+  const [source, destination] = addresses;
+  if (source === undefined || destination === undefined) return undefined;
+  return {
+    source,
+    destination,
+    ...(sourcePort === undefined ? {} : { sourcePort }),
+    ...(destinationPort === undefined ? {} : { destinationPort }),
+  };
 }

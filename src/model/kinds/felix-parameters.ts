@@ -145,6 +145,10 @@ const interfaces = {
   ipv6Support: flag('Handle IPv6. True when absent.'),
   ipForwarding: onOff('Turn on forwarding on the host. Enabled when absent.'),
   floatingIPs: onOff('Translate floating addresses of pods. Disabled when absent.'),
+  policyChangeConnections: words(
+    ['Keep', 'Cut'],
+    'What becomes of established connections that a change of policy no longer allows. Keep when absent.',
+  ),
   workloadSourceSpoofing: words(['Disabled', 'Any'], 'Whether pods may ask to send from foreign addresses.'),
   awsSrcDstCheck: optional(
     oneOf(['DoNothing', 'Enable', 'Disable'], {

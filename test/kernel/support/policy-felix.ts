@@ -18,7 +18,11 @@ export class PolicyFelix {
   constructor(node: TestNode, environment: Readonly<Record<string, string>> = {}) {
     this.node = node;
     this.graph = new CalculationGraph({ nodeName: 'n1', policy: true, environment });
-    this.dataplane = new Dataplane({ kernel: node.kernel, policy: true });
+    this.dataplane = new Dataplane({
+      kernel: node.kernel,
+      policy: true,
+      everything: () => this.graph.everything(),
+    });
     this.set('Namespace', 'default', {}, {}, 'v1');
   }
 
