@@ -111,16 +111,3 @@ export class EventRecorder {
     this.#known.set(key, { name: created.value.metadata.name, namespace, count: 1, lastMs: nowMs });
   }
 }
-
-/** One event at once, for those who keep no recorder. */
-export async function recordPodEvent(
-  datastore: Datastore,
-  clock: Clock,
-  source: EventSource,
-  pod: EventSubject,
-  text: EventText,
-): Promise<void> {
-  const recorder = new EventRecorder(datastore, clock);
-  recorder.record(source, pod, text);
-  await recorder.idle();
-}
