@@ -146,6 +146,36 @@ for (const variant of variants) {
     assert.equal((await tool(node, 'nft', 'list', 'tables')).includes('calico'), false);
   });
 
+  test(`FX-020, FX-040, ${variant}: an interface without an endpoint is closed, and a pod cannot send as another`, {
+    skip,
+  }, async () => {
+    await using node = await threePods();
+    await node.pod('d', '10.244.1.5');
+    await using felix = new Felix(node, choosing(variant));
+    await felix.start(...pods);
+    node.ip('node', 'route add 10.244.1.5/32 dev calid');
+    assert.equal(await node.ping('d', '10.244.1.3'), undefined, 'from it');
+    assert.equal(await node.ping('b', '10.244.1.5'), undefined, 'to it');
+    await felix.update(endpoint('d', '10.244.1.5'));
+    assert.ok(await node.pingWorks('d', '10.244.1.3'), 'with an endpoint');
+    assert.ok(await node.pingWorks('c', '10.244.1.3'), 'its own address');
+    node.ip('c', 'addr add 10.244.1.3/32 dev eth0');
+    const { output } = await node.run('c', [
+      'ping',
+      '-n',
+      '-c',
+      '1',
+      '-W',
+      '1',
+      '-I',
+      '10.244.1.3',
+      '10.244.1.2',
+    ]);
+    assert.match(output, / 0 received/);
+    const counted = await save(node, '-c', '-t', 'raw');
+    assert.match(counted, /\[[1-9]\d*:\d+\] -A cali-PREROUTING [^\n]*rpfilter/);
+  });
+
   test(`FX-017, FX-018, FX-019, ${variant}: rules of others survive, and what they take from ours is put back`, {
     skip,
   }, async () => {
