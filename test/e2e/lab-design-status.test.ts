@@ -241,3 +241,17 @@ test('BG-078: NetworkUnavailable is False while agent and speaker run, and True 
   }
   await becomes('CalicoIsUp');
 });
+
+test('SR-225, BG-072: how the address of a node was found is told by an event and by the Node', {
+  skip,
+}, async () => {
+  const chosen = /IPv4 10\.0\.0\.21\/24 of eth0, chosen by first-found/;
+  const { out: events } = await lab.kubectl('describe', 'node', 'worker1');
+  assert.match(events, /NodeAddress/);
+  assert.match(events, chosen);
+  const shown = await margay(['get', 'node', 'worker1', '-o', 'yaml'], {
+    ...process.env,
+    KUBECONFIG: lab.kubeconfig,
+  });
+  assert.match(shown.out.replaceAll(/\n +/g, ' '), chosen);
+});
