@@ -25,7 +25,7 @@ import {
   type PolicyUpdate,
 } from '../calc/mod.ts';
 import { Dataplane } from '../dataplane/mod.ts';
-import { endpointProgrammer } from './endpoints.ts';
+import { endpointProgrammer, type TimedProgrammer } from './endpoints.ts';
 import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
 import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
@@ -60,6 +60,7 @@ class RunningAgent implements Agent {
   readonly #abort = new AbortController();
   readonly #graph: CalculationGraph;
   readonly #dataplane: Dataplane;
+  readonly #programmer: TimedProgrammer;
   readonly #ipamCache = new IpamCache();
   readonly #ipam: Ipam;
   readonly #tunnels: TunnelAddresses;
@@ -115,6 +116,7 @@ class RunningAgent implements Agent {
       logger,
       pools: () => this.#ipamCache.pools(),
     });
+    this.#programmer = endpointProgrammer(this.#graph, this.#dataplane, this.#clock);
     this.ready = this.#start();
   }
 
@@ -127,6 +129,8 @@ class RunningAgent implements Agent {
       mtus: this.#graph.state().mtus,
       dataplane: this.#dataplane.status(),
       config: this.#graph.config,
+      programming: this.#programmer.times,
+      ...(this.#graph.policy === undefined ? {} : { policy: this.#graph.policy.stats }),
     };
   }
 
@@ -304,7 +308,7 @@ class RunningAgent implements Agent {
       openNamespace,
       logger,
       ipam: this.#ipam,
-      endpoints: endpointProgrammer(this.#graph, this.#dataplane),
+      endpoints: this.#programmer,
       interfacePrefix: () => this.#graph.config.text('InterfacePrefix').split(',')[0] ?? 'cali',
       podMtu: () => this.#graph.state().mtus.pod,
       notReady: () => this.#notReady(),

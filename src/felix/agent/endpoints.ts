@@ -1,4 +1,5 @@
 // Felix as CNI sees it: an endpoint is programmed when its rows are in the kernel, removed when they are out of it.
+import type { Clock } from '../../lib/clock.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { parsePrefix } from '../../lib/ip/mod.ts';
 import type { EndpointProgrammer } from '../../cni/mod.ts';
@@ -9,15 +10,39 @@ import { type Dataplane, endpointKeys, type EndpointKeys } from '../dataplane/mo
 const programDeadlineMs = 10_000;
 const removeDeadlineMs = 5_000;
 
-export function endpointProgrammer(graph: CalculationGraph, dataplane: Dataplane): EndpointProgrammer {
+/** How long endpoints took from ADD's news until routes, settings and policy were in the kernel. */
+export type ProgrammingTimes = {
+  readonly count: number;
+  readonly failures: number;
+  readonly totalMs: number;
+  readonly longestMs: number;
+};
+
+export type TimedProgrammer = EndpointProgrammer & { readonly times: ProgrammingTimes };
+
+export function endpointProgrammer(
+  graph: CalculationGraph,
+  dataplane: Dataplane,
+  clock: Clock,
+): TimedProgrammer {
+  const times = { count: 0, failures: 0, totalMs: 0, longestMs: 0 };
   const flush = (): void => dataplane.apply(graph.flush());
 
   return {
+    times,
+
     async program(endpoint) {
+      const began = clock.monotonic();
       graph.announce(endpoint);
       flush();
       const keys = keysOf(graph, dataplane, endpoint);
-      return keys.ok ? dataplane.whenDone(keys.value, programDeadlineMs) : keys;
+      const done = keys.ok ? await dataplane.whenDone(keys.value, programDeadlineMs) : keys;
+      const tookMs = clock.monotonic() - began;
+      times.count++;
+      times.totalMs += tookMs;
+      times.longestMs = Math.max(times.longestMs, tookMs);
+      if (!done.ok) times.failures++;
+      return done;
     },
 
     restore(endpoint) {

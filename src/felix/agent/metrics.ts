@@ -12,7 +12,7 @@ type Sample = {
 };
 
 export function samples(status: AgentStatus): Sample[] {
-  const { calc, dataplane } = status;
+  const { calc, dataplane, policy, programming } = status;
   const sum = (field: 'failures' | 'puts' | 'removes' | 'dumps' | 'drifted'): number =>
     Object.values(dataplane).reduce((total, table) => total + table.counters[field], 0);
   const gauge = (name: string, help: string, value: number, labels?: Record<string, string>): Sample => ({
@@ -31,6 +31,38 @@ export function samples(status: AgentStatus): Sample[] {
   return [
     gauge('felix_host', 'The name of this node.', 1, { host: status.nodeName }),
     gauge('felix_active_local_endpoints', 'Endpoints of this node.', calc.localEndpoints),
+    ...(policy === undefined
+      ? []
+      : [
+          gauge(
+            'felix_active_local_policies',
+            'Policies that select an endpoint of this node.',
+            policy.activePolicies,
+          ),
+          gauge('felix_active_local_selectors', 'Sets that rules of this node look at.', policy.activeSets),
+          gauge('felix_cluster_num_policies', 'Policies of the cluster.', policy.policies),
+          gauge(
+            'margay_policy_set_members',
+            'Members of the sets that rules of this node look at.',
+            policy.members,
+          ),
+        ]),
+    counter('margay_endpoint_programming_count', 'Endpoints that CNI asked for.', programming.count),
+    counter(
+      'margay_endpoint_programming_failures',
+      'Endpoints whose rows were not in the kernel in time.',
+      programming.failures,
+    ),
+    counter(
+      'margay_endpoint_programming_seconds',
+      'Time until routes, settings and policy of endpoints were in the kernel, in sum.',
+      programming.totalMs / 1000,
+    ),
+    gauge(
+      'margay_endpoint_programming_longest_seconds',
+      'The longest of these times.',
+      programming.longestMs / 1000,
+    ),
     gauge('felix_cluster_num_hosts', 'Nodes of the cluster.', calc.nodes),
     gauge(
       'felix_resync_state',

@@ -4,8 +4,9 @@ import type { Logger } from '../../lib/log.ts';
 import type { Failure, Result } from '../../lib/result.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
-import type { CalcStats, FelixConfig, Mtus } from '../calc/mod.ts';
+import type { CalcStats, FelixConfig, Mtus, PolicyStats } from '../calc/mod.ts';
 import type { CommandRunner, DataplaneStatus } from '../dataplane/mod.ts';
+import type { ProgrammingTimes } from './endpoints.ts';
 
 /** Files of a node; in the lab each node has its own below the same names. */
 export type AgentPaths = {
@@ -66,6 +67,8 @@ export type AgentStatus = {
   readonly mtus: Mtus;
   readonly dataplane: DataplaneStatus;
   readonly config: FelixConfig;
+  readonly programming: ProgrammingTimes;
+  readonly policy?: PolicyStats;
 };
 
 export interface Agent {
