@@ -82,7 +82,7 @@ export function runSteps(steps: readonly Step[], sets: SetLookup, options: Match
   const waived = new Set<string>();
   let decidedBy: StepResult | undefined;
   for (const step of steps) {
-    if (step.kind === 'program' && waived.has(hostKey(step))) continue;
+    if (isWaivable(step) && waived.has(hostKey(step))) continue;
     const result = step.kind === 'fixed' ? step : runProgram(step, sets, options);
     results.push(result);
     if (result.action !== 'none') decidedBy = result;
@@ -99,8 +99,11 @@ const isEarly = (stage: Stage): boolean => stage === 'untracked' || stage === 'p
 /** A failsafe port only passes its own step: each later one looks at its ports again. */
 const isByRule = (result: StepResult): boolean => result.kind === 'program' && result.failsafe === undefined;
 
+/** What is let in before connection tracking has no connection. */
+const isWaivable = (step: Step): boolean => step.kind === 'program' || step.check === 'connection';
+
 /** Steps of workloads are never waived: what a host lets in early is still the workload's to refuse. */
-const hostKey = ({ owner, direction }: ProgramStep): string =>
+const hostKey = ({ owner, direction }: Step): string =>
   owner.kind === 'host' ? `${owner.node} ${direction}` : '';
 
 function runProgram(step: ProgramStep, sets: SetLookup, options: MatchOptions): StepResult {

@@ -83,12 +83,16 @@ behaviour('SR-170, RS-133: default deny of ingress', async () => {
   await isAsExpected(into('x', nobody), { protocol: 'sctp' });
 });
 
-behaviour('RS-133: default deny of egress, and of both', async () => {
-  await matrix.apply(policy('x/deny', { policyTypes: ['Egress'] }));
-  await isAsExpected(outOf('x', nobody));
-  await matrix.apply(policy('x/deny', { policyTypes: ['Ingress', 'Egress'] }));
-  await isAsExpected((from, to) => namespaceOf(from) !== 'x' && namespaceOf(to) !== 'x');
-});
+behaviour(
+  'RS-133, SR-181: default deny of egress, and of both; kubectl exec is not subject to it',
+  async () => {
+    await matrix.apply(policy('x/deny', { policyTypes: ['Egress'] }));
+    await isAsExpected(outOf('x', nobody));
+    await matrix.apply(policy('x/deny', { policyTypes: ['Ingress', 'Egress'] }));
+    await isAsExpected((from, to) => namespaceOf(from) !== 'x' && namespaceOf(to) !== 'x');
+    assert.equal(await matrix.kubectl(['exec', '-n', 'x', 'a', '--', 'echo', 'here']), 'here\n');
+  },
+);
 
 behaviour('RS-133: allow all, beside default deny, in either order', async () => {
   await matrix.apply(policy('x/deny', { ingress: [] }));

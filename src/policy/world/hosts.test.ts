@@ -314,3 +314,37 @@ test('a packet that meets nothing is allowed, and says so', () => {
   assert.equal(verdict.action, 'allow');
   assert.deepEqual(explain(verdict), ['no policy is in the way']);
 });
+
+test('SR-183: one policy for pods, hosts and requests', () => {
+  const world = worldWith(
+    hostEndpoint('wire', { node: 'n1', interfaceName: 'eth0' }, { app: 'web' }),
+    globalPolicy('p', {
+      selector: "app == 'web'",
+      ingress: [
+        { action: 'Allow', protocol: 'TCP', http: { methods: ['GET'], paths: [{ prefix: '/public' }] } },
+      ],
+    }),
+  );
+  const asked = (to: string, path: string, method = 'GET') =>
+    verdictOf(world, packet(outside, to, { http: { method, path } })).action;
+  for (const to of ['10.0.0.1', hostOne]) {
+    assert.equal(asked(to, '/public/x'), 'allow', to);
+    assert.equal(asked(to, '/private'), 'deny', to);
+    assert.equal(asked(to, '/public', 'POST'), 'deny', to);
+  }
+});
+
+test('FX-040: what is let in before connection tracking is never invalid to it', () => {
+  const open = globalPolicy('open', {
+    selector: 'all()',
+    doNotTrack: true,
+    applyOnForward: true,
+    ingress: [{ action: 'Allow', protocol: 'UDP' }],
+  });
+  const wire = hostEndpoint('wire', { node: 'n1', interfaceName: 'eth0' });
+  const invalid = (protocol: number, to: string) =>
+    judge([open, wire], outside, to, { protocol, connection: 'invalid' }).action;
+  assert.equal(invalid(udp, '10.0.0.1'), 'allow');
+  assert.equal(invalid(udp, hostOne), 'allow');
+  assert.equal(invalid(tcp, '10.0.0.1'), 'deny');
+});

@@ -110,11 +110,26 @@ type Hop = {
 function stepsAt(hop: Hop): readonly Step[] {
   const { entry, exit } = hop;
   const tracked = isGuarded(hop) ? connectionSteps(hop) : [];
-  if (tracked.some(({ action }) => action !== 'none')) return tracked;
-  if (entry.kind === 'host') return exit.kind === 'workload' ? [ownWorkload(hop)] : leavingHost(hop);
+  const early = [...untrackedSteps(hop), ...tracked];
+  if (tracked.some(({ action }) => action === 'allow')) return early;
+  if (entry.kind === 'host')
+    return [...early, ...(exit.kind === 'workload' ? [ownWorkload(hop)] : leavingHost(hop))];
   const before = entry.kind === 'workload' ? fromWorkload(hop, entry.endpoint) : fromWire(hop);
-  if (exit.kind === 'host') return [...before, ...intoHost(hop)];
-  return [...before, ...through(hop)];
+  return [...early, ...before, ...(exit.kind === 'host' ? intoHost(hop) : through(hop))];
+}
+
+/** The host's rules before connection tracking: at the node's end of the wire, in both directions. */
+function untrackedSteps(hop: Hop): readonly Step[] {
+  const direction =
+    hop.entry.kind === 'outside'
+      ? 'ingress'
+      : hop.entry.kind === 'host' && hop.exit.kind === 'outside'
+        ? 'egress'
+        : undefined;
+  const endpoint = direction && wireEndpoint(hop, direction);
+  return direction === undefined || endpoint === undefined
+    ? []
+    : [hostStep(hop, endpoint, 'untracked', direction)];
 }
 
 /** Whether an endpoint stands in the way, which looks at connections. A host without one is left alone, and a host that
@@ -138,12 +153,10 @@ function fromWorkload(hop: Hop, endpoint: Endpoint): readonly Step[] {
   ];
 }
 
-/** From another machine: the host's rules before connection tracking and before translation. */
+/** From another machine: the host's rules before translation. */
 function fromWire(hop: Hop): readonly Step[] {
   const endpoint = wireEndpoint(hop, 'ingress');
-  return endpoint === undefined
-    ? []
-    : [hostStep(hop, endpoint, 'untracked', 'ingress'), hostStep(hop, endpoint, 'preDnat', 'ingress')];
+  return endpoint === undefined ? [] : [hostStep(hop, endpoint, 'preDnat', 'ingress')];
 }
 
 function intoHost(hop: Hop): readonly Step[] {
@@ -182,9 +195,7 @@ function through(hop: Hop): readonly Step[] {
 /** From a host to another machine; to itself nothing stands in the way. */
 function leavingHost(hop: Hop): readonly Step[] {
   const endpoint = hop.exit.kind === 'host' ? undefined : wireEndpoint(hop, 'egress');
-  return endpoint === undefined
-    ? []
-    : [hostStep(hop, endpoint, 'untracked', 'egress'), hostStep(hop, endpoint, 'normal', 'egress')];
+  return endpoint === undefined ? [] : [hostStep(hop, endpoint, 'normal', 'egress')];
 }
 
 /** The host endpoint at the node's end of the wire. */
