@@ -87,6 +87,29 @@ test('the mesh: one session per other node and family, named and passive as Cali
   assert.equal(plan.local.routerId, '10.0.0.21');
 });
 
+test('BG-003: the router id is the IPv4 address, a given one, or made of the name where there is no IPv4', () => {
+  const only6 = {
+    ...base,
+    nodes: [{ metadata: { name: 'worker1' }, spec: { bgp: { ipv6Address: 'fd00::21/64' } } }],
+  };
+  assert.equal(computePlan(base).local.routerId, '10.0.0.21');
+  assert.equal(computePlan({ ...base, routerIdSetting: '7.7.7.7' }).local.routerId, '7.7.7.7');
+  assert.equal(computePlan(only6).local.routerId, undefined);
+  const hashed = computePlan({ ...only6, routerIdSetting: 'hash' }).local.routerId;
+  assert.match(hashed ?? '', /^\d+\.\d+\.\d+\.\d+$/);
+  assert.equal(computePlan({ ...base, routerIdSetting: 'hash' }).local.routerId, hashed);
+});
+
+test('BG-040: networks of pods’ and named interfaces are no candidates; others go out only inside of a pool', () => {
+  const plan = computePlan({
+    ...base,
+    bgpConfigurations: [{ metadata: { name: 'default' }, spec: { ignoredInterfaces: ['eth1', 'storage*'] } }],
+  });
+  assert.deepEqual(plan.excludedInterfaces, ['eth1', 'storage*', 'cali*', 'kube-ipvs*']);
+  assert.equal(exported(plan, '10.0.0.0/24', 'direct', { interfaceName: 'eth0' }), 'reject');
+  assert.equal(exported(plan, '10.244.77.0/24', 'direct', { interfaceName: 'dummy7' }), 'accept');
+});
+
 test('blocks: confirmed ones are originated, single addresses get no blackhole (BG-030, BG-032)', () => {
   assert.deepEqual(computePlan(base).origins, [
     { prefix: '10.244.1.0/26', kind: 'block', blackhole: true },
