@@ -13,8 +13,8 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('overlay', ['--topology', 'two-racks', '--mode', 'ipip']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=8');
-  pods = await lab.pods('app=web', 8);
+  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=5');
+  pods = await lab.pods('app=web', 5);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
@@ -84,7 +84,7 @@ async function transfers(to: TestPod): Promise<void> {
 async function switchTo(mode: string): Promise<readonly number[]> {
   const from = on('worker1');
   const running = [on('worker2'), on('worker3')].map((to) =>
-    lab.inPod(from, `ping -n -q -i 0.01 -c 500 -W 1 ${to.address} || true`),
+    lab.inPod(from, `ping -n -q -i 0.01 -c 400 -W 1 ${to.address} || true`),
   );
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const switched = await margay(['lab', 'mode', '--name', lab.name, mode]);
@@ -94,7 +94,7 @@ async function switchTo(mode: string): Promise<readonly number[]> {
     return Number(sent) - Number(received);
   });
   // About a second of it at the most.
-  for (const packets of lost) assert.ok(packets <= 120, `${mode}: ${lost.join()} pings of 500 were lost`);
+  for (const packets of lost) assert.ok(packets <= 120, `${mode}: ${lost.join()} pings of 400 were lost`);
   return lost;
 }
 
