@@ -23,7 +23,11 @@ const nightlies = [
   [
     'kernel',
     'test/kernel/policy-meaning.test.ts',
-    { POLICY_WORLDS: '630', POLICY_SEED: String(Math.floor(Date.now() / 1000) % 1_000_000_000) },
+    {
+      POLICY_WORLDS: '420',
+      POLICY_PACKETS: '240',
+      POLICY_SEED: String(Math.floor(Date.now() / 1000) % 1_000_000_000),
+    },
   ],
 ];
 
