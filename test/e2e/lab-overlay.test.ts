@@ -93,8 +93,8 @@ async function switchTo(mode: string): Promise<readonly number[]> {
     const [, sent = '', received = ''] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
     return Number(sent) - Number(received);
   });
-  // About a second of it at the most.
-  for (const packets of lost) assert.ok(packets <= 120, `${mode}: ${lost.join()} pings of 400 were lost`);
+  // About a second of it at the most, on a machine that is all the nodes at once.
+  for (const packets of lost) assert.ok(packets <= 150, `${mode}: ${lost.join()} pings of 400 were lost`);
   return lost;
 }
 
