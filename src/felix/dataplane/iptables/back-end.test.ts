@@ -212,6 +212,28 @@ test('FX-016: a refused rule closes what is new and leaves what was there; the r
   await bench.backEnd.stop();
 });
 
+test('FX-016: a commit that the kernel refuses without saying why costs its chain only', async () => {
+  const bench = new IptablesBench();
+  await bench.start(web, db, fromWeb);
+  bench.tools.refusesCommit = (rule) => rule.includes('--destination-ports 777');
+  const policy = (name: string, port: number) =>
+    globalPolicy(name, {
+      selector: "app == 'db'",
+      types: ['Ingress'],
+      ingress: [{ action: 'Allow', protocol: 'TCP', destination: { ports: [port] } }],
+    });
+  const before = bench.chain('cali-pi-gnp/from-web');
+  await bench.update(policy('x1', 1), policy('x2', 777), policy('x3', 3), policy('from-web', 777));
+  assert.equal(bench.chain('cali-pi-gnp/x1')?.length, 1);
+  assert.match(bench.chain('cali-pi-gnp/x3')?.[0] ?? '', /ports 3 /);
+  assert.deepEqual(bench.chain('cali-pi-gnp/x2'), ['--jump DROP']);
+  assert.deepEqual(bench.chain('cali-pi-gnp/from-web'), before);
+  bench.tools.refusesCommit = () => false;
+  await bench.pass(3_000);
+  assert.deepEqual([...bench.backEnd.table.unfinished()], []);
+  assert.match(bench.chain('cali-pi-gnp/x2')?.[0] ?? '', /ports 777 /);
+});
+
 test('a chain that somebody edited under our hands is written whole', async () => {
   const bench = new IptablesBench();
   await bench.start(web, db, fromWeb);

@@ -1,5 +1,5 @@
 // The edge of the back end: short-lived programs that read a text and print one. Everything else is pure over this face.
-import type { Failure } from '../../../lib/result.ts';
+import { failure, type Failure } from '../../../lib/result.ts';
 
 export type CommandResult = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
@@ -55,3 +55,12 @@ export function systemRunner(options: SystemRunnerOptions = {}): CommandRunner {
   };
   return runner;
 }
+
+/** Why a program did not do it. */
+export const toolFailure = (command: string, { code, stderr }: CommandResult): ToolError =>
+  code === 127
+    ? failure('ToolMissing', `${command} cannot be run: ${stderr.trim() || 'not found'}.`)
+    : failure(
+        'ToolFailed',
+        `${command}: ${stderr.trim().split('\n').slice(0, 3).join(' · ') || `code ${code}`}`,
+      );

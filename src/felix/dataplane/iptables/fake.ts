@@ -22,6 +22,8 @@ export class FakeTools implements CommandRunner {
   readonly calls: { readonly command: string; readonly input: string }[] = [];
   /** Lines of restore input that are refused. */
   refuses: (line: string) => boolean = () => false;
+  /** Lines that a program takes and the kernel refuses: the commit fails. */
+  refusesCommit: (line: string) => boolean = () => false;
   /** Programs that are not installed. */
   missing: (command: string) => boolean = () => false;
 
@@ -78,6 +80,8 @@ export class FakeTools implements CommandRunner {
           tables.get(name) ?? new Map((kernelChains[name] ?? []).map((chain) => [chain, []]));
         chains = new Map([...now].map(([chain, rules]) => [chain, [...rules]]));
       } else if (line === 'COMMIT') {
+        if ([...chains.values()].flat().some((rule) => this.refusesCommit(rule)))
+          return failed('no chain/target/match');
         tables.set(name, chains);
       } else {
         const done = this.#edit(chains, line);

@@ -3,17 +3,9 @@ import { ok, type Result } from '../../../lib/result.ts';
 import type { Kernel } from '../../../kernel/mod.ts';
 import { presentVariants } from './choice.ts';
 import type { CommandRunner } from './commands.ts';
-import {
-  applyTables,
-  destroySets,
-  isLeftover,
-  type Outcomes,
-  readSets,
-  readTables,
-  tool,
-  type Variant,
-} from './operations.ts';
+import { destroySets, isLeftover, readSets, readTables, tool, type Variant } from './operations.ts';
 import type { TableChange } from './restore.ts';
+import { applyTables, type Outcomes } from './tables.ts';
 
 export type Leftovers = {
   readonly runner: CommandRunner;

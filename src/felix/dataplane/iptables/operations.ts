@@ -5,21 +5,14 @@
 //
 // A line that the kernel refuses fails its row alone: the restore is done again without it. A new chain whose rules are
 // refused is there with a denial in it, so that what leads to it is closed; one that was there stays as it was.
-import { err, failure, ok, type Failure, type Result } from '../../../lib/result.ts';
+import { err, ok, type Result } from '../../../lib/result.ts';
 import type { Family } from '../../../lib/ip/mod.ts';
 import type { Operations } from '../types.ts';
-import type { CommandResult, CommandRunner } from './commands.ts';
+import { toolFailure, type CommandRunner } from './commands.ts';
 import { parseSave, parseSets } from './listings.ts';
 import { temporarySetName } from './names.ts';
-import {
-  actualOf,
-  compileRestore,
-  hashesOf,
-  isSameHook,
-  tableOf,
-  type TableChange,
-  type Wording,
-} from './restore.ts';
+import { hashesOf, isSameHook, type TableChange } from './restore.ts';
+import { applyTables, type Outcomes } from './tables.ts';
 import { type Actual, type Row, rowKey } from './types.ts';
 
 export type Variant = 'legacy' | 'nft';
@@ -38,19 +31,8 @@ export type OperationOptions = {
   readonly onWritten?: (isStale: boolean) => void;
 };
 
-type Outcome = Result<Actual | undefined>;
-export type Outcomes = Map<string, Outcome>;
-
 export const tool = (family: Family, variant: Variant, what: 'save' | 'restore'): string =>
   `${family === 4 ? 'iptables' : 'ip6tables'}-${variant}-${what}`;
-
-const toolFailure = (command: string, { code, stderr }: CommandResult): Failure =>
-  code === 127
-    ? failure('ToolMissing', `${command} cannot be run: ${stderr.trim() || 'not found'}.`)
-    : failure(
-        'ToolFailed',
-        `${command}: ${stderr.trim().split('\n').slice(0, 3).join(' · ') || `code ${code}`}`,
-      );
 
 /** What all tables of a family hold of ours. */
 export async function readTables(
@@ -133,54 +115,6 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
       return changes.map(({ key }) => outcomes.get(key) ?? ok(undefined));
     },
   };
-}
-
-// ── chains ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-const wordings: readonly Wording[] = ['edit', 'rewrite', 'closed'];
-
-export async function applyTables(
-  changes: readonly TableChange[],
-  outcomes: Outcomes,
-  restore: (input: string) => Promise<CommandResult>,
-): Promise<void> {
-  const wording = new Map<string, Wording>();
-  const errors = new Map<string, Failure>();
-  let left = changes;
-  // Each turn gives up something of one row: at most its three wordings.
-  for (let turn = 0; left.length > 0 && turn <= changes.length * wordings.length; turn++) {
-    const input = compileRestore(left, (key) => wording.get(key) ?? 'edit');
-    const result = await restore(input.text);
-    if (result.code === 0) break;
-    const error = toolFailure('iptables-restore', result);
-    const number = Number(/line:? (\d+)/.exec(result.stderr)?.[1] ?? Number.NaN);
-    const key = input.keyOfLine(number);
-    const culprit = left.find((change) => change.key === key);
-    if (culprit === undefined) {
-      for (const change of left) errors.set(change.key, error);
-      break;
-    }
-    const done = input.tablesBefore(number);
-    left = left.filter((change) => !done.has(tableOf(change)));
-    const now = wording.get(culprit.key) ?? 'edit';
-    const next = nextWording(culprit, now);
-    if (now !== 'edit' || next === undefined || next === 'closed') errors.set(culprit.key, error);
-    if (next === undefined) left = left.filter((change) => change !== culprit);
-    else wording.set(culprit.key, next);
-  }
-  for (const change of changes) {
-    const error = errors.get(change.key);
-    if (error !== undefined) outcomes.set(change.key, err(error));
-    else if (change.op === 'remove') outcomes.set(change.key, ok(undefined));
-    else if (change.row.kind === 'chain' || change.row.kind === 'hook')
-      outcomes.set(change.key, ok(actualOf(change.row, change.actual)));
-  }
-}
-
-/** How to try a refused row again within the restore; undefined: not at all. */
-function nextWording(change: TableChange, now: Wording): Wording | undefined {
-  if (change.op === 'remove' || change.row.kind !== 'chain') return undefined;
-  if (change.actual === undefined) return now === 'closed' ? undefined : 'closed';
-  return now === 'edit' ? 'rewrite' : undefined;
 }
 
 // ── sets ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

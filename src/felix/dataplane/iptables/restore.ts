@@ -79,6 +79,8 @@ export type RestoreInput = {
   readonly text: string;
   /** The row that line i (from 1) of the text is about. */
   readonly keyOfLine: (number: number) => string | undefined;
+  /** The table whose commit the line is. */
+  readonly tableOfCommit: (number: number) => TableName | undefined;
   /** The tables whose commit stands before the line: these are in the kernel when the line fails. */
   readonly tablesBefore: (number: number) => ReadonlySet<TableName>;
 };
@@ -118,6 +120,7 @@ export function compileRestore(
   return {
     text: lines.map((text) => `${text}\n`).join(''),
     keyOfLine: (number) => keys[number - 1],
+    tableOfCommit: (number) => commits.find(({ at }) => at === number)?.table,
     tablesBefore: (number) => new Set(commits.filter(({ at }) => at < number).map(({ table }) => table)),
   };
 }
