@@ -20,6 +20,8 @@ export class RibContext {
     6: new FamilyTable(6),
   };
   readonly policies: PolicyRunner;
+  /** A peer may lag behind (be paused, or still miss something). False spares asking all of them. */
+  mayLag = false;
   /** Unsigned numbers. */
   readonly routerId: number;
   readonly clusterId: number;

@@ -275,8 +275,12 @@ export class Distributor {
     for (const id of targets) {
       const peer = this.#context.peers[id];
       if (peer === undefined) continue;
-      if (peer.paused) noteMissed(table, peer, batch);
-      else ready.push(peer);
+      if (!peer.paused) {
+        ready.push(peer);
+        continue;
+      }
+      this.#context.mayLag = true;
+      noteMissed(table, peer, batch);
     }
     if (ready.length === 0) return;
     batch.sort();

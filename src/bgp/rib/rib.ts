@@ -276,7 +276,9 @@ class RoutingTable implements Rib {
     peer.paused = false;
     for (const family of families) {
       // End-of-RIB that became due meanwhile goes out with the missed changes, even when there are none.
-      if (peer[family].endOfRibDue) peer[family].missed ??= new Uint8Array(0);
+      if (!peer[family].endOfRibDue) continue;
+      this.#context.mayLag = true;
+      peer[family].missed ??= new Uint8Array(0);
     }
     if (peer[4].missed !== undefined || peer[6].missed !== undefined) this.#sessions.resumed.add(peer);
   }
@@ -312,6 +314,14 @@ class RoutingTable implements Rib {
       }
     }
     return changes;
+  }
+
+  dropBestChanges(): void {
+    for (const family of families) {
+      const table = this.#context.tables[family];
+      for (const dest of table.takeBestChanged(Number.POSITIVE_INFINITY))
+        this.#distributor.dropEmpty(table, dest);
+    }
   }
 
   repeatBestChanges(): void {

@@ -85,9 +85,10 @@ export class Sessions {
   /** Numbers of destinations, paths and encoded sets must keep their meaning while this holds. */
   get pinned(): boolean {
     if (this.jobs[4].length > 0 || this.jobs[6].length > 0) return true;
-    return this.#context.peers.some(
+    if (!this.#context.mayLag) return false;
+    return (this.#context.mayLag = this.#context.peers.some(
       (p) => p !== undefined && (p[4].missed !== undefined || p[6].missed !== undefined),
-    );
+    ));
   }
 
   #groupFor(peer: Peer, family: Family): ExportGroup | undefined {

@@ -219,6 +219,8 @@ export interface Rib {
 
   /** Prefixes whose forwarding changed since they were last taken, at most `limit`. */
   takeBestChanges(limit?: number): BestChange[];
+  /** For a table without forwarding: what changed is nobody's business. */
+  dropBestChanges(): void;
   /** Hands out every prefix again by `takeBestChanges`: whoever asks looks at them with other eyes now. */
   repeatBestChanges(): void;
 

@@ -41,6 +41,9 @@ export type SpeakerOptions = {
 
 /** Changes that arrive together are announced together. */
 const flushDelayMs = 2;
+const longestFlushDelayMs = 40;
+/** Rest per work. */
+const restFactor = 2;
 const flushBudgetMs = 8;
 /** Best paths handed to the kernel's rows between two looks at the clock, and for how long in one turn. */
 const bestBatch = 256;
@@ -58,6 +61,10 @@ export class Speaker {
   #program: KernelProgram;
   #recovery: Recovery;
   #flushTimer: Timer | undefined;
+  #flushedAt = 0;
+  #flushMs = 0;
+  /** Forwarding has been told something. */
+  #hasRows = false;
   #learnTimer: Timer | undefined;
   #startedAt = 0;
   #configuredAt = 0;
@@ -223,21 +230,34 @@ export class Speaker {
     for (const prefix of old) this.#rib.withdrawLocal(this.#origins, prefix);
   }
 
+  /** Soon when it has been quiet; after work that took long for many peers, so much later that what comes meanwhile is told
+   *  to all of them at once. */
+  get #flushDelayMs(): number {
+    const restedMs = this.#options.clock.monotonic() - this.#flushedAt;
+    return Math.max(flushDelayMs, Math.min(longestFlushDelayMs, this.#flushMs * restFactor) - restedMs);
+  }
+
   #changed(): void {
     if (this.#flushTimer !== undefined || this.#stopped || this.#recovery.phase === 'deferring') return;
-    this.#flushTimer = this.#options.clock.after(flushDelayMs, () => {
+    this.#flushTimer = this.#options.clock.after(this.#flushDelayMs, () => {
       this.#flushTimer = undefined;
       this.#flush();
     });
   }
 
   #flush(): void {
+    const { clock } = this.#options;
+    const started = clock.monotonic();
     const report = this.#rib.flush(
       flushBudgetMs,
       (peer, messages) => this.#neighbours.ofRibPeer(peer)?.send(messages) ?? true,
     );
     const isTaken = this.#writeBest();
-    if (!report.done || !isTaken) return this.#changed();
+    const isDone = report.done && isTaken;
+    this.#flushedAt = clock.monotonic();
+    // Work that goes on does not rest.
+    this.#flushMs = isDone ? this.#flushedAt - started : 0;
+    if (!isDone) return this.#changed();
     if (!this.#removesStale) return;
     this.#removesStale = false;
     this.#sync?.removeStale();
@@ -247,6 +267,11 @@ export class Speaker {
   #writeBest(): boolean {
     const { clock } = this.#options;
     const { install } = this.#config.kernel;
+    if (!install && !this.#hasRows) {
+      this.#rib.dropBestChanges();
+      return true;
+    }
+    this.#hasRows = true;
     const end = clock.monotonic() + writeBudgetMs;
     for (;;) {
       const batch = this.#rib.takeBestChanges(bestBatch);
