@@ -77,17 +77,17 @@ function parse(text: string, limits: Limits): Result<unknown, StatusError> {
   }
 }
 
+/** Most of what calls itself YAML is JSON: kubectl's applied configurations. */
 async function parseYaml(text: string, limits: Limits): Promise<Result<unknown, StatusError>> {
-  const yaml = await import('./yaml.ts');
-  try {
-    const value: unknown = yaml.parse(text, { maxAliasCount: 50, schema: 'core' });
-    return parse(JSON.stringify(value ?? null), limits);
-  } catch (cause) {
-    return refuse(
-      'BadRequest',
-      `couldn't parse the body as YAML: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}`,
-    );
+  if (text.trimStart().startsWith('{')) {
+    const read = parse(text, limits);
+    if (read.ok) return read;
   }
+  const { yamlToJson } = await import('./yaml.ts');
+  const json = await yamlToJson(text);
+  return json.ok
+    ? parse(json.value, limits)
+    : refuse('BadRequest', `couldn't parse the body as YAML: ${json.error}`);
 }
 
 /** The decoder and its tables are loaded when the first such body comes. */
