@@ -21,7 +21,7 @@ export async function hitsOf(flags: Flags): Promise<FoundHits> {
 }
 
 /** The lab whose kubeconfig is in use: `…/<name>/kubeconfig`. */
-function labOf(env: NodeJS.ProcessEnv, config: string | undefined): string | undefined {
+export function labOf(env: NodeJS.ProcessEnv, config: string | undefined): string | undefined {
   const path = config === undefined ? env['KUBECONFIG'] : undefined;
   const isOne = path !== undefined && ['kubeconfig', 'kubeconfig-inside'].includes(basename(path));
   return env['MARGAY_LAB'] ?? (isOne ? basename(dirname(path)) : undefined);
@@ -32,12 +32,11 @@ async function hitsOfLab(name: string): Promise<FoundHits> {
   const listings = await labOutputs(name, [
     'sh',
     '-c',
-    families.map((family) => listing(family).join(' ')).join('; '),
+    listingsOfNode.map((argv) => argv.join(' ')).join('; '),
   ]);
   if (!listings.ok) return hitsHere();
-  // Where iptables does the work, the table has no rules of policy.
-  const nodes = listings.value.filter(({ out }) => out.includes('"rule-'));
-  if (nodes.length === 0) return { reason: 'not available: no node of the lab has policy in nftables' };
+  const nodes = listings.value.filter(({ out }) => hasPolicy(out));
+  if (nodes.length === 0) return { reason: 'not available: no node of the lab has policy in the kernel' };
   return {
     counts: countsOf(
       nodes.map(({ machine }) => machine),
@@ -55,25 +54,33 @@ async function hitsHere(): Promise<FoundHits> {
     return {
       reason: 'not available from here: they are counted on the nodes; ask as root on a node, or in a lab',
     };
-  const outputs = await Promise.all(families.map((family) => outputOf(listing(family))));
-  if (!outputs.some((text) => text.includes('"rule-')))
-    return { reason: 'not available: this node has no policy in nftables' };
+  const outputs = await Promise.all(listingsOfNode.map(outputOf));
+  if (!outputs.some(hasPolicy)) return { reason: 'not available: this node has no policy in the kernel' };
   return { counts: countsOf([readFileSync(nodeNameFile, 'utf8').trim()], outputs), reason: '' };
 }
 
-/** Terse: without the members of sets, of which there may be many. */
-const listing = (family: string): readonly string[] => ['nft', '-j', '-t', 'list', 'table', family, table];
+/** Both back ends; the one that is not in use has nothing to list. nft is asked to be terse: without the members of sets, of
+ *  which there may be many. */
+const listingsOfNode: readonly (readonly string[])[] = [
+  ...families.map((family) => ['nft', '-j', '-t', 'list', 'table', family, table]),
+  ...['nft', 'legacy'].flatMap((variant) =>
+    ['iptables', 'ip6tables'].map((program) => [`${program}-${variant}-save`, '-c']),
+  ),
+];
+
+const hasPolicy = (text: string): boolean => text.includes('"rule-') || / -A cali-p[io]-/.test(text);
 
 const outputOf = ([program = '', ...argv]: readonly string[]): Promise<string> =>
   new Promise((resolve) => {
     execFile(program, argv, { maxBuffer: 1 << 28 }, (error, stdout) => resolve(error === null ? stdout : ''));
   });
 
-/** Counters of listings of `nft -j`, one or several JSON documents a line apart; equal rules are added up. */
+/** Counters of listings of `nft -j`, one or several JSON documents a line apart, and of `iptables-save -c`; equal rules are
+ *  added up. */
 export function countsOf(nodes: readonly string[], listings: readonly string[]): HitCounts {
   const hits = new Map<string, Hits>();
-  for (const line of listings.flatMap((text) => text.split('\n')).filter((text) => text.startsWith('{')))
-    for (const { comment, packets, bytes } of countersIn(parseJson(line))) {
+  for (const line of listings.flatMap((text) => text.split('\n')))
+    for (const { comment, packets, bytes } of countersOf(line)) {
       const key = ruleNamed(comment);
       if (key === undefined) continue;
       const before = hits.get(key) ?? { packets: 0, bytes: 0 };
@@ -91,6 +98,17 @@ type Listing = {
     };
   }[];
 };
+
+const countersOf = (line: string): readonly Counter[] =>
+  line.startsWith('{') ? countersIn(parseJson(line)) : countersInSave(line);
+
+/** `[12:720] -A cali-pi-… --comment "cali:…" … --comment "default np:shop/web ingress[1] allow" …`. */
+function countersInSave(line: string): readonly Counter[] {
+  const [, packets, bytes] = /^\[(\d+):(\d+)\] -A cali-/.exec(line) ?? [];
+  const comments = [...line.matchAll(/--comment "([^"]*)"/g)].map(([, text]) => text ?? '');
+  if (packets === undefined || comments.length < 2) return [];
+  return [{ comment: comments.join(' '), packets: Number(packets), bytes: Number(bytes) }];
+}
 
 function countersIn(document: unknown): readonly Counter[] {
   return ((document as Listing).nftables ?? []).flatMap(({ rule }): readonly Counter[] => {

@@ -218,3 +218,18 @@ test('hit counts are read from the listings of all nodes and families', () => {
   assert.deepEqual(counts.of({ ...place, index: 1 }), { packets: 10, bytes: 600 });
   assert.equal(counts.of({ ...place, index: 0 }), undefined);
 });
+
+test('hit counts are read from iptables, where that holds the rules', () => {
+  const save = [
+    '*filter',
+    ':cali-pi-np/shop/web - [0:0]',
+    '[7:420] -A cali-pi-np/shop/web -p tcp -m comment --comment "cali:abc" -m comment --comment "default np:shop/web ingress[1] allow" -j MARK --set-xmark 0x10000/0x10000',
+    '[7:420] -A cali-pi-np/shop/web -m comment --comment "cali:def" -m mark --mark 0x10000/0x10000 -j RETURN',
+    '[9:540] -A FORWARD -m comment --comment "default np:shop/web ingress[1] allow" -j ACCEPT',
+    'COMMIT',
+  ].join('\n');
+  const counts = countsOf(['n1'], ['', save]);
+  const policy = { kind: 'NetworkPolicy', namespace: 'shop', name: 'web' } as const;
+  const place = { tier: 'default', policy, direction: 'ingress' } as const;
+  assert.deepEqual(counts.of({ ...place, index: 1 }), { packets: 7, bytes: 420 });
+});

@@ -121,7 +121,7 @@ function variantLines(
     destination: blocks.remaining(destination),
   };
   const match = line(
-    comment(ownerText(settings, index)),
+    comment(`${ownerText(settings, index)} ${action}`),
     matchText(rest, settings.family),
     blocks.lines.length === 0 ? '' : isMarked(settings.marks.scratch),
   );
@@ -141,10 +141,11 @@ function verdictLines(match: string, action: Rule['action'], settings: RuleSetti
   return [line(match, '--jump', setMark(mark)), line(isMarked(mark), '--jump RETURN')];
 }
 
+/** As in the comments of nftables' rules, so that counters of both are read alike. */
 const ownerText = ({ owner, direction }: RuleSettings, index: number): string =>
   'profile' in owner
-    ? `profile ${owner.profile} ${direction} ${index}`
-    : `${owner.tier} ${policyText(owner.policy)} ${direction} ${index}`;
+    ? `profile ${owner.profile} ${direction}[${index}]`
+    : `${owner.tier} ${policyText(owner.policy)} ${direction}[${index}]`;
 
 const logRate = ({ logRate: rate, logBurst }: RuleSettings): string =>
   rate === '' ? '' : `-m limit --limit ${rate} --limit-burst ${logBurst}`;
