@@ -36,7 +36,7 @@ kind: Config
 current-context: test
 contexts: [{ name: test, context: { cluster: test, user: test } }]
 clusters: [{ name: test, cluster: { server: "${address}" } }]
-users: [{ name: test, user: { token: unused } }]
+users: [{ name: test, user: {} }]
 `;
   await writeFile(kubeconfig, text);
 }

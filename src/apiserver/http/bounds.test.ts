@@ -85,7 +85,7 @@ test('deep documents in every form of body', async (t) => {
     await ask('POST', maps, `metadata: {name: a}\ndata: ${'['.repeat(20_000)}`, 'application/yaml'),
     400,
   );
-  const bomb = ['a: &a [x,x,x,x,x,x,x,x]', ...'bcdefgh'].map((name, i, all) =>
+  const bomb = ['a: &a [x,x,x,x,x,x,x,x]', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].map((name, i, all) =>
     i === 0 ? name : `${name}: &${name} [${`*${(all[i - 1] ?? '')[0]},`.repeat(8)}]`,
   );
   assert.equal(await ask('POST', maps, bomb.join('\n'), 'application/yaml'), 400);
