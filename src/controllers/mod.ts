@@ -2,3 +2,17 @@
 // docs/policy-dataplane.md.
 export { startHostEndpoints, type HostEndpoints, type HostEndpointsOptions } from './host-endpoints.ts';
 export { startPolicyStatus, type PolicyStatus, type PolicyStatusOptions } from './policy-status.ts';
+export {
+  confirmed,
+  isTrialKind,
+  onTrial,
+  startTrials,
+  type Trial,
+  trialAnnotation,
+  TrialFilter,
+  type TrialKind,
+  trialKinds,
+  trialOf,
+  type Trials,
+  type TrialsOptions,
+} from './trials.ts';

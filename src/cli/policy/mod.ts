@@ -18,6 +18,12 @@ export const policy = group('policy', 'what policy does, and to whom', [
     summary: 'will A reach B on port P, and why; by files or by the cluster',
     load: () => import('./test.ts'),
   },
+  {
+    name: 'try',
+    summary: 'apply on trial: without confirmation in time, every node goes back by itself',
+    load: () => import('./try.ts'),
+  },
+  { name: 'confirm', summary: 'keep what is on trial', load: () => import('./confirm.ts') },
 ]);
 
 export const pods = group('pods', 'pods of policies', [

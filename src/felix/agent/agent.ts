@@ -10,6 +10,7 @@ import { systemClock, type Clock, type Timer } from '../../lib/clock.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import { type CniServer, startCniServer } from '../../cni/mod.ts';
+import { TrialFilter } from '../../controllers/mod.ts';
 import { startSyncer, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
 import { createIpam, type Ipam, IpamCache } from '../../ipam/mod.ts';
 import { routeProtocols } from '../../kernel/mod.ts';
@@ -61,6 +62,8 @@ class RunningAgent implements Agent {
   readonly #graph: CalculationGraph;
   readonly #dataplane: Dataplane;
   readonly #programmer: TimedProgrammer;
+  /** Changes on trial go back here when nobody confirms them. */
+  readonly #trials: TrialFilter<AgentKind>;
   readonly #ipamCache = new IpamCache();
   readonly #ipam: Ipam;
   readonly #tunnels: TunnelAddresses;
@@ -116,6 +119,7 @@ class RunningAgent implements Agent {
       logger,
       pools: () => this.#ipamCache.pools(),
     });
+    this.#trials = new TrialFilter(this.#clock, logger, (updates) => this.#take(updates));
     this.#programmer = endpointProgrammer(this.#graph, this.#dataplane, this.#clock);
     this.ready = this.#start();
   }
@@ -140,6 +144,7 @@ class RunningAgent implements Agent {
     this.#abort.abort();
     this.#wake();
     this.#poll?.cancel();
+    this.#trials.stop();
     await this.#network.stop();
     await this.#cni?.stop();
     await this.#syncer?.stop();
@@ -233,7 +238,8 @@ class RunningAgent implements Agent {
     });
   }
 
-  #take(updates: readonly SyncUpdate<AgentKind>[]): void {
+  #take(told: readonly SyncUpdate<AgentKind>[]): void {
+    const updates = this.#trials.pass(told);
     this.#ipamCache.apply(updates);
     for (const update of updates) {
       if (update.type === 'status') this.#datastore = update.status;
