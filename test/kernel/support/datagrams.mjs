@@ -1,6 +1,7 @@
-// A side of a stream of datagrams, each a flow of its own. Ends with its standard input, and then says what it counted.
+// A side of a stream of datagrams. Ends with its standard input, and then says what it counted.
 //   receive PORT…            how many came to each port
-//   send EVERY_MS ADDRESS:PORT…   how many went to each, one after the other from sockets of their own
+//   flood ADDRESS:PORT       how many went there from one socket, as fast as it takes them; only where none is answered
+//   send EVERY_MS ADDRESS:PORT…   how many went to each, every one from a socket of its own: a new flow
 import { createSocket } from 'node:dgram';
 
 const [, , role, ...rest] = process.argv;
@@ -18,6 +19,20 @@ if (role === 'receive') {
       () => Object.keys(counts).length === rest.length && process.stdout.write('ready\n'),
     );
   }
+} else if (role === 'flood') {
+  const [target] = rest;
+  const [address, port] = target.split(':');
+  const socket = createSocket('udp4');
+  counts[target] = 0;
+  const payload = Buffer.alloc(16);
+  socket.connect(Number(port), address, () => {
+    process.stdout.write('ready\n');
+    const burst = () => {
+      for (let i = 0; i < 64; i++) socket.send(payload, () => counts[target]++);
+      setImmediate(burst);
+    };
+    burst();
+  });
 } else {
   const [everyMs, ...targets] = rest;
   let waiting = 0;
