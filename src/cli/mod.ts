@@ -28,6 +28,11 @@ const entries: readonly Entry[] = [
     load: async () => ({ command: (await import('./policy/mod.ts')).pods }),
   },
   {
+    name: 'trace',
+    summary: 'sends a packet through a lab and shows each node, device and rule that it met',
+    load: () => import('./policy/trace.ts'),
+  },
+  {
     name: 'agent',
     summary: "a node's agent: routes, rules and addresses of its pods (what calico-node's Felix does)",
     load: () => import('./agent.ts'),

@@ -147,6 +147,16 @@ export async function outputOf(
   });
 }
 
+/** What a command prints on one machine of a lab, or in the network of a pod. */
+export async function outputAt(
+  name: string,
+  machine: string,
+  command: readonly string[],
+): Promise<Result<{ readonly code: number; readonly out: string }, LabError>> {
+  const entrance = await findEntrance(name, machine);
+  return entrance.ok ? ok(await outputOf(entrance.value, command)) : entrance;
+}
+
 /** What a command prints on each node of a lab. */
 export async function outputsOf(
   name: string,

@@ -57,6 +57,14 @@ export const labExec = async (
   command: readonly string[],
 ): Promise<Result<number, LabError>> => (await import('./enter.ts')).execIn(name, machine, command);
 
+/** What a command prints on one machine, or in the network of a pod: `pod/NAMESPACE/NAME`. */
+export const labOutput = async (
+  name: string,
+  machine: string,
+  command: readonly string[],
+): Promise<Result<{ readonly code: number; readonly out: string }, LabError>> =>
+  (await import('./enter.ts')).outputAt(name, machine, command);
+
 /** What a command prints on each node. */
 export const labOutputs = async (
   name: string,

@@ -314,6 +314,43 @@ behaviour('policy of, pods of, policy unused: with hits counted on the nodes', a
   assert.equal(judged.code, 1, judged.err);
 });
 
+behaviour('trace: a packet through the lab, node by node, beside what policy means', async () => {
+  await matrix.apply(
+    policyIn('x', 'p', {
+      selector: "pod == 'a'",
+      ingress: [
+        { action: 'Allow', protocol: 'TCP', source: { namespaceSelector: "ns == 'y'" } },
+        { action: 'Deny' },
+      ],
+    }),
+  );
+  await isAsExpected((from, to) => to !== 'x/a' || namespaceOf(from) === 'y');
+  const trace = async (from: string, ...more: readonly string[]) => {
+    const { code, out, err } = await asked('trace', '--from', from, '--to', 'x/a', '-o', 'json', ...more);
+    assert.notEqual(code, 2, err);
+    return JSON.parse(out) as {
+      hops: { node: string; rules: string[]; end: { kind: string; by?: string } }[];
+      arrived: boolean;
+      predicted: string;
+      agrees: boolean;
+    };
+  };
+  const home = await matrix.nodeOf('x/a');
+  const passed = await trace('y/b', '--port', '80');
+  assert.equal(passed.arrived, true, JSON.stringify(passed));
+  assert.equal(passed.agrees, true);
+  assert.equal(passed.hops[0]?.node, await matrix.nodeOf('y/b'));
+  assert.equal(passed.hops.at(-1)?.node, home);
+  assert.ok(passed.hops.at(-1)?.rules.includes('default np:x/p ingress[0] allow'), JSON.stringify(passed));
+  const stopped = await trace('z/b', '--protocol', 'ICMP');
+  assert.equal(stopped.arrived, false, JSON.stringify(stopped));
+  assert.equal(stopped.predicted, 'deny');
+  assert.deepEqual(stopped.hops.at(-1)?.end, { kind: 'dropped', by: 'default np:x/p ingress[1] deny' });
+  const text = await asked('trace', '--from', `node/${home}`, '--to', 'x/a', '--port', '80');
+  assert.equal(text.code, 0, text.err + text.out);
+  assert.match(text.out, /made here\n {2}out by cali\w+\nanswer: yes\npolicy means: allowed/);
+});
+
 behaviour(
   'SR-190, SR-191, SR-192, SR-194: a host endpoint closes its host, a profile or a policy opens it',
   async () => {

@@ -10,10 +10,13 @@ import {
   print,
   printLine,
   textFlag,
+  verb,
+  type VerbSpec,
   warn,
   withDatastore,
   type CliError,
 } from '../calicoctl/program.ts';
+import type { Command } from '../types.ts';
 import type { FoundHits } from './hits.ts';
 import { merged, resourcesOfCluster, resourcesOfFiles } from './resources.ts';
 
@@ -79,3 +82,29 @@ export async function answer(
 /** Said below an answer without hit counts. */
 export const hitsLine = ({ counts, reason }: FoundHits): readonly string[] =>
   counts === undefined ? [`Hit counts are ${reason}.`] : [];
+
+/** The answer about a packet. */
+export type Judged = {
+  readonly action: 'allow' | 'deny';
+  readonly data: unknown;
+  readonly lines: readonly string[];
+};
+
+/** A verb whose exit code is the verdict: 0 allowed, 1 denied, 2 it cannot be said. */
+export function judging(spec: VerbSpec, judge: (flags: Flags) => Promise<Result<Judged, CliError>>): Command {
+  return {
+    name: spec.name,
+    summary: spec.summary,
+    async run(argv) {
+      let isAllowed = true;
+      const asked = verb(spec, async ({ flags }) => {
+        const judged = await judge(flags);
+        if (!judged.ok) return judged;
+        isAllowed = judged.value.action === 'allow';
+        return answer(flags, judged.value.data, () => judged.value.lines);
+      });
+      const code = await asked.run(argv);
+      return code === 0 ? (isAllowed ? 0 : 1) : 2;
+    },
+  };
+}
