@@ -3,23 +3,30 @@ import type { Address } from '../../lib/ip/mod.ts';
 import type { LinkAddress } from '../../kernel/mod.ts';
 
 export class AddressMirror {
-  readonly #byLink = new Map<number, Set<Address>>();
+  readonly #byLink = new Map<number, Map<string, LinkAddress>>();
 
   load(addresses: readonly LinkAddress[]): void {
     this.#byLink.clear();
     for (const address of addresses) this.observe(address, false);
   }
 
-  observe({ linkIndex, address }: LinkAddress, isDeleted: boolean): void {
-    const addresses = this.#byLink.get(linkIndex) ?? new Set();
-    if (isDeleted) addresses.delete(address);
-    else addresses.add(address);
+  observe(address: LinkAddress, isDeleted: boolean): void {
+    const { linkIndex } = address;
+    const addresses = this.#byLink.get(linkIndex) ?? new Map<string, LinkAddress>();
+    const key = `${address.address}/${address.length}`;
+    if (isDeleted) addresses.delete(key);
+    else addresses.set(key, address);
     if (addresses.size === 0) this.#byLink.delete(linkIndex);
     else this.#byLink.set(linkIndex, addresses);
   }
 
   /** Sorted. */
   on(linkIndex: number): readonly Address[] {
-    return [...(this.#byLink.get(linkIndex) ?? [])].toSorted();
+    const all = [...(this.#byLink.get(linkIndex)?.values() ?? [])].map(({ address }) => address);
+    return [...new Set(all)].toSorted();
+  }
+
+  *all(): Generator<LinkAddress> {
+    for (const addresses of this.#byLink.values()) yield* addresses.values();
   }
 }

@@ -142,6 +142,7 @@ export class Dataplane {
     this.#overlay = new Overlay({
       kernel,
       links: this.#links,
+      addresses: this.#addresses,
       clock,
       logger,
       isEndpoint: (name) => this.#isEndpoint(name),
@@ -177,8 +178,7 @@ export class Dataplane {
     this.#tellHostInterfaces();
     const addressed = await this.#loadAddresses();
     if (!addressed.ok) return addressed;
-    const overlaid = await this.#overlay.start();
-    if (!overlaid.ok) return overlaid;
+    this.#overlay.start();
     // Closed before open: nothing is routed to a workload before its policy is in force.
     const standing = await this.#rules.start();
     if (!standing.ok) return standing;
@@ -393,6 +393,7 @@ export class Dataplane {
     // With its last address an interface loses its IPv4 routes, without a word.
     if (deleted) this.#forgetRoutes(name);
     this.#addresses.observe(address, deleted);
+    this.#overlay.observeAddress(name);
     if (name === undefined || !this.#isEndpoint(name)) this.#tellPolicyInterfaces();
   }
 
@@ -432,7 +433,7 @@ export class Dataplane {
       reconciler?.observe({ type: 'resync', reason: 'events were lost' });
     this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
     await this.#loadAddresses();
-    await this.#overlay.reload();
+    this.#overlay.reload();
   }
 
   /** Endpoint interfaces have no say in the MTU. */

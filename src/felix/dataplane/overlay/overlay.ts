@@ -6,9 +6,9 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { prefixOf } from '../../../lib/ip/mod.ts';
-import { ok, type Result } from '../../../lib/result.ts';
-import type { Kernel, KernelEvent, LinkAddress, TrafficFilter } from '../../../kernel/mod.ts';
-import type { CalcDelta, Encapsulation, FelixConfig, Mtus } from '../../calc/mod.ts';
+import type { Kernel, KernelEvent, TrafficFilter } from '../../../kernel/mod.ts';
+import type { CalcDelta } from '../../calc/mod.ts';
+import type { AddressMirror } from '../addresses.ts';
 import { InterfaceIndex, type LinkMirror } from '../links.ts';
 import { Reconciler } from '../reconciler.ts';
 import { Table } from '../table.ts';
@@ -20,6 +20,7 @@ import {
   ipipDevice,
   type OverlayChange,
   overlayDevices,
+  type OverlaySettings,
   type ProgramRow,
   type RankedRoute,
   type Underlays,
@@ -30,6 +31,7 @@ import { type ActualVtep, vtepKey, vtepOperations } from './vteps.ts';
 export type OverlayOptions = {
   readonly kernel: Kernel;
   readonly links: LinkMirror;
+  readonly addresses: AddressMirror;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly isEndpoint: (interfaceName: string) => boolean;
@@ -40,7 +42,6 @@ export type OverlayOptions = {
 export class Overlay {
   readonly #options: OverlayOptions;
   readonly #plan = new OverlayPlan();
-  readonly #addresses = new Map<string, LinkAddress>();
   readonly #vtepOperations: ReturnType<typeof vtepOperations>;
   readonly #vtepIndex = new InterfaceIndex();
   readonly #programIndex = new InterfaceIndex();
@@ -50,9 +51,7 @@ export class Overlay {
   readonly devices: Reconciler<DeviceRow, ActualDevice>;
   readonly vteps: Reconciler<VtepRow, ActualVtep>;
   readonly programs: Reconciler<ProgramRow, TrafficFilter>;
-  #config: FelixConfig | undefined;
-  #mtus: Mtus | undefined;
-  #encapsulation: Encapsulation | undefined;
+  #settings: Partial<OverlaySettings> = {};
 
   constructor(options: OverlayOptions) {
     this.#options = options;
@@ -73,35 +72,27 @@ export class Overlay {
     return [this.devices, this.vteps, this.programs] as const;
   }
 
-  apply(delta: CalcDelta): void {
-    if (delta.config !== undefined) {
+  apply({ config, mtus, encapsulation, policy }: CalcDelta): void {
+    if (config !== undefined)
       for (const reconciler of this.#reconcilers)
-        reconciler.setAuditInterval(delta.config.number('RouteRefreshInterval'));
+        reconciler.setAuditInterval(config.number('RouteRefreshInterval'));
+    if (config !== undefined || mtus !== undefined || encapsulation !== undefined) {
+      this.#settings = {
+        ...this.#settings,
+        ...(config === undefined ? {} : { config }),
+        ...(mtus === undefined ? {} : { mtus }),
+        ...(encapsulation === undefined ? {} : { encapsulation }),
+      };
+      if (isComplete(this.#settings)) this.#plan.configure(this.#settings);
     }
-    this.#config = delta.config ?? this.#config;
-    this.#mtus = delta.mtus ?? this.#mtus;
-    this.#encapsulation = delta.encapsulation ?? this.#encapsulation;
-    const { config, mtus, encapsulation } = {
-      config: this.#config,
-      mtus: this.#mtus,
-      encapsulation: this.#encapsulation,
-    };
-    if (config === undefined || mtus === undefined || encapsulation === undefined) return;
-    if (delta.config !== undefined || delta.mtus !== undefined || delta.encapsulation !== undefined)
-      this.#plan.configure({ config, mtus, encapsulation });
-    this.#plan.take(delta.policy);
+    this.#plan.take(policy);
     this.#refresh();
   }
 
-  /** Call it when the links are loaded and events are listened to. */
-  async start(): Promise<Result<void>> {
-    const addresses = await this.#options.kernel.addresses.list();
-    if (!addresses.ok) return addresses;
-    this.#addresses.clear();
-    for (const address of addresses.value) this.#addresses.set(addressKey(address), address);
+  /** Call it when links and addresses are loaded and events are listened to. */
+  start(): void {
     this.#refresh();
     for (const reconciler of this.#reconcilers) reconciler.start();
-    return ok(undefined);
   }
 
   async stop(): Promise<void> {
@@ -116,13 +107,8 @@ export class Overlay {
     await Promise.all(this.#reconcilers.map((reconciler) => reconciler.idle()));
   }
 
-  /** Everything may have changed unseen. */
-  async reload(): Promise<void> {
-    const addresses = await this.#options.kernel.addresses.list();
-    if (addresses.ok) {
-      this.#addresses.clear();
-      for (const address of addresses.value) this.#addresses.set(addressKey(address), address);
-    }
+  /** Everything may have changed unseen; the mirrors are loaded anew. */
+  reload(): void {
     this.#refresh();
     for (const reconciler of this.#reconcilers)
       reconciler.observe({ type: 'resync', reason: 'events were lost' });
@@ -138,17 +124,14 @@ export class Overlay {
     this.programs.observe({ type: 'forget', keys: this.#programIndex.on(name) });
   }
 
+  /** An address of the link of this name came or went; the mirror knows already. */
+  observeAddress(name: string | undefined): void {
+    if (name !== undefined && overlayDevices.includes(name)) this.#observeDevice(name);
+    if (name === undefined || !this.#options.isEndpoint(name)) this.#refresh();
+  }
+
   observe(event: KernelEvent): void {
     switch (event.type) {
-      case 'address':
-      case 'address-deleted': {
-        const key = addressKey(event.address);
-        if (event.type === 'address') this.#addresses.set(key, event.address);
-        else this.#addresses.delete(key);
-        const name = this.#options.links.nameOf(event.address.linkIndex);
-        if (name !== undefined && overlayDevices.includes(name)) this.#observeDevice(name);
-        return this.#refresh();
-      }
       case 'neighbour':
       case 'neighbour-deleted':
       case 'fdb':
@@ -167,7 +150,7 @@ export class Overlay {
   }
 
   #observeDevice(name: string): void {
-    const actual = actualDevice(this.#options.links.byName(name), this.#addresses.values());
+    const actual = actualDevice(this.#options.links.byName(name), this.#options.addresses.all());
     this.devices.observe({ type: 'actual', key: name, actual });
   }
 
@@ -184,7 +167,7 @@ export class Overlay {
     for (const family of [4, 6] as const) {
       const own = this.#plan.own(family);
       if (own === undefined) continue;
-      for (const { address, length, linkIndex } of this.#addresses.values()) {
+      for (const { address, length, linkIndex } of this.#options.addresses.all()) {
         const interfaceName = this.#options.links.nameOf(linkIndex);
         if (address !== own || interfaceName === undefined) continue;
         underlays[family] = { interfaceName, network: prefixOf(address, length) };
@@ -245,8 +228,9 @@ export class Overlay {
   }
 }
 
-const addressKey = (a: LinkAddress): string => `${a.linkIndex} ${a.address}/${a.length}`;
-
 /** Code is told by the name of its program. */
 const comparable = (row: unknown): string =>
   JSON.stringify(row, (key, value: unknown) => (key === 'code' ? undefined : value));
+
+const isComplete = (settings: Partial<OverlaySettings>): settings is OverlaySettings =>
+  settings.config !== undefined && settings.mtus !== undefined && settings.encapsulation !== undefined;

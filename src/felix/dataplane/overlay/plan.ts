@@ -4,18 +4,14 @@
 //
 //   route 10.244.1.0/26 behind b ─► pool VXLAN: via b's VTEP, on-link, vxlan.calico · IPIP: via b's address, tunl0
 //                                   same subnet, or no encapsulation: via b's address, the device with our own
-import { hex, sha1 } from '../../../lib/hash.ts';
 import {
-  addressToBigInt,
   containsAddress,
   familyOf,
   hostPrefix,
   isSingleAddress,
   parseAddress,
-  parsePrefix,
   prefixAddress,
   prefixFamily,
-  prefixLength,
   prefixOf,
   type Address,
   type Family,
@@ -23,9 +19,6 @@ import {
 } from '../../../lib/ip/mod.ts';
 import { mainTable, routeProtocols } from '../../../kernel/mod.ts';
 import {
-  type Encapsulation,
-  type FelixConfig,
-  type Mtus,
   type NetworkRoute,
   type PolicyChange,
   programmedRoutes,
@@ -33,28 +26,20 @@ import {
   type VtepSide,
 } from '../../calc/mod.ts';
 import type { KernelRouteRow } from '../routes.ts';
-import { encapsulationProgram } from './egress-program.ts';
-import { type AddressRange, type Doorkeeping, ingressProgram } from './ingress-program.ts';
+import { programRows } from './program-rows.ts';
 import {
   type DeviceRow,
   ipipDevice,
   type OverlayChange,
   type ProgramRow,
   type RankedRoute,
-  standInMac,
+  type OverlaySettings,
   type TunnelLink,
   type Underlays,
   vxlanDevice,
   vxlanV6Device,
   type VtepRow,
 } from './types.ts';
-
-/** How the node is set; everything changes with it. */
-export type OverlaySettings = {
-  readonly config: FelixConfig;
-  readonly mtus: Mtus;
-  readonly encapsulation: Encapsulation;
-};
 
 /** FX-080; local workloads and blackholes have ranks of their own (felix/calc). */
 const ranks = {
@@ -348,63 +333,15 @@ export class OverlayPlan {
   }
 
   #programRows(): ProgramRow[] {
-    const { encapsulation } = this.#settings ?? {};
-    const own = this.#own[4];
-    const rows = [4, 6].flatMap((family) => this.#doorkeeper(family as Family));
-    if (encapsulation?.ipip === true && this.#tunnel?.kind === 'ifb' && own !== undefined)
-      rows.push(programRow(ipipDevice, 'egress', encapsulationProgram(own)));
-    return rows;
+    if (this.#settings === undefined) return [];
+    return programRows({
+      settings: this.#settings,
+      own: this.#own,
+      underlays: this.#underlays,
+      nodes: { 4: [...this.#nodes[4].values()], 6: [...this.#nodes[6].values()] },
+      tunnel: this.#tunnel,
+    });
   }
-
-  /** At the device with our address of the family; one for both families where that is the same device. */
-  #doorkeeper(family: Family): ProgramRow[] {
-    const interfaceName = this.#underlays[family]?.interfaceName;
-    if (interfaceName === undefined) return [];
-    const also6 = this.#underlays[6]?.interfaceName === interfaceName;
-    if (family === 6 && this.#underlays[4]?.interfaceName === interfaceName) return [];
-    const v4 = family === 4 ? this.#door4() : undefined;
-    const v6 = also6 ? this.#door6() : undefined;
-    if (v4 === undefined && v6 === undefined) return [];
-    const code = ingressProgram({ ...(v4 === undefined ? {} : { v4 }), ...(v6 === undefined ? {} : { v6 }) });
-    return [programRow(interfaceName, 'ingress', code)];
-  }
-
-  #door4(): Doorkeeping['v4'] {
-    const local = this.#own[4];
-    if (this.#settings === undefined || local === undefined) return undefined;
-    const { config, encapsulation } = this.#settings;
-    if (!encapsulation.ipip && !encapsulation.vxlan) return undefined;
-    const mac = Uint8Array.from(standInMac.split(':'), (part) => Number.parseInt(part, 16));
-    const external = (config.value('ExternalNodesCIDRList') ?? []) as readonly string[];
-    const tunnel = this.#tunnel;
-    return {
-      local,
-      sources: [
-        ...[...this.#nodes[4].keys()].map(rangeOf),
-        ...external.flatMap((text) => {
-          const cidr = parsePrefix(text);
-          return cidr.ok && prefixFamily(cidr.value) === 4 ? [rangeOf(cidr.value)] : [];
-        }),
-      ],
-      ...(encapsulation.ipip
-        ? { ipip: tunnel?.kind === 'ifb' ? { index: tunnel.index, mac } : ('guard' as const) }
-        : {}),
-      ...(encapsulation.vxlan ? { vxlanPort: config.number('VXLANPort') } : {}),
-    };
-  }
-
-  #door6(): Doorkeeping['v6'] {
-    const local = this.#own[6];
-    if (this.#settings?.encapsulation.vxlanV6 !== true || local === undefined) return undefined;
-    const vxlanPort = this.#settings.config.number('VXLANPort');
-    return { local, sources: [...this.#nodes[6].values()].sort(), vxlanPort };
-  }
-}
-
-/** Addresses of an IPv4 prefix as numbers. */
-function rangeOf(prefix: Prefix): AddressRange {
-  const first = Number(addressToBigInt(prefixAddress(prefix)));
-  return [first, first + 2 ** (32 - prefixLength(prefix)) - 1];
 }
 
 const sideOf = (vtep: Vtep | undefined, family: Family): VtepSide | undefined =>
@@ -427,10 +364,3 @@ const rowOf = (
   protocol,
   target,
 });
-
-export const programPrefix = 'calico-overlay-';
-
-function programRow(interfaceName: string, direction: ProgramRow['direction'], code: Uint8Array): ProgramRow {
-  const way = direction === 'egress' ? 'out' : 'in';
-  return { interfaceName, direction, name: `${programPrefix}${way}-${hex(sha1(code)).slice(0, 16)}`, code };
-}

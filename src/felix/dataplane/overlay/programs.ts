@@ -5,7 +5,7 @@ import type { Kernel, TrafficFilter } from '../../../kernel/mod.ts';
 import type { LinkMirror } from '../links.ts';
 import type { Operations } from '../types.ts';
 import { programLicence } from './program-parts.ts';
-import { programPrefix } from './plan.ts';
+import { programPrefix } from './program-rows.ts';
 import type { ProgramRow } from './types.ts';
 
 /** Of our filters on a link: others may have theirs before and behind. */

@@ -1,5 +1,6 @@
 // What the overlay wants of the kernel, as rows: devices, entries that lead to other nodes' ends, programs, and routes.
 import type { Address, Prefix } from '../../../lib/ip/mod.ts';
+import type { Encapsulation, FelixConfig, Mtus } from '../../calc/mod.ts';
 import type { KernelRouteRow } from '../routes.ts';
 
 export const vxlanDevice = 'vxlan.calico';
@@ -9,6 +10,13 @@ export const overlayDevices: readonly string[] = [vxlanDevice, vxlanV6Device, ip
 
 /** The MAC of tunl0 where an ordinary device stands in for it. It is on no wire. */
 export const standInMac = '02:63:61:6c:69:04';
+
+/** How the node is set; everything changes with it. */
+export type OverlaySettings = {
+  readonly config: FelixConfig;
+  readonly mtus: Mtus;
+  readonly encapsulation: Encapsulation;
+};
 
 export type DeviceRow = {
   readonly name: string;
