@@ -30,6 +30,7 @@ const findings = (topology: Topology, change: (probe: Probe) => Probe = (p) => p
   const matrix: Matrix = { cells, asExpected: cells.every((c) => c.asExpected) };
   return {
     topology,
+    mode: 'bgp',
     lab: {
       name: 'lab',
       topology: topology.name,

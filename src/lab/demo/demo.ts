@@ -7,6 +7,7 @@ import { awaitPods, createObject, listNodes, listPods } from '../api.ts';
 import { type Entrance, findEntrance, outputOf } from '../enter.ts';
 import { sandboxesOf } from '../inside.ts';
 import { labDown, labStatus, labUp, type RunningLab, type UpOptions } from '../launcher.ts';
+import type { ModeName } from '../modes.ts';
 import { planTopology, type Topology } from '../topology/mod.ts';
 import type { LabStatus, MachineStatus } from '../types.ts';
 import { onInterrupt } from '../interrupt.ts';
@@ -22,6 +23,8 @@ export type DemoOptions = UpOptions & {
 export type Findings = {
   readonly topology: Topology;
   readonly lab: LabStatus;
+  /** Of the pools, at the start. */
+  readonly mode: ModeName;
   readonly sessions: readonly SessionRow[];
   readonly pods: readonly DemoPod[];
   readonly matrix: Matrix;
@@ -130,7 +133,7 @@ async function examine(
     sandboxesOf(record, nodes.find((m) => m.name === node) as MachineStatus),
   ).slice(0, mostPods);
   step(`every pod asks every pod: ${pods.length * pods.length} pings, as many HTTP requests`);
-  const matrix = await probeAll(topology, pods, entranceOf, 45_000);
+  const matrix = await probeAll(topology, pods, entranceOf, record.options.mode, 45_000);
   for (const { from, to, probe, asExpected } of matrix.cells)
     if (!asExpected)
       problems.push(
@@ -147,6 +150,7 @@ async function examine(
   return {
     topology,
     lab,
+    mode: record.options.mode,
     sessions: lastSessions,
     pods,
     matrix,

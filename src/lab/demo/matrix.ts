@@ -3,6 +3,7 @@
 import { until } from '../../lib/wait.ts';
 import { type Entrance, outputOf } from '../enter.ts';
 import { mainFile } from '../main-file.ts';
+import type { ModeName } from '../modes.ts';
 import { expectBetween, type Topology } from '../topology/mod.ts';
 
 export type DemoPod = {
@@ -29,9 +30,15 @@ export type Cell = {
 };
 export type Matrix = { readonly cells: readonly Cell[]; readonly asExpected: boolean };
 
-export function judge(topology: Topology, from: DemoPod, to: DemoPod, probe: Probe): boolean {
+export function judge(
+  topology: Topology,
+  from: DemoPod,
+  to: DemoPod,
+  probe: Probe,
+  mode: ModeName = 'bgp',
+): boolean {
   if (from.address === to.address) return probe.ttl === 64 && probe.status === 200;
-  const expected = expectBetween(topology, from.node, to.node);
+  const expected = expectBetween(topology, from.node, to.node, { mode });
   if (!expected.reachable) return probe.ttl === undefined && probe.status === undefined;
   return probe.ttl === expected.ttl && probe.status === 200 && probe.client === from.address;
 }
@@ -41,13 +48,14 @@ export async function probeAll(
   topology: Topology,
   pods: readonly DemoPod[],
   entranceOf: (node: string) => Entrance,
+  mode: ModeName,
   timeoutMs: number,
 ): Promise<Matrix> {
   const rows = new Map<DemoPod, readonly Probe[]>();
   const good = (from: DemoPod): boolean =>
     pods.every((to) => {
       const probe = rows.get(from)?.find((p) => p.address === to.address);
-      return probe !== undefined && judge(topology, from, to, probe);
+      return probe !== undefined && judge(topology, from, to, probe, mode);
     });
   await until(
     async () => {
@@ -60,7 +68,7 @@ export async function probeAll(
   const cells = pods.flatMap((from) =>
     pods.map((to): Cell => {
       const probe = rows.get(from)?.find((p) => p.address === to.address) ?? { address: to.address };
-      return { from, to, probe, asExpected: judge(topology, from, to, probe) };
+      return { from, to, probe, asExpected: judge(topology, from, to, probe, mode) };
     }),
   );
   return { cells, asExpected: cells.every((c) => c.asExpected) };

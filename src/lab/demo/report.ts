@@ -36,13 +36,15 @@ function sessionLines(findings: Findings): string[] {
   ]);
 }
 
-function explainMatrix({ topology, matrix }: Findings): string[] {
+function explainMatrix({ topology, matrix, mode }: Findings): string[] {
   const explained = [
     '64: the pod itself. 63: same node, one host forwards. 62: across nodes of a subnet, two hosts forward.',
   ];
-  if (topology.racks.length > 1 && topology.fabricBgp)
+  if (mode !== 'bgp')
+    explained.push('62 across racks too: in a tunnel the routers in between count in the outer header only.');
+  else if (topology.racks.length > 1 && topology.fabricBgp)
     explained.push('59: across racks, through leaf, spine and leaf, which learned the pod blocks by BGP.');
-  if (topology.racks.length > 1 && !topology.fabricBgp) explained.push('', ...blackHole(matrix));
+  else if (topology.racks.length > 1) explained.push('', ...blackHole(matrix));
   const clients = matrix.cells.filter((c) => c.probe.client !== undefined);
   if (clients.length > 0 && clients.every((c) => c.probe.client === c.from.address))
     explained.push("Every server saw its client's own pod address: no NAT between pods.");
@@ -71,7 +73,7 @@ export function closing(findings: Findings, running: RunningLab, stays: boolean)
   const reached = matrix.cells.filter((c) => c.probe.ttl !== undefined).length;
   const verdict =
     problems.length === 0
-      ? topology.fabricBgp || topology.racks.length === 0
+      ? topology.fabricBgp || topology.racks.length === 0 || findings.mode !== 'bgp'
         ? [`All as expected: every pod reaches every pod (${reached} of ${matrix.cells.length}).`]
         : [
             `All as expected for a fabric without BGP: ${reached} of ${matrix.cells.length} pairs reach each other.`,

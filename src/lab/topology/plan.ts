@@ -1,5 +1,7 @@
 // From what the user asked for to a topology, and what to expect of it.
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
+import type { Family } from '../../lib/ip/mod.ts';
+import type { ModeName } from '../modes.ts';
 import { layDesign } from './designs.ts';
 import { flatFabric, maxFlatNodes } from './flat.ts';
 import { rackCounts, racksFabric } from './racks.ts';
@@ -63,11 +65,19 @@ export type Expectation =
   | { readonly reachable: true; readonly ttl: number }
   | { readonly reachable: false; readonly reason: string };
 
-/** 63 on one node (one host forwards), 62 across nodes of a subnet, three less across racks (leaf, spine, leaf). */
-export function expectBetween(topology: Topology, from: string, to: string): Expectation {
+/** 63 on one node (one host forwards), 62 across nodes of a subnet, three less across racks (leaf, spine, leaf). In a tunnel
+ *  the routers in between count in the outer header only, and need to know nothing of pods; IP in IP is for IPv4. */
+export function expectBetween(
+  topology: Topology,
+  from: string,
+  to: string,
+  { mode = 'bgp', family = 4 }: { readonly mode?: ModeName; readonly family?: Family } = {},
+): Expectation {
   if (from === to) return { reachable: true, ttl: 63 };
   const rackOf = (name: string): string | undefined => topology.machines.find((m) => m.name === name)?.rack;
   if (rackOf(from) === rackOf(to)) return { reachable: true, ttl: 62 };
+  const tunnels = mode.startsWith('vxlan') || (mode.startsWith('ipip') && family === 4);
+  if (tunnels) return { reachable: true, ttl: 62 };
   if (topology.fabricBgp) return { reachable: true, ttl: 59 };
   return { reachable: false, reason: 'the fabric has no route to pod blocks' };
 }
