@@ -7,6 +7,7 @@ import { createAccess } from './auth/access.ts';
 import { DefinitionController } from './controllers/definitions.ts';
 import { expireEvents } from './controllers/expiry.ts';
 import { GarbageCollector } from './controllers/garbage.ts';
+import { publishService } from './controllers/own-service.ts';
 import { PoolController } from './controllers/pools.ts';
 import { RoleController } from './controllers/roles.ts';
 import { createTiers } from './controllers/tiers.ts';
@@ -88,6 +89,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
     }
     listeners.push(listening.value);
   }
+  await publishService(
+    api,
+    listeners.map((one) => one.address),
+  );
   logger.info('Serving', {
     addresses: listeners.map((one) => one.address),
     data: options.data,
