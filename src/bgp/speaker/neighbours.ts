@@ -14,7 +14,10 @@ export class Neighbours {
   readonly #host: NeighboursHost;
   readonly #byName = new Map<string, Neighbour>();
   readonly #byRibPeer = new Map<PeerId, Neighbour>();
+  /** Several may have one address and differ in their port. */
+  readonly #byAddress = new Map<Address, Set<Neighbour>>();
   #ranges: readonly NeighbourRange[] = [];
+  #dynamicNeighbours = 0;
 
   constructor(host: NeighboursHost) {
     this.#host = host;
@@ -66,6 +69,8 @@ export class Neighbours {
     for (const neighbour of this) neighbour.remove(cease);
     this.#byName.clear();
     this.#byRibPeer.clear();
+    this.#byAddress.clear();
+    this.#dynamicNeighbours = 0;
   }
 
   /** Lets go of every session without a word. */
@@ -76,8 +81,8 @@ export class Neighbours {
   /** Somebody has dialled us. */
   accept(wire: Wire): void {
     const { remoteAddress } = wire;
-    for (const neighbour of this)
-      if (neighbour.config.address === remoteAddress) return neighbour.accept(wire);
+    const [known] = this.#byAddress.get(remoteAddress) ?? [];
+    if (known !== undefined) return known.accept(wire);
     const { logger } = this.#host;
     const range = rangeOf(this.#ranges, remoteAddress);
     const config = dynamicConfig(this.#ranges, remoteAddress);
@@ -85,10 +90,7 @@ export class Neighbours {
       logger.debug('connection from an address that is no neighbour', { address: remoteAddress });
       return reject(wire);
     }
-    const members = [...this].filter(
-      (n) => n.config.kind === 'dynamic' && containsAddress(range.prefix, n.config.address),
-    );
-    if (members.length >= range.limit) {
+    if (this.#dynamicNeighbours >= range.limit && this.#members(range) >= range.limit) {
       logger.warn('too many neighbours in a range', { range: range.prefix, limit: range.limit });
       return reject(wire);
     }
@@ -97,15 +99,31 @@ export class Neighbours {
     neighbour.accept(wire);
   }
 
+  #members({ prefix }: NeighbourRange): number {
+    let count = 0;
+    for (const { config } of this)
+      if (config.kind === 'dynamic' && containsAddress(prefix, config.address)) count++;
+    return count;
+  }
+
   #add(config: NeighbourConfig): Neighbour {
     const neighbour = new Neighbour(config, { ...this.#host, gone: (name) => this.#forgetDynamic(name) });
     this.#byName.set(config.name, neighbour);
     this.#byRibPeer.set(neighbour.ribPeer, neighbour);
+    const sharing = this.#byAddress.get(config.address);
+    if (sharing === undefined) this.#byAddress.set(config.address, new Set([neighbour]));
+    else sharing.add(neighbour);
+    if (config.kind === 'dynamic') this.#dynamicNeighbours++;
     return neighbour;
   }
 
   #remove(neighbour: Neighbour, cease: number): void {
-    this.#byName.delete(neighbour.config.name);
+    const { name, address, kind } = neighbour.config;
+    this.#byName.delete(name);
+    const sharing = this.#byAddress.get(address);
+    sharing?.delete(neighbour);
+    if (sharing?.size === 0) this.#byAddress.delete(address);
+    if (kind === 'dynamic') this.#dynamicNeighbours--;
     neighbour.remove(cease);
     this.#byRibPeer.delete(neighbour.ribPeer);
     this.#host.complete(neighbour.config.name);

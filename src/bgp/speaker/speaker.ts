@@ -41,9 +41,10 @@ export type SpeakerOptions = {
 
 /** Changes that arrive together are announced together. */
 const flushDelayMs = 2;
-const longestFlushDelayMs = 40;
-/** Rest per work. */
-const restFactor = 2;
+/** More prefixes than this at once are a flood: then it rests so many times as long as the work took. */
+const floodPrefixes = 64;
+const restFactor = 3;
+const longestRestMs = 250;
 const flushBudgetMs = 8;
 /** Best paths handed to the kernel's rows between two looks at the clock, and for how long in one turn. */
 const bestBatch = 256;
@@ -62,7 +63,10 @@ export class Speaker {
   #recovery: Recovery;
   #flushTimer: Timer | undefined;
   #flushedAt = 0;
-  #flushMs = 0;
+  #restMs = 0;
+  /** Of the flushes since everything was told for the last time. */
+  #workMs = 0;
+  #workPrefixes = 0;
   /** Forwarding has been told something. */
   #hasRows = false;
   #learnTimer: Timer | undefined;
@@ -230,11 +234,10 @@ export class Speaker {
     for (const prefix of old) this.#rib.withdrawLocal(this.#origins, prefix);
   }
 
-  /** Soon when it has been quiet; after work that took long for many peers, so much later that what comes meanwhile is told
-   *  to all of them at once. */
+  /** Soon after single changes; in a flood, so much later that what comes meanwhile is told to all peers at once. */
   get #flushDelayMs(): number {
     const restedMs = this.#options.clock.monotonic() - this.#flushedAt;
-    return Math.max(flushDelayMs, Math.min(longestFlushDelayMs, this.#flushMs * restFactor) - restedMs);
+    return Math.max(flushDelayMs, this.#restMs - restedMs);
   }
 
   #changed(): void {
@@ -255,9 +258,14 @@ export class Speaker {
     const isTaken = this.#writeBest();
     const isDone = report.done && isTaken;
     this.#flushedAt = clock.monotonic();
+    this.#workMs += this.#flushedAt - started;
+    this.#workPrefixes += report.prefixes;
     // Work that goes on does not rest.
-    this.#flushMs = isDone ? this.#flushedAt - started : 0;
+    this.#restMs =
+      isDone && this.#workPrefixes > floodPrefixes ? Math.min(longestRestMs, this.#workMs * restFactor) : 0;
     if (!isDone) return this.#changed();
+    this.#workMs = 0;
+    this.#workPrefixes = 0;
     if (!this.#removesStale) return;
     this.#removesStale = false;
     this.#sync?.removeStale();
