@@ -14,6 +14,14 @@ export const hashOf = (rule: string): string => hashPattern.exec(rule)?.[1] ?? '
 export const isOurRule = (rule: string): boolean =>
   hashOf(rule) !== '' || isOurChain(ourJump.exec(rule)?.[1] ?? '');
 
+const kernelChains: ReadonlySet<string> = new Set([
+  'PREROUTING',
+  'INPUT',
+  'FORWARD',
+  'OUTPUT',
+  'POSTROUTING',
+]);
+
 /** Our chains, and the kernel's chains, under the keys that rows have. */
 export function parseSave(text: string, family: Family): ReadonlyMap<string, Actual> {
   const found = new Map<string, Actual>();
@@ -23,7 +31,7 @@ export function parseSave(text: string, family: Family): ReadonlyMap<string, Act
     for (const [name, lines] of rules) {
       if (isOurChain(name))
         found.set(`${family} ${table} chain ${name}`, { kind: 'chain', hashes: lines.map(hashOf) });
-      else if (/^[A-Z]+$/.test(name))
+      else if (kernelChains.has(name))
         found.set(`${family} ${table} hook ${name}`, {
           kind: 'hook',
           rules: lines.map((line) => (isOurRule(line) ? line : undefined)),
@@ -39,6 +47,11 @@ export function parseSave(text: string, family: Family): ReadonlyMap<string, Act
   }
   return found;
 }
+
+/** A table that is left out of the listing: iptables-nft does not understand all of nftables. Nothing may be concluded from
+ *  what is not listed. */
+export const unreadTable = (text: string): string | undefined =>
+  /^# Table `([^']+)' is incompatible, use 'nft' tool/m.exec(text)?.[1];
 
 /** What tells the variant of iptables that a host uses. */
 export const describeRules = (text: string) => ({

@@ -5,11 +5,11 @@
 //
 // A line that the kernel refuses fails its row alone: the restore is done again without it. A new chain whose rules are
 // refused is there with a denial in it, so that what leads to it is closed; one that was there stays as it was.
-import { err, ok, type Result } from '../../../lib/result.ts';
+import { err, failure, ok, type Result } from '../../../lib/result.ts';
 import type { Family } from '../../../lib/ip/mod.ts';
 import type { Operations } from '../types.ts';
 import { toolFailure, type CommandRunner } from './commands.ts';
-import { parseSave, parseSets } from './listings.ts';
+import { parseSave, parseSets, unreadTable } from './listings.ts';
 import { temporarySetName } from './names.ts';
 import { hashesOf, isSameHook, type TableChange } from './restore.ts';
 import { applyTables, type Outcomes } from './tables.ts';
@@ -42,7 +42,16 @@ export async function readTables(
 ): Promise<Result<ReadonlyMap<string, Actual>>> {
   const command = tool(family, variant, 'save');
   const result = await runner.run(command, []);
-  return result.code === 0 ? ok(parseSave(result.stdout, family)) : err(toolFailure(command, result));
+  if (result.code !== 0) return err(toolFailure(command, result));
+  const unread = unreadTable(result.stdout);
+  if (unread === undefined) return ok(parseSave(result.stdout, family));
+  return err(
+    failure(
+      'ToolFailed',
+      `${command} cannot list the table ${unread}: it holds rules that were made by nft.`,
+      'Remove those rules, or set nftablesMode to Enabled.',
+    ),
+  );
 }
 
 /** What ipset holds of ours. */
