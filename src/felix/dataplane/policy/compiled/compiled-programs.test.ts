@@ -102,10 +102,20 @@ test('lookups that would be empty are left out; wide ranges of ports are interva
   compiled.set(group('p', [[allow(from({ sets: ['s:a'] }), 80)], [allow({}, 22)]]));
   assert.deepEqual(rules(), [
     'ip saddr map @hosts . meta l4proto . th dport vmap @p-p-port',
-    'ip saddr map @hosts vmap @p-p-class',
     'meta l4proto . th dport vmap @p-p-any-port',
     'goto rule',
   ]);
+  // Behind a lookup of networks the class must say it all.
+  compiled.changeMembers(setId('s:a'), ['10.1.0.0/16'], []);
+  assert.deepEqual(rules(), [
+    ...['hosts', 'nets'].flatMap((map) => [
+      `ip saddr map @${map} . meta l4proto . th dport vmap @p-p-port`,
+      `ip saddr map @${map} vmap @p-p-class`,
+    ]),
+    'meta l4proto . th dport vmap @p-p-any-port',
+    'goto rule',
+  ]);
+  compiled.changeMembers(setId('s:a'), [], ['10.1.0.0/16']);
   compiled.set(
     group('p', [
       [
@@ -121,11 +131,30 @@ test('lookups that would be empty are left out; wide ranges of ports are interva
   );
   assert.deepEqual(rules(), [
     'ip saddr map @hosts . meta l4proto . th dport vmap @p-p-range',
-    'meta l4proto 1 ip saddr map @hosts . meta l4proto . th sport vmap @p-p-icmp',
-    'ip saddr map @hosts vmap @p-p-class',
     'meta l4proto 1 meta l4proto . th sport vmap @p-p-any-icmp',
     'goto rule',
   ]);
+});
+
+test('what holds for strangers only is taken back for a class that keeps its own rules', () => {
+  const { compiled, tables } = made();
+  compiled.setSet(definition(setId('s:a')), ['10.0.0.1/32']);
+  const own = [allow(from({ sets: ['s:a'] }), 80)];
+  const elements = (port: number): readonly string[] => {
+    const program = group('p', [own, [allow(from({ notSets: ['s:a'] }), port)]]);
+    compiled.set(program);
+    tables.apply(compiled.flush());
+    return [...tables.rows.keys()]
+      .filter((key) => key.startsWith('ip element p-p-'))
+      .map((key) => key.replace(/0x\w+/, 'class'))
+      .sort((a, b) => a.localeCompare(b));
+  };
+  for (const port of [22, 23])
+    assert.deepEqual(elements(port), [
+      `ip element p-p-any-port tcp . ${port}`,
+      `ip element p-p-port class . tcp . ${port}`,
+      'ip element p-p-port class . tcp . 80',
+    ]);
 });
 
 test('what the lookups cannot say is told with its reason, and leaves nothing behind', () => {

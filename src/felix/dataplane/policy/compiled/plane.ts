@@ -25,9 +25,10 @@ export type DecisionPlane = {
   readonly other: ProgramDecision;
   /** In order and without gaps; protocols without ports and types have one cell. */
   readonly protocols: ReadonlyMap<number, readonly Cell[]>;
-  /** The rules that were looked at, in order; `isSettled`: no rule behind them could change anything. */
+  /** The rules that were looked at, in order. */
   readonly rules: readonly PreparedRule[];
-  readonly isSettled: boolean;
+  /** With the end of this section all was decided, and what comes behind it is of no account. */
+  readonly lastSection: number;
 };
 
 type Logs = { readonly before: Logs | undefined; readonly step: LogStep };
@@ -40,7 +41,7 @@ type Match = { readonly yes: Ranges; readonly maybe: Ranges };
 const portProtocols = [6, 17, 33, 132, 136] as const;
 const icmpProtocols = [1, 58] as const;
 export const isIcmp = (protocol: number): boolean => protocol === 1 || protocol === 58;
-const isWide = (protocol: number): boolean => hasPorts(protocol) || isIcmp(protocol);
+export const isWide = (protocol: number): boolean => hasPorts(protocol) || isIcmp(protocol);
 
 /** Decisions of one prepared program: equal ones are one object. */
 export class DecisionCache {
@@ -80,8 +81,8 @@ export function isStillPlane(
   atoms: readonly Atom[],
 ): boolean {
   let at = 0;
-  for (const { rule } of fittingRules(program, new Set(atoms))) {
-    if (at === plane.rules.length) return plane.isSettled;
+  for (const { rule, section } of fittingRules(program, new Set(atoms))) {
+    if (section > plane.lastSection) break;
     if (plane.rules[at] !== rule) return false;
     at++;
   }
@@ -132,7 +133,7 @@ class Painter {
     const seen: PreparedRule[] = [];
     const fitting = fittingRules(this.#program, this.#atoms);
     let next = fitting.next();
-    let isSettled = false;
+    let lastSection = sections.length;
     for (const [index, { end }] of sections.entries()) {
       while (next.done !== true && next.value.section === index) {
         seen.push(next.value.rule);
@@ -140,13 +141,15 @@ class Painter {
         next = fitting.next();
       }
       this.#endSection(end);
-      isSettled = this.#isDecided();
-      if (isSettled) break;
+      if (this.#isDecided()) {
+        lastSection = index;
+        break;
+      }
     }
     this.#endSection(otherwise);
     const protocols = new Map<number, readonly Cell[]>();
     for (const [protocol, { cells }] of this.#lanes) protocols.set(protocol, joined(cells));
-    return { other: (this.#other.cells[0] as Cell).decision, protocols, rules: seen, isSettled };
+    return { other: (this.#other.cells[0] as Cell).decision, protocols, rules: seen, lastSection };
   }
 
   #isDecided(): boolean {

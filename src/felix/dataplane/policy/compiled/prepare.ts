@@ -32,8 +32,19 @@ export class PreparedPolicies {
   #last = new Map<string, readonly [rules: readonly Rule[], prepared: readonly PreparedRule[]]>();
   #next = new Map<string, readonly [rules: readonly Rule[], prepared: readonly PreparedRule[]]>();
 
+  /** Ends of tiers, and of the program. */
+  #lastEnds = new Map<string, Decider>();
+  #nextEnds = new Map<string, Decider>();
+
   clear(): void {
     this.#last.clear();
+  }
+
+  /** What ends a section; the same object as before, so that equal decisions stay one. */
+  end(key: string, make: () => Decider): Decider {
+    const end = this.#lastEnds.get(key) ?? make();
+    this.#nextEnds.set(key, end);
+    return end;
   }
 
   of(key: string, rules: readonly Rule[], make: () => readonly PreparedRule[]): readonly PreparedRule[] {
@@ -47,6 +58,8 @@ export class PreparedPolicies {
   turn(): void {
     this.#last = this.#next;
     this.#next = new Map();
+    this.#lastEnds = this.#nextEnds;
+    this.#nextEnds = new Map();
   }
 }
 
@@ -107,7 +120,12 @@ class Preparation {
     const { program, direction } = this.#group;
     for (const { name: tier, policies, endAction } of program.tiers) {
       if (policies.length === 0) continue;
-      const end: Decider = { by: 'end-of-tier', tier, direction, action: 'deny' };
+      const end = this.#policies.end(`${direction} tier ${tier}`, () => ({
+        by: 'end-of-tier',
+        tier,
+        direction,
+        action: 'deny',
+      }));
       this.#sections.push({ name: `tier ${tier}`, end: endAction === 'deny' ? end : undefined });
       for (const { id: policy, rules } of policies)
         this.#place(`tier ${tier} ${policyText(policy)}`, rules, (index) => ({
@@ -126,7 +144,7 @@ class Preparation {
     return {
       sections: this.#sections,
       rules: this.#rules,
-      otherwise: { by: 'end', direction, action },
+      otherwise: this.#policies.end(`${direction} ${action}`, () => ({ by: 'end', direction, action })),
       always: this.#always,
       bySource: this.#bySource,
     };

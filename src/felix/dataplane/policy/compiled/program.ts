@@ -10,7 +10,7 @@ import type { NftRow } from '../../nftables.ts';
 import type { GroupProgram } from '../types.ts';
 import type { Atom, AtomSet, AtomSource } from './atoms.ts';
 import type { DecisionChains } from './decisions.ts';
-import { elementsOf, lookups, type Lookup, type PlaneElement } from './elements.ts';
+import { differencesOf, elementsOf, lookups, type Lookup, type PlaneElement } from './elements.ts';
 import { DecisionCache, decidePlane, isStillPlane, type DecisionPlane } from './plane.ts';
 import { PreparedPolicies } from './prepare.ts';
 import type { PreparedProgram } from './prepared.ts';
@@ -19,6 +19,8 @@ import { classText, nftFamily, type RowCollector } from './rows.ts';
 /** What becomes of the packets of a class, as elements; classes with equal answers to the program's questions share it. */
 type Plane = {
   readonly decided: DecisionPlane;
+  /** What it is told over; undefined: it says everything itself. */
+  readonly over: DecisionPlane | undefined;
   readonly elements: readonly PlaneElement[];
   /** By lookup and fields: the verdict. */
   readonly verdicts: ReadonlyMap<string, string>;
@@ -60,6 +62,8 @@ export class Program {
   /** Planes of the program as it was, while it is replaced. */
   #former: ReadonlyMap<string, Plane> = new Map();
   #any: Plane | undefined;
+  /** Classes say only what differs from addresses of no class: possible while no lookup of networks lies between. */
+  #isOverAny = true;
   #hostClasses = 0;
   #netClasses = 0;
   #sets = new Set<string>();
@@ -82,6 +86,7 @@ export class Program {
     this.#prepared = prepared;
     this.#planes.clear();
     for (const plane of former.values()) plane.references = 0;
+    this.#isOverAny = [...classes.keys()].every((set) => set.intervals === 0);
     this.#setAny();
     const before = new Map(this.#known);
     for (const [set, atoms] of classes) this.#replace(set, before.get(set), this.#planeFor(atoms));
@@ -114,6 +119,7 @@ export class Program {
 
   /** Chain and maps as they now must be. */
   settle(): void {
+    if (this.#isOverAny !== (this.#netClasses === 0)) this.#recode();
     const wanted = new Set<string>();
     for (const lookup of lookups) {
       if (this.#counts[lookup] > 0) wanted.add(lookup);
@@ -156,19 +162,39 @@ export class Program {
       const former = this.#former.get(key);
       const isStill =
         former !== undefined && isStillPlane(former.decided, this.#prepared as PreparedProgram, atoms);
-      plane = isStill ? former : this.#makePlane(key, atoms);
+      const decided = isStill ? former.decided : this.#decide(atoms);
+      plane = isStill && this.#isCodedAlike(former) ? former : this.#makePlane(key, decided);
       this.#planes.set(key, plane);
     }
     plane.references++;
     return plane;
   }
 
-  #makePlane(key: string, atoms: readonly Atom[]): Plane {
-    const decided = decidePlane(this.#prepared as PreparedProgram, atoms, this.#cache);
-    const elements = elementsOf(decided);
+  #decide(atoms: readonly Atom[]): DecisionPlane {
+    return decidePlane(this.#prepared as PreparedProgram, atoms, this.#cache);
+  }
+
+  #isCodedAlike({ over }: Plane): boolean {
+    return over === (this.#isOverAny ? this.#any?.decided : undefined);
+  }
+
+  #makePlane(key: string, decided: DecisionPlane, isAny = false): Plane {
+    const over = this.#isOverAny && !isAny ? this.#any?.decided : undefined;
+    const elements = (over && differencesOf(decided, over)) ?? elementsOf(decided);
     const verdicts = new Map<string, string>();
     for (const { text, decision } of elements) verdicts.set(text, `goto ${this.#chains.use(decision)}`);
-    return { decided, elements, verdicts, key, references: 0 };
+    return { decided, over, elements, verdicts, key, references: 0 };
+  }
+
+  /** Writes all classes in the other way. */
+  #recode(): void {
+    this.#isOverAny = this.#netClasses === 0;
+    const former = new Map(this.#planes);
+    for (const [key, { decided, references }] of former)
+      this.#planes.set(key, { ...this.#makePlane(key, decided), references });
+    for (const [set, known] of new Map(this.#known))
+      this.#replace(set, known, this.#planes.get(known.plane.key));
+    for (const plane of former.values()) this.#unuse(plane);
   }
 
   #releasePlane(plane: Plane): void {
@@ -227,7 +253,12 @@ export class Program {
   // ── addresses of no class ──────────────────────────────────────────────────────────────────────────────────────────
   #setAny(): void {
     const before = this.#any;
-    const after = this.#makePlane('', []);
+    const isStill =
+      before !== undefined &&
+      this.#former.size > 0 &&
+      isStillPlane(before.decided, this.#prepared as PreparedProgram, []);
+    if (isStill) return;
+    const after = this.#makePlane('', this.#decide([]), true);
     this.#any = after;
     for (const element of before?.elements ?? [])
       if (element.lookup !== 'class' && !after.verdicts.has(element.text))

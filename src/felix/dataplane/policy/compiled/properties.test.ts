@@ -107,12 +107,20 @@ const arbitraryStep = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constantFrom(...keys).map((key) => ({ op: 'delete', key })) },
-  { weight: 3, arbitrary: fc.constant({ op: 'flush' }) },
+  { weight: 6, arbitrary: fc.constant({ op: 'flush' }) },
 ) as fc.Arbitrary<Step>;
+/** Something is there from the beginning. */
+const arbitraryHistory = fc
+  .tuple(
+    arbitraryGroup('a').map((group): Step => ({ op: 'program', group })),
+    arbitraryMembers('s:a' as SetId).map((members): Step => ({ op: 'set', id: 's:a' as SetId, members })),
+    fc.array(arbitraryStep, { maxLength: 40 }),
+  )
+  .map(([program, set, steps]): readonly Step[] => [set, program, { op: 'flush' }, ...steps]);
 
 test('after any history the rows are those of a fresh build, and nothing is left when all is gone', () => {
   fc.assert(
-    fc.property(fc.array(arbitraryStep, { maxLength: 40 }), (steps) => {
+    fc.property(arbitraryHistory, (steps) => {
       const chains = new TellingChains();
       const compiled = new CompiledPrograms(chains);
       const tables = new PlayedTables();
@@ -164,7 +172,7 @@ test('after any history the rows are those of a fresh build, and nothing is left
       assert.equal(chains.inUse, 0);
       assert.deepEqual(compiled.stats(), new CompiledPrograms(chains).stats());
     }),
-    { numRuns: 250 },
+    { numRuns: 300 },
   );
 });
 
