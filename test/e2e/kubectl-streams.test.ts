@@ -11,7 +11,7 @@ import { after, before, describe, test } from 'node:test';
 import { until } from '../../src/lib/wait.ts';
 import { type Output, run, TestLab, without } from '../support/lab.ts';
 
-const skip = without('ip', 'unshare', 'kubectl', 'script', 'tar');
+const skip = without('ip', 'unshare', 'kubectl', 'script', 'tar', 'curl');
 const kubectlProgram = process.env['MARGAY_KUBECTL'] ?? 'kubectl';
 const websockets = (on: boolean): Record<string, string> => ({
   KUBECTL_REMOTE_COMMAND_WEBSOCKETS: String(on),
@@ -238,6 +238,15 @@ describe('streams of pods', { skip, concurrency: 1 }, () => {
       /Kernel Version:/,
     ])
       assert.match(node, part);
+  });
+
+  test('a pod has its service account, and reaches the API server with it', async () => {
+    const secrets = '/var/run/secrets/kubernetes.io/serviceaccount';
+    const ask = `curl -s -m 10 --cacert ${secrets}/ca.crt -H "Authorization: Bearer $(cat ${secrets}/token)" https://$KUBERNETES_SERVICE_HOST/api/v1/namespaces/$(cat ${secrets}/namespace)/pods`;
+    const refused = await out('exec', 'box', '--', 'sh', '-c', ask);
+    assert.match(refused, /User \\"system:serviceaccount:default:default\\" cannot list resource/, refused);
+    await out('create', 'rolebinding', 'pods', '--clusterrole=view', '--serviceaccount=default:default');
+    assert.match(await out('exec', 'box', '--', 'sh', '-c', ask), /"kind":"PodList"/);
   });
 
   test('each process of the lab has its own identity, and no more rights than it needs', async () => {

@@ -19,6 +19,7 @@ import {
 import { join } from 'node:path';
 import { err, failure, ok } from '../../lib/result.ts';
 import { type Program, programFor } from '../images.ts';
+import { type MountAccount, serviceEnvironment } from './account.ts';
 import { identify, isAlive } from '../state.ts';
 import { checkProbe } from './probe-checks.ts';
 import { Console } from './streams/consoles.ts';
@@ -26,9 +27,9 @@ import { onPipes, onTerminal } from './streams/execution.ts';
 import { LogTimes } from './streams/log-times.ts';
 import type { ContainerRecord, Containers, ContainerSpec } from './types.ts';
 
-/** $1 host name, $2 hosts file, $3 exit file, $4 a directory of its own, $5 the resolver's file if it has one; the rest is
- *  the program. What the container writes to the usual places stays in that directory. A program in the background would
- *  lose its standard input, hence descriptor 3. */
+/** $1 host name, $2 hosts file, $3 exit file, $4 a directory of its own, $5 the resolver's file, if it has one, $6 the
+ *  directory of its service account, if it has one; the rest is the program. What the container writes to the usual places
+ *  stays in its directory. A program in the background would lose its standard input, hence descriptor 3. */
 const containerScript = `
 trap 'stop=1; [ -n "$program" ] && kill -TERM $program 2>/dev/null' TERM
 hostname "$1"
@@ -43,8 +44,12 @@ for dir in /tmp /root /home /srv /mnt /usr /var/tmp; do
   mkdir -p $layer/upper $layer/work && chmod --reference=$dir $layer/upper &&
   mount -n -t overlay -o lowerdir=$dir,upperdir=$layer/upper,workdir=$layer/work margay-container $dir
 done 2>/dev/null
+if [ -n "$6" ]; then
+  mkdir -p /run/secrets/kubernetes.io/serviceaccount
+  mount -n --bind "$6" /run/secrets/kubernetes.io/serviceaccount
+fi
 exit_file=$3
-shift 5
+shift 6
 exec 3<&0
 "$@" <&3 3<&- &
 program=$!
@@ -66,6 +71,8 @@ export type ContainersOptions = {
   readonly hostAddress: string;
   /** Where pods ask for names of services. */
   readonly clusterDns: string;
+  /** Pods have no service account without. */
+  readonly mountAccount?: MountAccount;
 };
 
 export function processContainers(options: ContainersOptions): Containers {
@@ -109,6 +116,8 @@ export function processContainers(options: ContainersOptions): Containers {
       const resolver = resolverText(spec.pod, options.clusterDns);
       const resolverFile = resolver === undefined ? '' : join(options.directory, `${uid}.resolv`);
       if (resolver !== undefined) writeFileSync(resolverFile, resolver);
+      const account = join(options.directory, `${uid}.account`);
+      const hasAccount = (await options.mountAccount?.(spec.pod, account)) === true;
       const host = spec.pod.spec.hostNetwork === true ? options.nodeName : hostNameOf(spec);
       const enter = spec.netns === undefined ? [] : ['nsenter', `--net=${spec.netns}`];
       const isolate = 'unshare --mount --uts --pid --fork --kill-child --mount-proc --propagation private';
@@ -124,11 +133,16 @@ export function processContainers(options: ContainersOptions): Containers {
         exit,
         join(options.directory, `${uid}.${name}.${spec.attempt}.files`),
         resolverFile,
+        hasAccount ? account : '',
         // A terminal makes the program the leader of its session; what runs in a shell's background ignores interrupts.
         ...(tty ? ['setsid', '--ctty', 'env', '--default-signal=INT,QUIT'] : []),
         ...wordsOf(program.value, options.launcher),
       ];
-      const env = { ...environment(spec, options), MARGAY_READY: ready };
+      const env = {
+        ...(hasAccount ? serviceEnvironment : {}),
+        ...environment(spec, options),
+        MARGAY_READY: ready,
+      };
       if (tty || spec.container.stdin === true)
         return startWithConsole(spec, [command, ...argv], env, openLog(options.logDirectory, spec));
       const path = openLog(options.logDirectory, spec);

@@ -9,6 +9,7 @@ import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { clusterDnsAddress } from '../cluster-dns.ts';
 import { mainFile } from '../main-file.ts';
+import { mountAccount } from './account.ts';
 import { fileCheckpoints } from './checkpoints.ts';
 import { cniPlugins } from './cni.ts';
 import { processContainers } from './containers.ts';
@@ -60,6 +61,7 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
       podDirectory,
       logDirectory: '/var/log/pods',
       checkpointDirectory: '/var/lib/margay/pods',
+      kubeconfig: options.kubeconfig,
       program: [process.execPath, mainFile(), 'pod'],
     }),
     datastore: options.datastore,
@@ -97,6 +99,8 @@ export type EdgePaths = {
   readonly podDirectory: string;
   readonly logDirectory: string;
   readonly checkpointDirectory: string;
+  /** Whose holder asks for the tokens of pods; they get none without. */
+  readonly kubeconfig?: string;
   /** Starts a built-in program: its name and arguments follow. */
   readonly program: readonly string[];
 };
@@ -117,6 +121,7 @@ export function nodeRunnerEdges(
       nodeName: paths.nodeName,
       hostAddress: paths.hostAddresses[0] ?? '',
       clusterDns: clusterDnsAddress,
+      ...(paths.kubeconfig === undefined ? {} : { mountAccount: mountAccount(paths.kubeconfig) }),
     }),
     checkpoints: fileCheckpoints(paths.checkpointDirectory),
     watchDirectory: paths.podDirectory,
