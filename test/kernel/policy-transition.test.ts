@@ -10,7 +10,7 @@ const skip = unable('nft') ?? false;
 const datagrams = fileURLToPath(new URL('support/datagrams.mjs', import.meta.url));
 const b = '10.244.1.3';
 
-test('FX-048: programs that are made, replaced and removed let no denied packet through', {
+test('programs that are made, replaced and removed let no denied packet through', {
   skip,
 }, async () => {
   await using node = await TestNode.make();

@@ -267,7 +267,7 @@ test('RS-190: connections beyond the limit are reset, packets beyond the rate ar
   );
 });
 
-test('FX-008, FX-033: what the kernel refuses is closed, and opens when it is taken', { skip }, async () => {
+test('FX-008: what the kernel refuses is closed, and opens when it is taken', { skip }, async () => {
   await using node = await TestNode.make();
   await using felix = new PolicyFelix(node);
   await pods(felix);

@@ -41,8 +41,9 @@ export function linearMatch(rule: Rule, family: Family, names: SetNames): Linear
   const destination = sideMatches('destination', rule.destination, family, names);
   if (source === undefined || destination === undefined) return never;
   const first = [
-    ...(protocol === undefined ? [] : [`meta l4proto ${protocol}`]),
-    ...(rule.notProtocol === undefined || protocol !== undefined
+    // A type says the protocol, too.
+    ...(protocol === undefined || icmp.length > 0 ? [] : [`meta l4proto ${protocol}`]),
+    ...(rule.notProtocol === undefined || protocol !== undefined || icmp.length > 0
       ? []
       : [`meta l4proto != ${rule.notProtocol}`]),
     ...(asksPorts && protocol === undefined ? [`meta l4proto @${portProtocolsSet}`] : []),
