@@ -1,9 +1,9 @@
 // Which back end holds the node's rules, nftables or iptables, and how one gives way to the other: the new one stands complete
 // before the old one goes, so that there is no moment without rules; while both stand a packet has to pass both. What another
 // run, another choice or Calico before us left in the other back end goes the same way.
-import type { Clock } from '../../lib/clock.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { ok, type Failure, type Result } from '../../lib/result.ts';
+import { ok, type Result } from '../../lib/result.ts';
 import { sleep } from '../../lib/wait.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import type { CalcDelta, FelixConfig } from '../calc/mod.ts';
@@ -23,11 +23,14 @@ export type RuleSwitchOptions = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly policy: boolean;
-  /** Without it there is nftables only. */
+  /** Without it, and without policy, there is nftables only. */
   readonly commands: CommandRunner | undefined;
   /** All that the deltas so far add up to, for a back end that comes later; without it the first choice stays. */
   readonly everything: (() => CalcDelta) | undefined;
 };
+
+/** Between attempts to remove what another back end left. */
+const retryMs = 10_000;
 
 const nftablesOnly: BackEndChoice = { backEnd: 'nftables', reason: 'there is no other' };
 
@@ -41,7 +44,7 @@ export class RuleSwitch {
   /** Deltas from before the choice. */
   #waiting: CalcDelta[] = [];
   #changing: Promise<void> = Promise.resolve();
-  #failure: Failure | undefined;
+  #retry: Timer | undefined;
   #stopped = false;
 
   constructor(options: RuleSwitchOptions) {
@@ -58,11 +61,6 @@ export class RuleSwitch {
     return this.#choice;
   }
 
-  /** Why leftovers of the other back end are still there. */
-  get failure(): Failure | undefined {
-    return this.#failure;
-  }
-
   apply(delta: CalcDelta): void {
     const before = this.#config;
     this.#config = delta.config ?? this.#config;
@@ -76,7 +74,7 @@ export class RuleSwitch {
       before !== undefined &&
       config !== undefined &&
       choiceParameters.some((name) => before.value(name) !== config.value(name));
-    if (isOther) this.#changing = this.#changing.then(() => this.#change(config));
+    if (isOther) this.#queue(() => this.#change(config));
   }
 
   /** Interfaces of the host with their addresses. */
@@ -94,12 +92,13 @@ export class RuleSwitch {
     for (const delta of this.#waiting.splice(0)) this.#current().apply(delta);
     this.#current().reconciler.start();
     if (this.#options.policy) await this.#untilItStands();
-    this.#changing = this.#changing.then(() => this.#removeOthers());
+    this.#queue(() => this.#removeOthers());
     return ok(undefined);
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#retry?.cancel();
     await Promise.all([this.nft.reconciler.stop(), this.#iptables?.stop()]);
     await this.#changing;
   }
@@ -122,13 +121,19 @@ export class RuleSwitch {
     await Promise.all([this.nft.reconciler.idle(), this.#iptables?.reconciler.idle()]);
   }
 
+  /** One change after the other. */
+  #queue(act: () => Promise<void>): void {
+    this.#retry?.cancel();
+    this.#changing = this.#changing.then(act);
+  }
+
   #current(): NftRules | IptablesBackEnd {
     return this.#iptables ?? this.nft;
   }
 
   async #choose(): Promise<Result<BackEndChoice>> {
-    const { commands, kernel } = this.#options;
-    if (commands === undefined || this.#config === undefined) return ok(nftablesOnly);
+    const { commands, kernel, policy } = this.#options;
+    if (!policy || commands === undefined || this.#config === undefined) return ok(nftablesOnly);
     return chooseBackEnd(this.#config, kernel, commands);
   }
 
@@ -178,9 +183,10 @@ export class RuleSwitch {
     }
     const kept = this.#choice?.backEnd === 'iptables' ? this.#choice.variant : undefined;
     const removed = await removeAll({ runner: commands, kernel, kept });
-    this.#failure = removed.ok ? undefined : removed.error;
-    if (!removed.ok) logger.warn('Cannot remove what another back end left', { error: removed.error });
-    else if (removed.value > 0)
+    if (!removed.ok) {
+      logger.warn('Cannot remove what another back end left, will try again', { error: removed.error });
+      this.#retry = this.#options.clock.after(retryMs, () => this.#queue(() => this.#removeOthers()));
+    } else if (removed.value > 0)
       logger.info('What another back end left is removed', { count: removed.value });
   }
 }
