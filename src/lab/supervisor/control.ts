@@ -42,10 +42,10 @@ export async function runControl(
     // Last: it says that the rest is there (CN-004).
     await ensure('ClusterInformation', objects.clusterInformation);
   };
-  const isKnown = await datastore.get('ClusterInformation', { name: 'default' }, signal);
   // A control plane that is started again must not bring back what the user has changed since.
-  if (!isKnown.ok) await setUp();
-  const telling = isKnown.ok ? undefined : tellNewNodes(datastore, topology.nodeBgp, signal);
+  const isNew = await isNewCluster(datastore, signal);
+  if (isNew) await setUp();
+  const telling = isNew ? tellNewNodes(datastore, topology.nodeBgp, signal) : undefined;
   const loop = startControlLoop({
     datastore,
     logger,
@@ -65,4 +65,14 @@ export async function runControl(
   });
   await Promise.all([loop.stop(), policyStatus.stop(), hostEndpoints.stop(), trials.stop()]);
   await telling;
+}
+
+/** Asks until the API server knows. */
+async function isNewCluster(datastore: Datastore, signal: AbortSignal): Promise<boolean> {
+  for (let attempt = 0; !signal.aborted; attempt++) {
+    const known = await datastore.get('ClusterInformation', { name: 'default' }, signal);
+    if (known.ok || known.error.code === 'NotFound') return !known.ok;
+    await sleep(backoff(attempt, 50, 2000), signal);
+  }
+  return false;
 }
