@@ -1,5 +1,6 @@
 // `margay speaker`: the BGP speaker of a node, told what to do by Calico resources, or of a router, told by a plan file. Two
 // engines can be it: the native one, and BIRD 2 as Calico has it (docs/bird-engine.md).
+import { dirname, join } from 'node:path';
 import type { Kernel } from '../kernel/mod.ts';
 import type { Command } from './types.ts';
 
@@ -12,7 +13,7 @@ type Flags = {
   readonly engine: 'native' | 'bird';
   readonly bird: string;
   readonly birdDirectory: string;
-  readonly controlSocket: string;
+  readonly controlSocket?: string;
 };
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -37,7 +38,7 @@ async function run(argv: readonly string[]): Promise<number> {
     )
     .option('--bird <program>', 'the program of the BIRD engine', 'bird')
     .option('--bird-directory <path>', 'where its bird.cfg is written', '/etc/calico/confd/config')
-    .option('--control-socket <path>', 'where birdc finds the speaker', '/var/run/calico/bird.ctl')
+    .option('--control-socket <path>', 'where birdc finds the speaker (bird.ctl beside the other socket)')
     .exitOverride();
   try {
     parser.parse([...argv], { from: 'user' });
@@ -67,16 +68,21 @@ async function run(argv: readonly string[]): Promise<number> {
   if (flags.engine === 'bird') return runWithBird(flags, kernel.value);
   const source = flags.plan === undefined ? await calicoSource(flags) : { plan: flags.plan };
   if (typeof source === 'number') return source;
+  const { ControlServer } = await import('../bgp/bird/mod.ts');
   const ended = await runSpeaker({
     kernel: kernel.value,
     logger,
     socket: flags.socket,
     signals: process,
     source,
+    faces: [(speaker) => new ControlServer({ path: controlSocketOf(flags), logger, speaker })],
   });
   if (!ended.ok) return fail(ended.error.message, ended.error.hint);
   return 0;
 }
+
+const controlSocketOf = ({ controlSocket, socket }: Flags): string =>
+  controlSocket ?? join(dirname(socket), 'bird.ctl');
 
 async function runWithBird(flags: Flags, kernel: Kernel): Promise<number> {
   if (flags.plan !== undefined)
@@ -93,7 +99,7 @@ async function runWithBird(flags: Flags, kernel: Kernel): Promise<number> {
     signals: process,
     program: flags.bird,
     directory: flags.birdDirectory,
-    controlSocket: flags.controlSocket,
+    controlSocket: controlSocketOf(flags),
   });
   return ended.ok ? 0 : fail(ended.error.message, ended.error.hint);
 }

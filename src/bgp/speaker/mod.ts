@@ -27,5 +27,5 @@ export { PlanSource, type PlanSourceOptions } from './plan-source.ts';
 export { Speaker, type SpeakerOptions } from './speaker.ts';
 export { tcpTransport } from './tcp-transport.ts';
 export type { WhyAnswer, WhyPath } from './why.ts';
-export { runSpeaker, type RunOptions } from './run.ts';
+export { runSpeaker, type Face, type RunOptions } from './run.ts';
 export { standBy, type StandByOptions } from './stand-by.ts';

@@ -21,6 +21,8 @@ export type RunOptions = {
   /** Path of the introspection socket. */
   readonly socket: string;
   readonly signals: Pick<NodeJS.Process, 'on' | 'off'>;
+  /** More sockets that speak of the speaker, as long as it runs. */
+  readonly faces?: readonly ((speaker: () => Speaker | undefined) => Face)[];
   readonly source:
     | { readonly plan: string }
     | {
@@ -31,6 +33,8 @@ export type RunOptions = {
         readonly settings?: Pick<PlanInput, 'routerIdSetting' | 'advertiseClusterIPs'>;
       };
 };
+
+export type Face = { start(): Promise<Result<void, Failure>>; stop(): Promise<void> };
 
 const engineVersion = 'margay';
 
@@ -69,8 +73,14 @@ export async function runSpeaker(options: RunOptions): Promise<Result<void, Fail
   const introspection = new IntrospectionServer({ path: options.socket, logger, answer: answerer });
   const listening = await introspection.start();
   if (!listening.ok) return listening;
+  const faces = (options.faces ?? []).map((make) => make(() => speaker));
+  for (const face of faces) {
+    const started = await face.start();
+    if (!started.ok) logger.warn('a socket is missing', { reason: started.error.message });
+  }
   const source = await startSource(options, apply);
   if (!source.ok) {
+    for (const face of faces) await face.stop();
     await introspection.stop();
     return source;
   }
@@ -85,6 +95,7 @@ export async function runSpeaker(options: RunOptions): Promise<Result<void, Fail
   await source.value.stop();
   await queue;
   await speaker?.stop('persist');
+  for (const face of faces) await face.stop();
   await introspection.stop();
   await kernel.close();
   return problem === undefined ? ok(undefined) : err(problem);
