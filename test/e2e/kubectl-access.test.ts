@@ -11,7 +11,7 @@ import { adminKubeconfig, clusterKeys, startApiServer } from '../../src/apiserve
 import { kubeconfig } from '../../src/lib/kubeconfig.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { expect } from '../../src/lib/result.ts';
-import { missing, program, rows } from '../support/kubectl.ts';
+import { minor, missing, program, rows } from '../support/kubectl.ts';
 
 const run = promisify(execFile);
 
@@ -77,8 +77,10 @@ describe('kubectl and access', {
   test('certificates: who am I, what is forbidden in which words', async (t) => {
     const { admin, user, refused } = await secured(t);
     const jane = user('jane', 'dev', 'ops');
-    assert.match(await jane('auth', 'whoami'), /Username +jane\nGroups +\[dev ops system:authenticated\]/);
-    assert.match(await admin('auth', 'whoami'), /kubernetes-admin[\s\S]*system:masters/);
+    if (minor >= 28) {
+      assert.match(await jane('auth', 'whoami'), /Username +jane\nGroups +\[dev ops system:authenticated\]/);
+      assert.match(await admin('auth', 'whoami'), /kubernetes-admin[\s\S]*system:masters/);
+    }
     assert.match(
       await refused(jane, 'get', 'pods'),
       /Error from server \(Forbidden\): pods is forbidden: User "jane" cannot list resource "pods" in API group "" in the namespace "default"/,
@@ -117,7 +119,9 @@ describe('kubectl and access', {
     assert.match(await admin('get', 'clusterroles'), /cluster-admin[\s\S]*system:node/);
   });
 
-  test('service accounts: create token, use it, TokenReview, a token gone with its account', async (t) => {
+  test('service accounts: create token, use it, a token gone with its account', {
+    skip: minor < 24 ? 'kubectl before 1.24 cannot create tokens' : false,
+  }, async (t) => {
     const { admin, withToken, refused } = await secured(t);
     await admin('create', 'serviceaccount', 'bot');
     const token = (await admin('create', 'token', 'bot', '--duration=1h')).trim();
