@@ -139,7 +139,7 @@ test('FX-041: policy before translation sees the destination that the sender nam
   assert.deepEqual(await felix.connect('out', host, 8080), ['open'], 'allowed early');
 });
 
-test('FX-040: untracked policy works without connection tracking, both ways', {
+test('FX-037, FX-040: untracked policy works without connection tracking, both ways', {
   skip: skip || unable('conntrack'),
 }, async () => {
   await using node = await TestNode.make();
@@ -191,4 +191,47 @@ test('FX-154: failsafe ports with a net are open for that net only; none closes 
   felix.set('FelixConfiguration', 'default', { failsafeInboundHostPorts: [] });
   await felix.apply();
   assert.deepEqual(await felix.connect('out', host, 22), ['silent']);
+});
+
+test('FX-017: tables of kube-proxy and chains of Docker stay as they are while policy comes, changes and goes', {
+  skip: skip || unable('iptables-nft'),
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  const run = (command: string) => node.run('node', command.split(' '));
+  for (const command of [
+    'iptables-nft -N DOCKER',
+    'iptables-nft -A FORWARD -o docker0 -j DOCKER',
+    'iptables-nft -t nat -A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE',
+    'nft add table ip kube-proxy',
+    'nft add map ip kube-proxy services { type ipv4_addr . inet_service : verdict ; }',
+    'nft add chain ip kube-proxy pre { type nat hook prerouting priority -100 ; }',
+  ])
+    await run(command);
+  const others = async (): Promise<string> =>
+    (await felix.nft('list', 'ruleset'))
+      .replace(/table ip6? calico \{[^]*?\n\}\n/g, '')
+      .replace(/# Warning.*\n/g, '');
+  const before = await others();
+  assert.match(before, /DOCKER[^]*kube-proxy/);
+  await prepared(node, felix, { interfaceName: '*' });
+  felix.set(
+    'GlobalNetworkPolicy',
+    'p',
+    policy({ applyOnForward: true, types: ['Ingress'], ingress: [deny] }),
+  );
+  await felix.start();
+  const resyncs = felix.dataplane.status().nftables.counters.dumps;
+  await run('nft add element ip kube-proxy services { 10.96.0.1 . 443 : accept }');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(
+    felix.dataplane.status().nftables.counters.dumps,
+    resyncs,
+    'others’ changes are no reason to read ours',
+  );
+  await run('nft delete element ip kube-proxy services { 10.96.0.1 . 443 }');
+  felix.remove('GlobalNetworkPolicy', 'p');
+  felix.remove('HostEndpoint', 'h');
+  await felix.apply();
+  assert.equal(await others(), before);
 });

@@ -26,6 +26,8 @@ export type PolicySettings = {
   /** `<number>/<second|minute|hour|day>`; empty: every packet is logged. */
   readonly logRate: string;
   readonly logBurst: number;
+  /** Bits of the packet's mark that are ours. */
+  readonly markMask: number;
   readonly dropsInvalidConnections: boolean;
   readonly allowsVxlanFromWorkloads: boolean;
   readonly allowsIpipFromWorkloads: boolean;

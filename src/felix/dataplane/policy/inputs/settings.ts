@@ -29,6 +29,7 @@ export function policySettings(config: FelixConfig, backEnd: PolicyBackEnd): Pol
     logPrefix: config.text('LogPrefix'),
     logRate: config.text('LogActionRateLimit'),
     logBurst: config.number('LogActionRateLimitBurst'),
+    markMask: config.number(backEnd === 'nftables' ? 'NftablesMarkMask' : 'IptablesMarkMask'),
     dropsInvalidConnections: !config.boolean('DisableConntrackInvalidCheck'),
     allowsVxlanFromWorkloads: config.boolean('AllowVXLANPacketsFromWorkloads'),
     allowsIpipFromWorkloads: config.boolean('AllowIPIPPacketsFromWorkloads'),

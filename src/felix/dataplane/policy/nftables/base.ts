@@ -97,11 +97,16 @@ export function baseRows(
       settings.endpointToHost,
     ]),
     ...atHook('raw-prerouting', 'prerouting', -300, [
-      ...(isEarly ? [unsetWaived] : []),
+      ...(isEarly ? [unsetWaived(settings)] : []),
       ...workloads(settings, 'iifname', 'jump source-check'),
       ...host(hosts.untracked, 'untracked-in'),
     ]),
-    ...atHook('raw-output', 'output', -300, hosts.untracked ? [unsetWaived, 'jump untracked-out'] : []),
+    ...atHook(
+      'raw-output',
+      'output',
+      -300,
+      hosts.untracked ? [unsetWaived(settings), 'jump untracked-out'] : [],
+    ),
     ...atHook(
       'mangle-prerouting',
       'prerouting',

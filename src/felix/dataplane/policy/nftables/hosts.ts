@@ -25,7 +25,7 @@ import type { PolicySettings } from '../types.ts';
 import { type HostStages, noHosts, workloads } from './base.ts';
 import type { ProgramBook, ProgramUser } from './programs.ts';
 import { addressType, elementText, nftFamily, OwnedRows, type RowSink } from './rows.ts';
-import { shortened, waivedMark } from './rule-chains.ts';
+import { isWaived, shortened } from './rule-chains.ts';
 import { outermost, protocolWord } from './sets.ts';
 
 /** The interfaces of the host, and the addresses they have. */
@@ -182,7 +182,7 @@ export class Hosts {
           `${key} "lo" return`,
           ...(place.skipsWorkloads ? workloads(this.#settings, key, 'return') : []),
           ...(place.isWaivable && (this.#stages.untracked || this.#stages.preDnat)
-            ? [`meta mark and 0x${waivedMark.toString(16)} == 0x${waivedMark.toString(16)} return`]
+            ? [`${isWaived(this.#settings)} return`]
             : []),
           `${key} vmap @${place.chain}`,
           ...(all === undefined ? [] : [verdict(place, all)]),

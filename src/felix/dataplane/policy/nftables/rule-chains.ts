@@ -14,11 +14,17 @@ import type { Decider, LogStep, PolicySettings, ProgramDecision, RuleChains } fr
 import type { RowSink } from './rows.ts';
 import { nftFamily } from './rows.ts';
 
-/** The bit of the packet's mark that says that a host's early policy let it in. Used only where there is such policy. */
-export const waivedMark = 0x10000;
-const clearWaived = (0xffffffff & ~waivedMark) >>> 0;
-export const setWaived = `meta mark set meta mark and 0x${clearWaived.toString(16)} xor 0x${waivedMark.toString(16)}`;
-export const unsetWaived = `meta mark set meta mark and 0x${clearWaived.toString(16)}`;
+const hex = (bits: number): string => `0x${(bits >>> 0).toString(16)}`;
+
+/** The bit of the packet's mark that says that a host's early policy let it in: the lowest that is ours (FX-037). Used only
+ *  where there is such policy. */
+const waivedBit = ({ markMask }: PolicySettings): number => (markMask & -markMask) >>> 0;
+export const unsetWaived = (settings: PolicySettings): string =>
+  `meta mark set meta mark and ${hex(~waivedBit(settings))}`;
+export const setWaived = (settings: PolicySettings): string =>
+  `${unsetWaived(settings)} xor ${hex(waivedBit(settings))}`;
+export const isWaived = (settings: PolicySettings): string =>
+  `meta mark and ${hex(waivedBit(settings))} == ${hex(waivedBit(settings))}`;
 
 /** Places whose chains differ: reject is known to filter hooks only, and early places mark what they allow. */
 export type ChainPlace = 'filter' | 'untracked' | 'preDnat';
@@ -89,7 +95,7 @@ export class RuleChainBook implements RuleChains {
     if (action === 'deny')
       return this.#place === 'filter' && this.#settings.denial === 'reject' ? 'reject' : 'drop';
     if (this.#place === 'filter') return 'return';
-    return this.#place === 'untracked' ? `${setWaived} notrack return` : `${setWaived} return`;
+    return `${setWaived(this.#settings)}${this.#place === 'untracked' ? ' notrack' : ''} return`;
   }
 }
 
