@@ -19,9 +19,10 @@ const packetsPerWorld = Number(process.env['POLICY_PACKETS'] ?? 160);
 
 /** Both back ends, with a number of worlds for `npm test` and how many of them have host endpoints. */
 const backEnds = [
-  { name: 'nftables', environment: {}, skip, worlds: 30, hosts: 0.4 },
+  { name: 'nftables', counters: 'nft' as const, environment: {}, skip, worlds: 30, hosts: 0.4 },
   ...variants.map((variant) => ({
     name: `iptables-${variant}`,
+    counters: `iptables-${variant}` as const,
     environment: choosing(variant),
     skip: unableIptables(variant) ?? skip,
     worlds: 20,
@@ -88,17 +89,22 @@ function noteOf(step: StepResult): readonly string[] {
   }
 }
 
-/** Rules whose counters did not count the packets that they decided about. */
+/** Rules whose counters did not count the packets that they decided about. With iptables
+ *  the ends of tiers, and the denial in the place of a tier that does not exist, are no rules. */
 function miscounts(
   before: ReadonlyMap<string, number>,
   after: ReadonlyMap<string, number>,
   cases: readonly Case[],
+  program: string,
 ): readonly string[] {
   const expected = Map.groupBy(
     cases.flatMap(({ deciders }) => deciders),
     (note) => note,
   );
-  return [...new Set([...expected.keys(), ...after.keys()])].flatMap((note) => {
+  const isRule = (note: string): boolean => /^(?!lost ).* \w+gress\[\d+\] /.test(note);
+  const notes = [...new Set([...expected.keys(), ...after.keys()])];
+  return notes.flatMap((note) => {
+    if (program !== 'nft' && !isRule(note)) return [];
     const counted = (after.get(note) ?? 0) - (before.get(note) ?? 0);
     const wanted = expected.get(note)?.length ?? 0;
     return counted === wanted ? [] : [`${note}: counted ${counted} of ${wanted}`];
@@ -180,12 +186,15 @@ for (const backEnd of backEnds)
       await host.enforce(world.objects);
       const cases = casesOf(random, world);
       // Where the node itself is an endpoint its own neighbour discovery is counted, too.
-      const isCounted =
-        backEnd.name === 'nftables' && !world.objects.some(({ kind }) => kind === 'HostEndpoint');
-      const before = isCounted ? host.counters() : undefined;
+      const isCounted = !world.objects.some(({ kind }) => kind === 'HostEndpoint');
+      const before = isCounted ? host.counters(backEnd.counters) : undefined;
       const wrong = await mismatches(host, cases);
       if (before !== undefined) {
-        assert.deepEqual(miscounts(before, host.counters(), cases), [], `counters of seed ${seed}`);
+        assert.deepEqual(
+          miscounts(before, host.counters(backEnd.counters), cases, backEnd.counters),
+          [],
+          `counters of seed ${seed}`,
+        );
         counted += cases.reduce((sum, { deciders }) => sum + deciders.length, 0);
       }
       sent += cases.length;

@@ -170,19 +170,35 @@ export class PolicyHost {
     expect(await this.kernel.conntrack.deleteByAddress(all), 'connections');
   }
 
-  /** Packets that each rule has decided about, by the note of its chain: `default np:red/p1 ingress[0] allow`. */
-  counters(): ReadonlyMap<string, number> {
+  /** Packets that each rule has decided about, by what it says of itself: `default np:red/p1 ingress[0] allow`. */
+  counters(program: 'nft' | 'iptables-nft' | 'iptables-legacy'): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
+    const lines = program === 'nft' ? this.#nftCounters() : this.#iptablesCounters(program);
+    for (const [note, packets] of lines)
+      if (/gress(\[\d+\])? (allow|deny)$/.test(note)) counts.set(note, (counts.get(note) ?? 0) + packets);
+    return counts;
+  }
+
+  *#nftCounters(): Generator<readonly [note: string, packets: number]> {
     for (const family of ['ip', 'ip6']) {
       const listing = JSON.parse(this.run('nft', '-j', '-t', 'list', 'table', family, 'calico')) as Listing;
       for (const { rule } of listing.nftables) {
         const counter = rule?.expr.find((one) => one.counter !== undefined)?.counter;
         if (rule === undefined || counter === undefined || !rule.chain.startsWith('rule-')) continue;
-        const note = (rule.comment ?? '').replace(/^\S+ /, '');
-        if (!note.endsWith(' log')) counts.set(note, (counts.get(note) ?? 0) + counter.packets);
+        yield [(rule.comment ?? '').replace(/^\S+ /, ''), counter.packets];
       }
     }
-    return counts;
+  }
+
+  *#iptablesCounters(program: string): Generator<readonly [note: string, packets: number]> {
+    for (const family of ['', '6'])
+      for (const line of this.run(`${program.replace('ip', `ip${family}`)}-save`, '-c', '-t', 'filter').split(
+        '\n',
+      )) {
+        const packets = /^\[(\d+):/.exec(line)?.[1];
+        const [, note] = [...line.matchAll(/--comment "([^"]*)"/g)].map(([, text]) => text ?? '');
+        if (packets !== undefined && note !== undefined) yield [note, Number(packets)];
+      }
   }
 
   send(from: ProbeEnd, packet: Uint8Array): void {
