@@ -18,7 +18,8 @@ const env = {
   NODE_OPTIONS: '',
 };
 
-/** Test files that go further when they are told to: suite, file, environment. Each run has seeds of its own, and prints them. */
+/** Test files that go further when they are told to: suite, file, environment. Each night has seeds of its own, which the
+ *  tests print; what is in the environment already counts. */
 const nightlies = [
   [
     'kernel',
@@ -29,6 +30,17 @@ const nightlies = [
       POLICY_SEED: String(Math.floor(Date.now() / 1000) % 1_000_000_000),
     },
   ],
+  // 10,000 random plans through both BGP engines.
+  [
+    'interop',
+    'test/interop/bird-differential.test.ts',
+    {
+      DIFFERENTIAL_PLANS: '10000',
+      DIFFERENTIAL_SEED: String(Math.floor(Date.now() / 86_400_000) * 100_000),
+    },
+  ],
+  // A million damaged messages.
+  ['unit', 'src/bgp/speaker/fuzz.test.ts', { FUZZ_MESSAGES: '1000000' }],
 ];
 
 const tasks = {
@@ -147,8 +159,8 @@ async function testAll() {
 async function nightly() {
   let failed = false;
   for (const [suite, file, more] of nightlies.filter(([, file]) => file.includes(args[0] ?? ''))) {
-    Object.assign(env, more);
-    if ((await tests(suite, [file])) !== 0) failed = true;
+    for (const [name, value] of Object.entries(more)) env[name] ??= value;
+    if ((await tests(suite, ['--test-timeout=7200000', file])) !== 0) failed = true;
   }
   return failed ? 1 : 0;
 }
