@@ -1,4 +1,4 @@
-// Calico's kinds, served in projectcalico.org/v3 as the model defines them: names, columns, checks, defaults.
+// Kinds served as the model defines them, Calico's in projectcalico.org/v3: names, columns, checks, defaults.
 import {
   allKinds,
   type CrdGroup,
@@ -79,11 +79,15 @@ export const structuralSchema = (name: KindName, group: CrdGroup = 'projectcalic
   return objectAt(version, 'schema', 'openAPIV3Schema');
 };
 
+/** Calico's own kinds, and Kubernetes' policy of clusters, which elsewhere is a custom resource too (RS-135). */
+const isFromModel = (name: KindName): boolean =>
+  kindDefinition(name).family === 'calico' || name === 'ClusterNetworkPolicy';
+
 export function calicoKinds(): readonly ServedKind[] {
   const kinds: ServedKind[] = [];
   for (const name of allKinds) {
     const definition = kindDefinition(name);
-    if (definition.family !== 'calico' || definition.storedAs !== 'itself') continue;
+    if (!isFromModel(name) || definition.storedAs !== 'itself') continue;
     const columns = definition.columns.map(servedColumn);
     kinds.push({
       group: definition.group,

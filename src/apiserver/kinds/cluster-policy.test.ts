@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startTestServer } from '../testing.ts';
+
+const path = '/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies';
+const policy = (spec: object, name = 'isolate'): object => ({
+  apiVersion: 'policy.networking.k8s.io/v1alpha2',
+  kind: 'ClusterNetworkPolicy',
+  metadata: { name },
+  spec,
+});
+
+test('RS-135: cluster network policies are served and checked', async (t) => {
+  const { send } = await startTestServer(t);
+  const rule = { name: 'others', action: 'Deny', from: [{ namespaces: {} }] };
+  const spec = { tier: 'Admin', priority: 10, subject: { namespaces: {} }, ingress: [rule] };
+  const created = await send('POST', path, policy(spec));
+  assert.equal(created.code, 201, JSON.stringify(created.body));
+  assert.deepEqual(JSON.parse(JSON.stringify((await send('GET', `${path}/isolate`)).body['spec'])), spec);
+  const wrong = await send('POST', path, policy({ ...spec, tier: 'Middle' }, 'wrong'));
+  assert.equal(wrong.code, 422, JSON.stringify(wrong.body));
+  assert.equal((await send('GET', '/openapi/v3/apis/policy.networking.k8s.io/v1alpha2')).code, 200);
+});
