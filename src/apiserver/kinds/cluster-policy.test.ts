@@ -17,7 +17,7 @@ test('RS-135: cluster network policies are served and checked', async (t) => {
   const created = await send('POST', path, policy(spec));
   assert.equal(created.code, 201, JSON.stringify(created.body));
   assert.deepEqual(JSON.parse(JSON.stringify((await send('GET', `${path}/isolate`)).body['spec'])), spec);
-  const wrong = await send('POST', path, policy({ ...spec, tier: 'Middle' }, 'wrong'));
+  const wrong = await send('POST', path, policy({ ...spec, priority: 'ten' }, 'wrong'));
   assert.equal(wrong.code, 422, JSON.stringify(wrong.body));
   assert.equal((await send('GET', '/openapi/v3/apis/policy.networking.k8s.io/v1alpha2')).code, 200);
 });
