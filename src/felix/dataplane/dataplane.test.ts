@@ -15,6 +15,7 @@ import {
 } from '../../kernel/mod.ts';
 import { CalculationGraph, type CalcUpdate } from '../calc/mod.ts';
 import { Dataplane, endpointKeys, type EndpointKeys } from './dataplane.ts';
+import { nftOperations, type NftRow } from './nftables.ts';
 
 const set = (kind: string, metadata: object, spec: object): CalcUpdate =>
   ({
@@ -354,4 +355,31 @@ test('FX-081: a foreign route on an endpoint’s interface has ten seconds to be
   await bench.settled();
   assert.equal((await bench.routes()).length, 2, 'RemoveExternalRoutes=false lets it be');
   await bench.dataplane.stop();
+});
+
+test('a transaction that is too large for the kernel is divided: new sets are filled before rules look at them', async () => {
+  const host = new FakeHost();
+  const kernel = host.kernel();
+  const operations = nftOperations(kernel);
+  host.fail({ operation: 'nftables.apply', subject: 'calico', errno: 105, times: 1 });
+  const rows: readonly NftRow[] = [
+    { kind: 'table', family: 'ip' },
+    { kind: 'set', family: 'ip', set: { name: 's', key: ['ipv4_addr'] } },
+    ...Array.from(
+      { length: 9_000 },
+      (_, i): NftRow => ({
+        kind: 'element',
+        family: 'ip',
+        set: 's',
+        element: { key: `10.0.${i >> 8}.${i & 255}` },
+      }),
+    ),
+    { kind: 'chain', family: 'ip', chain: { name: 'c' }, rules: ['ip saddr @s drop'] },
+  ];
+  const outcomes = await operations.apply(
+    rows.map((row) => ({ op: 'put', key: operations.keyOf(row), row, actual: undefined })),
+  );
+  assert.ok(outcomes.every(({ ok }) => ok));
+  const elements = expect(await kernel.nftables.elements({ family: 'ip', name: 'calico' }, 's'), 'elements');
+  assert.equal(elements.length, 9_000);
 });

@@ -133,9 +133,15 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
       for (const change of changes)
         if (change.op === 'put' && change.row.kind === 'set' && change.row.set.interval === true)
           intervals.add(`${change.row.family} ${change.row.set.name}`);
+      const progress = { refused, closed, dirty, tableOf };
       for (const phase of phasesOf(changes, intervals)) {
-        const failed = await applyPhase(kernel, phase, { refused, closed, dirty, tableOf });
-        if (failed !== undefined) return changes.map(() => failed);
+        let failed = await applyPhase(kernel, phase, progress);
+        // In a user namespace a transaction is limited in size.
+        if (failed?.ok === false && failed.error.code === 'NoBufferSpace') {
+          failed = undefined;
+          for (const part of dividedPhase(phase)) failed ??= await applyPhase(kernel, part, progress);
+        }
+        if (failed !== undefined) return outcomesOf(changes, failed);
       }
       for (const { key } of changes)
         if (closed.has(key)) dirty.add(key);
@@ -146,6 +152,11 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
     },
   };
 }
+
+const outcomesOf = (
+  changes: readonly NftChange[],
+  failed: Result<never>,
+): readonly Result<NftActual | undefined>[] => changes.map(() => failed);
 
 type Progress = Omit<Mode, 'isPrecise' | 'closed'> & {
   readonly refused: Map<string, Result<NftActual | undefined>>;
@@ -210,6 +221,33 @@ function phasesOf(
   const losesTable = now.some(({ op, key }) => op === 'remove' && parseKey(key).kind === 'table');
   if (!changesMaps || losesTable) return [changes];
   return [before, now, after].filter((phase) => phase.length > 0);
+}
+
+const elementsPerPart = 4_000;
+
+/** A phase in several transactions: sets that are new are filled before anything looks at them. */
+function dividedPhase(changes: readonly NftChange[]): readonly (readonly NftChange[])[] {
+  const newSets = new Set<string>();
+  const early: NftChange[] = [];
+  for (const change of changes) {
+    if (change.op !== 'put' || change.actual !== undefined) continue;
+    if (change.row.kind === 'table') early.push(change);
+    if (change.row.kind !== 'set') continue;
+    early.push(change);
+    newSets.add(`${change.row.family} ${change.row.set.name}`);
+  }
+  const bulk = changes.filter(
+    (change) =>
+      change.op === 'put' &&
+      change.row.kind === 'element' &&
+      change.row.element.data === undefined &&
+      newSets.has(`${change.row.family} ${change.row.set}`),
+  );
+  const taken = new Set([...early, ...bulk]);
+  const parts: NftChange[][] = [early];
+  for (let at = 0; at < bulk.length; at += elementsPerPart) parts.push(bulk.slice(at, at + elementsPerPart));
+  parts.push(changes.filter((change) => !taken.has(change)));
+  return parts.filter((part) => part.length > 0);
 }
 
 /** Elements of maps, and what goes with them. */
