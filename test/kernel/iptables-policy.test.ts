@@ -101,23 +101,16 @@ const tool = async (node: TestNode, ...command: readonly string[]): Promise<stri
   return output;
 };
 
-/** Sends echo requests the whole while; gives how many were sent and how many answered. */
+/** Sends echo requests the whole while; gives how many were sent and how many answered. A machine that is busy answers late:
+ *  who expects answers waits longer for the last. */
 async function pinged(
   node: TestNode,
-  from: string,
+  from: 'b' | 'c',
   count: number,
-): Promise<{ sent: number; answered: number }> {
-  const { output } = await node.run(from, [
-    'ping',
-    '-n',
-    '-i',
-    '0.005',
-    '-c',
-    String(count),
-    '-W',
-    '1',
-    '10.244.1.2',
-  ]);
+): Promise<{ readonly sent: number; readonly answered: number }> {
+  const wait = from === 'b' ? '4' : '1';
+  const flags = ['-n', '-i', '0.005', '-c', String(count), '-W', wait];
+  const { output } = await node.run(from, ['ping', ...flags, '10.244.1.2']);
   const [, sent, answered] = /(\d+) packets transmitted, (\d+) received/.exec(output) ?? [];
   return { sent: Number(sent), answered: Number(answered) };
 }
