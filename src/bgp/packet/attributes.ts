@@ -106,7 +106,7 @@ function widened(list: readonly PathAttribute[]): PathAttribute[] {
       const path = decodeAsPath(attribute.value, 0, attribute.value.length, false);
       const long = as4Path === undefined ? [] : decodeAsPath(as4Path.value, 0, as4Path.value.length, true);
       result.push({ ...attribute, value: encodeAsPath(mergeAs4Path(path, long), true) });
-    } else if (attribute.code === codes.aggregator) {
+    } else if (attribute.code === codes.aggregator && attribute.value.length === 6) {
       const value = new Uint8Array(8);
       value.set([0, 0, ...attribute.value]);
       const long = shortAggregator === asTrans && as4Aggregator !== undefined;

@@ -134,8 +134,11 @@ function describeUpdate(view: UpdateView, context: DecodeContext): MessageDescri
   const isMarker = only?.attribute === attributeCode.mpUnreach && only.value.length === 0;
   if (isMarker && opaque.length === 1 && view.attributesEnd - view.attributesStart <= 7)
     return { kind: 'eor', family: familyName(only.afi, only.safi) };
+  // What has errors may be of any length: it is not decoded.
   attributes ??=
-    view.attributesStart < view.attributesEnd ? decodeAttributes(attributeBytes(view, 'body')) : undefined;
+    view.verdict === 'ok' && view.attributesStart < view.attributesEnd
+      ? decodeAttributes(attributeBytes(view, 'body'))
+      : undefined;
   const problems = view.problems?.map((p) => `${attributeName(p.attribute)}: ${p.reason} (${p.class})`);
   return {
     kind: 'update',

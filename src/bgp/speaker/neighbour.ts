@@ -86,6 +86,12 @@ export class Neighbour implements SessionOwner {
     return this.#stale.size > 0;
   }
 
+  /** Nothing of it is left to wait for: no session, no connection, no routes kept. */
+  get isIdle(): boolean {
+    const { state } = this.#session;
+    return (state === 'Idle' || state === 'Active') && !this.keepsStale;
+  }
+
   start(): void {
     if (this.#refusal === undefined) this.#session.start();
     else this.#host.logger.warn('no session is possible', { peer: this.#config.name, reason: this.#refusal });

@@ -1,11 +1,14 @@
 // All neighbours of a speaker: those with an address of their own in the configuration, and those of a range, which exist
 // while they have a session or routes are kept for them. Who dials us is looked up here.
+import type { Timer } from '../../lib/clock.ts';
 import { containsAddress, prefixLength, type Address } from '../../lib/ip/mod.ts';
 import { encodeNotification, notification, notificationCode, subcode } from '../packet/mod.ts';
 import type { PeerId } from '../rib/mod.ts';
 import { Neighbour, type NeighbourHost } from './neighbour.ts';
 import type { Wire } from './transport.ts';
 import type { NeighbourConfig, NeighbourRange, SpeakerConfig } from './types.ts';
+
+const sweepMs = 60_000;
 
 /** What a neighbour needs; that it is gone is this collection's own business. */
 export type NeighboursHost = Omit<NeighbourHost, 'gone'>;
@@ -18,6 +21,7 @@ export class Neighbours {
   readonly #byAddress = new Map<Address, Set<Neighbour>>();
   #ranges: readonly NeighbourRange[] = [];
   #dynamicNeighbours = 0;
+  #sweepTimer: Timer | undefined;
 
   constructor(host: NeighboursHost) {
     this.#host = host;
@@ -66,6 +70,8 @@ export class Neighbours {
 
   /** Ends every session with a Cease. */
   end(cease: number): void {
+    this.#sweepTimer?.cancel();
+    this.#sweepTimer = undefined;
     for (const neighbour of this) neighbour.remove(cease);
     this.#byName.clear();
     this.#byRibPeer.clear();
@@ -75,6 +81,8 @@ export class Neighbours {
 
   /** Lets go of every session without a word. */
   abandon(): void {
+    this.#sweepTimer?.cancel();
+    this.#sweepTimer = undefined;
     for (const neighbour of this) neighbour.abandon();
   }
 
@@ -113,7 +121,10 @@ export class Neighbours {
     const sharing = this.#byAddress.get(config.address);
     if (sharing === undefined) this.#byAddress.set(config.address, new Set([neighbour]));
     else sharing.add(neighbour);
-    if (config.kind === 'dynamic') this.#dynamicNeighbours++;
+    if (config.kind === 'dynamic') {
+      this.#dynamicNeighbours++;
+      this.#sweepLater();
+    }
     return neighbour;
   }
 
@@ -127,6 +138,17 @@ export class Neighbours {
     neighbour.remove(cease);
     this.#byRibPeer.delete(neighbour.ribPeer);
     this.#host.complete(neighbour.config.name);
+  }
+
+  /** Who dialled and never got as far as a session leaves nothing that would end: it is looked after. */
+  #sweepLater(): void {
+    this.#sweepTimer ??= this.#host.clock.after(sweepMs, () => {
+      this.#sweepTimer = undefined;
+      for (const neighbour of this)
+        if (neighbour.config.kind === 'dynamic' && neighbour.isIdle)
+          this.#remove(neighbour, subcode.cease.peerDeconfigured);
+      if (this.#dynamicNeighbours > 0) this.#sweepLater();
+    });
   }
 
   #forgetDynamic(name: string): void {
