@@ -155,9 +155,11 @@ class BenchHost {
     expect(await dataplane.start(), 'start');
     const ready = (): boolean => {
       const { nftables, iptables } = dataplane.status();
-      return [nftables, iptables].every((one) => one === undefined || one.unfinished.length === 0);
+      return [nftables, iptables].every(
+        (one) => one === undefined || (one.synced && one.unfinished.length === 0),
+      );
     };
-    for (let turn = 0; turn < 3000 && !(dataplane.synced && ready()); turn++) {
+    for (let turn = 0; turn < 3000 && !ready(); turn++) {
       await dataplane.idle();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -219,6 +221,7 @@ class BenchHost {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#children) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
       const ended = once(child, 'close');
       child.kill('SIGKILL');
       await ended;
@@ -252,7 +255,7 @@ function* objectsOf({ endpoints, policies, members }: Scenario): Generator<CalcU
         endpoint: 'eth0',
         containerID: `c${i}`,
         interfaceName: `cali${part}`,
-        ipNetworks: [`${i < 2 ? addresses[i === 0 ? 'client' : 'server'] : `10.65.${i >> 8}.${i & 255}`}/32`],
+        ipNetworks: [`${i < 2 ? addresses[i === 0 ? 'client' : 'server'] : `10.66.${i >> 8}.${i & 255}`}/32`],
         profiles: ['open'],
       },
       { namespace: 'default', labels },
