@@ -14,6 +14,9 @@ export class TcpWire implements Wire {
   readonly localAddress: Address;
   readonly remoteAddress: Address;
   #over = false;
+  /** Pieces of a chunk are left. */
+  #delivering = false;
+  #end: (() => void) | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -38,8 +41,13 @@ export class TcpWire implements Wire {
     socket.on('drain', () => {
       if (!this.#over) handlers.drained();
     });
-    socket.on('end', () => this.#ended(handlers, problem));
-    socket.on('close', () => this.#ended(handlers, problem));
+    const ended = (): void => {
+      // What was read before the end is handed on before it.
+      if (this.#delivering) this.#end = () => this.#ended(handlers, problem);
+      else this.#ended(handlers, problem);
+    };
+    socket.on('end', ended);
+    socket.on('close', ended);
     if (socket.destroyed) this.#ended(handlers, 'connection reset by the peer');
     else socket.resume();
   }
@@ -51,8 +59,14 @@ export class TcpWire implements Wire {
     handlers.data(chunk.subarray(0, pieceBytes));
     if (chunk.length > pieceBytes) {
       socket.pause();
+      this.#delivering = true;
       setImmediate(() => this.#deliver(chunk.subarray(pieceBytes), handlers));
-    } else if (socket.isPaused()) socket.resume();
+      return;
+    }
+    if (!this.#delivering) return;
+    this.#delivering = false;
+    this.#end?.();
+    socket.resume();
   }
 
   write(chunks: readonly Uint8Array[]): void {
