@@ -48,7 +48,7 @@ async function matrix(): Promise<void> {
       });
 }
 
-test('SR-020, SR-025, BG-006: with BIRD on every node each pod reaches each other', { skip }, async () => {
+test('SR-020, SR-025: with BIRD on every node each pod reaches each other', { skip }, async () => {
   for (const node of nodes) await allUp(node);
   await eventually(
     'routes to the other blocks',

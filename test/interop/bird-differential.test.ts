@@ -37,7 +37,7 @@ async function wordsAbout(bird: BirdWorld, differences: string): Promise<string>
   return first === undefined ? '' : bird.tell(first);
 }
 
-test('SR-020, SR-025, SR-026: BIRD and the native engine export and install the same, plan by plan', {
+test('SR-025, SR-026: BIRD and the native engine export and install the same, plan by plan', {
   skip: missing('ip', 'bird'),
   timeout: 3_600_000,
 }, async (t) => {

@@ -31,7 +31,7 @@ const input = (more: Partial<PlanInput> = {}): PlanInput => ({
 const rendered = (more: Partial<PlanInput> = {}, passwords = new Map<string, string>()): string =>
   renderBird(computePlan(input(more)), { passwords }).text ?? '';
 
-test('BG-001, BG-013: protocols, names and timers as in the bird.cfg of Calico', () => {
+test('BG-013: protocols, names and timers as in the bird.cfg of Calico', () => {
   const text = rendered();
   for (const line of [
     'router id 10.0.0.1;',
