@@ -57,7 +57,12 @@ async function run(argv: readonly string[]): Promise<number> {
   }
   const { nodeClientName } = await import('../lib/certificates.ts');
   // The node's own certificate is for both: to speak to the API server, and to be spoken to.
-  const { ca, cert, key } = await readLabIdentity(flags.kubeconfig);
+  const identity = await readLabIdentity(flags.kubeconfig).catch((error: Error) => error.message);
+  if (typeof identity === 'string') {
+    process.stderr.write(`${flags.kubeconfig} is not the kubeconfig of a node of the lab: ${identity}.\n`);
+    return 1;
+  }
+  const { ca, cert, key } = identity;
   const stopped = new Promise<void>((resolve) => {
     process.once('SIGTERM', () => resolve());
     process.once('SIGINT', () => resolve());

@@ -22,12 +22,15 @@ type Door = { readonly server: URL; readonly agent: Agent };
 const deadlineMs = 5000;
 const doors = new Map<string, Door>();
 
-/** What a kubeconfig of a user with a certificate holds. */
+/** What a kubeconfig of a user with a certificate holds. Throws when it is none that the lab wrote. */
 export function readIdentity(path: string): Identity {
   const { clusters, users } = JSON.parse(readFileSync(path, 'utf8')) as Written;
   const [{ cluster }] = clusters;
   const [{ user }] = users;
-  const pem = (data: string): string => Buffer.from(data, 'base64').toString();
+  const pem = (data: string | undefined): string => {
+    if (data === undefined) throw new Error('it holds no client certificate and authority as data');
+    return Buffer.from(data, 'base64').toString();
+  };
   return {
     server: new URL(cluster.server),
     ca: pem(cluster['certificate-authority-data']),
