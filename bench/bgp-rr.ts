@@ -2,7 +2,7 @@
 // until the last client has heard. Our speaker beside BIRD 2, FRR and GoBGP in one run, over TCP on the loopback of a network
 // namespace, one daemon at a time. CPU seconds are those of the daemon; wall seconds include the clients, which share the
 // machine with it.
-//   npm run bench -- bgp-rr [--full] [--only margay,bird,frr,gobgp] [--storm] [--sparse]
+//   npm run bench -- bgp-rr [--full] [--only margay,bird,frr,gobgp] [--storm] [--sparse] [--case 200x500]
 // `--storm` lets all clients dial at once; otherwise they come in groups of eight, as BIRD's listener holds eight.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Daemon, type DaemonName, port, prepareNetwork } from './support/bgp-daemons.ts';
@@ -24,11 +24,14 @@ const convergeMs = 240_000;
 const changes = 100;
 
 const flags = process.argv.slice(2);
-const only = flags.find((f) => f.startsWith('--only'));
-const names = only === undefined ? all : (flags[flags.indexOf(only) + 1]?.split(',') as DaemonName[]);
+const valueOf = (flag: string): string | undefined =>
+  flags.includes(flag) ? flags[flags.indexOf(flag) + 1] : undefined;
+const names = (valueOf('--only')?.split(',') ?? all) as readonly DaemonName[];
 const profile: Profile = flags.includes('--sparse') ? 'sparse' : 'dense';
 const width = flags.includes('--storm') ? Number.POSITIVE_INFINITY : 8;
-const cases = flags.includes('--full') ? full : small;
+const [oneClients, oneEach] = (valueOf('--case') ?? '').split('x').map(Number);
+const cases: readonly Case[] =
+  oneClients && oneEach ? [{ clients: oneClients, each: oneEach }] : flags.includes('--full') ? full : small;
 
 const round = (n: number, digits = 3): number => Math.round(n * 10 ** digits) / 10 ** digits;
 const percentile = (sorted: readonly number[], p: number): number =>

@@ -61,7 +61,8 @@ export class Daemon {
     for (const child of this.#children) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const gone = new Promise((done) => void child.once('exit', done));
-      child.kill('SIGKILL');
+      // A profile is written at an orderly end.
+      child.kill(process.env['BENCH_PROFILE'] === undefined ? 'SIGKILL' : 'SIGTERM');
       await gone;
     }
     rmSync(this.directory, { recursive: true, force: true });
@@ -122,12 +123,24 @@ const starters: Readonly<Record<DaemonName, (daemon: Daemon, clients: number) =>
       }),
     );
     const main = existsSync(bundle) ? bundle : resolve('src/main.ts');
-    daemon.run(process.execPath, main, 'speaker', '--plan', plan, '--socket', join(daemon.directory, 's'));
+    const profiling = process.env['BENCH_PROFILE'];
+    const flags =
+      profiling === undefined ? [] : ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${profiling}`];
+    daemon.run(
+      process.execPath,
+      ...flags,
+      main,
+      'speaker',
+      '--plan',
+      plan,
+      '--socket',
+      join(daemon.directory, 's'),
+    );
   },
   bird: (daemon, clients) => {
     const sessions = Array.from(
       { length: clients },
-      (_, i) => `protocol bgp c${i} from client { neighbor ${clientAddress(i)} as ${as}; }`,
+      (_, i) => `protocol bgp c${i} from reflected { neighbor ${clientAddress(i)} as ${as}; }`,
     );
     const file = daemon.file(
       'bird.conf',
@@ -136,7 +149,7 @@ const starters: Readonly<Record<DaemonName, (daemon: Daemon, clients: number) =>
         'protocol device {}',
         'protocol direct { ipv4; }',
         'protocol static { ipv4; route 10.50.0.0/16 via "lo"; }',
-        `template bgp client { local ${serverAddress} as ${as}; passive on; multihop; hold time 240;`,
+        `template bgp reflected { local ${serverAddress} as ${as}; passive on; multihop; hold time 240;`,
         `rr client; rr cluster id ${serverAddress}; ipv4 { import all; export where source = RTS_BGP; }; }`,
         ...sessions,
         '',
@@ -167,7 +180,7 @@ const starters: Readonly<Record<DaemonName, (daemon: Daemon, clients: number) =>
       ].join('\n'),
     );
     const common = (name: string): string[] =>
-      `-u root -g root -i ${daemon.directory}/${name}.pid -z ${daemon.directory}/zserv.api --vty_socket ${daemon.directory} -A 127.0.0.1 -P 0`.split(
+      `-u frr -g frr -i ${daemon.directory}/${name}.pid -z ${daemon.directory}/zserv.api --vty_socket ${daemon.directory} -A 127.0.0.1 -P 0`.split(
         ' ',
       );
     daemon.run('/usr/lib/frr/zebra', '-f', zebra, ...common('zebra'), '-r');
