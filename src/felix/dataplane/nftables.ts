@@ -201,12 +201,20 @@ function phasesOf(
   changes: readonly NftChange[],
   intervals: ReadonlySet<string>,
 ): readonly (readonly NftChange[])[] {
+  // Where an interval of verdicts goes at once, or a chain no longer looks into a map, a wider rest that stood behind them
+  // must not outlive them.
+  const losesVerdicts = changes.some((change) =>
+    change.op === 'remove'
+      ? isVerdict(change) && !isOfMaps(change, intervals)
+      : change.actual !== undefined && change.row.kind === 'chain' && change.row.rules.some(looksIntoMap),
+  );
+  const isVerdictNow = (change: NftChange): boolean => losesVerdicts && isVerdict(change);
   const newSets = new Set<string>();
   for (const change of changes)
     if (change.op === 'put' && change.row.kind === 'set' && change.actual === undefined)
       newSets.add(`${change.row.family} ${change.row.set.name}`);
   const phaseOf = (change: NftChange): 'before' | 'now' | 'after' => {
-    if (change.op === 'remove') return isOfMaps(change, intervals) ? 'after' : 'now';
+    if (change.op === 'remove') return isOfMaps(change, intervals) && !isVerdictNow(change) ? 'after' : 'now';
     const { row } = change;
     if (change.actual !== undefined || row.kind === 'table') return 'now';
     if (row.kind === 'chain') return row.chain.base === undefined ? 'before' : 'now';
@@ -259,6 +267,12 @@ const isOfMaps = (
   if (kind === 'element') return actual !== '' && !intervals.has(`${family} ${name}`);
   return kind === 'chain' || kind === 'set';
 };
+
+const looksIntoMap = (rule: string | NftRuleText): boolean => expressionOf(rule).includes(' vmap @');
+
+/** An element that leads somewhere. */
+const isVerdict = ({ key, actual }: NftChange): boolean =>
+  parseKey(key).kind === 'element' && /^(goto|jump|accept|drop|return|continue)\b/.test(actual ?? '');
 
 type NftChange = Change<NftRow, NftActual>;
 type Mode = {
