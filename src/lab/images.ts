@@ -14,7 +14,7 @@ export const programs: Readonly<Record<ProgramName, string>> = {
   'http-server': 'answers HTTP on port 80 and 8080 (or the ports given) with who asked whom',
   sleep: 'does nothing, for ever or for the seconds given',
   exit: 'ends with the code given, after the seconds given: for trying restart policies',
-  dns: 'serves the names of services by DNS; KUBECONFIG says whose',
+  dns: 'serves the names of services by DNS, as its service account sees them',
 };
 
 /** Repository names (without registry, path and tag) that stand for a pod that only waits. */

@@ -1,4 +1,4 @@
-// The program of the image coredns: the cluster's zone on port 53, from the API server that KUBECONFIG names.
+// The program of the image coredns: the cluster's zone on port 53, from the API server that the pod's service account leads to.
 import { openDatastore, startSyncer } from '../../datastore/mod.ts';
 import { createLogger } from '../../lib/log.ts';
 import { serveDns } from './server.ts';

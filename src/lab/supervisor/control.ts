@@ -5,6 +5,7 @@ import type { Logger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
+import { askServer } from '../ask-server.ts';
 import { bindThroughApi, startControlLoop } from '../control/mod.ts';
 import { clusterDnsObjects } from '../cluster-dns.ts';
 import { tellNewNodes } from '../design.ts';
@@ -28,6 +29,16 @@ export async function runControl(
       await sleep(backoff(attempt, 50, 2000), signal);
     }
   };
+  /** For kinds that only the API server knows. */
+  const ensureAt = async (path: string, body: unknown): Promise<void> => {
+    const alreadyThere = 409;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const answer = await askServer(process.env['KUBECONFIG'] ?? '', path, body).catch(() => undefined);
+      if (answer !== undefined && (answer.code < 300 || answer.code === alreadyThere)) return;
+      logger.warn('cannot create yet', { path, code: answer?.code });
+      await sleep(backoff(attempt, 50, 2000), signal);
+    }
+  };
   const setUp = async (): Promise<void> => {
     for (const name of ['default', 'kube-system'])
       await ensure('Namespace', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
@@ -36,7 +47,9 @@ export async function runControl(
     for (const pool of objects.pools) await ensure('IPPool', pool);
     for (const filter of objects.filters) await ensure('BGPFilter', filter);
     for (const peer of objects.peers) await ensure('BGPPeer', peer);
-    const dns = clusterDnsObjects(process.env['KUBECONFIG'] ?? '');
+    const dns = clusterDnsObjects();
+    await ensure('ServiceAccount', dns.account);
+    for (const { path, body } of dns.access) await ensureAt(path, body);
     await ensure('Service', dns.service);
     await ensure('Deployment', dns.deployment);
     // Last: it says that the rest is there (CN-004).
