@@ -4,9 +4,11 @@ import type { KindName, ResourceOf } from './kinds/mod.ts';
 import { kindDefinition } from './registry.ts';
 import type { SchemaNode } from './schema.ts';
 import { isStructurallySound } from './validate.ts';
+import { parseAsNumber } from './values/as-number.ts';
 
-/** The object with its defaults; members that are null are left out. The argument is not changed. Safe for objects that
- *  were not validated: what depends on other fields is filled in only when those are sound. */
+/** The object with its defaults; members that are null are left out, AS numbers written as text become numbers. The argument
+ *  is not changed. Safe for objects that were not validated: what depends on other fields is filled in only when those are
+ *  sound. */
 export function applyDefaults<K extends KindName>(kind: K, object: ResourceOf<K>): ResourceOf<K> {
   const definition = kindDefinition(kind);
   if (definition.family === 'kubernetes') return object;
@@ -25,6 +27,7 @@ function fill(node: SchemaNode, value: unknown): unknown {
     const { items } = node;
     return items === undefined ? value : value.map((item) => fill(items, item));
   }
+  if (node.format === 'as-number' && typeof value === 'string') return parseAsNumber(value) ?? value;
   if (typeof value !== 'object' || value === null || node.properties === undefined) return value;
   const filled: Record<string, unknown> = {};
   for (const [key, item] of Object.entries(value)) {

@@ -242,6 +242,20 @@ test('RS-071: workload endpoints', () => {
   );
 });
 
+test('RS-161, BG-025: an AS number may be text, with a dot too, and becomes a number', () => {
+  table('BGPConfiguration', [
+    [{ asNumber: '64513' }],
+    [{ asNumber: '65161.5018' }],
+    [{ asNumber: 'many' }, 'spec.asNumber'],
+    [{ asNumber: '1.2.3' }, 'spec.asNumber'],
+    [{ asNumber: 1.5 }, 'spec.asNumber'],
+  ]);
+  const read = (asNumber: string): unknown =>
+    applyDefaults('BGPPeer', objectOf('BGPPeer', { peerIP: '1.1.1.1', asNumber }) as ResourceOf<'BGPPeer'>)
+      .spec.asNumber;
+  assert.deepEqual([read('64513'), read('1.10'), read('many')], [64513, 65546, 'many']);
+});
+
 test('RS-160: what concerns the cluster is refused on the configuration of one node', () => {
   const change = (name: string, spec: object) =>
     validateChange('BGPConfiguration', objectOf('BGPConfiguration', spec, name), undefined).map(

@@ -54,7 +54,7 @@ function checkNode(node: SchemaNode, value: unknown, path: string, issues: Issue
   if (node.anyOf !== undefined) {
     if (!node.anyOf.some((option) => option.type === undefined || hasType(option.type, value)))
       return add(`must be ${node.anyOf.map((option) => article[option.type ?? 'object']).join(' or ')}`);
-  } else if (node.type !== undefined && !hasType(node.type, value)) {
+  } else if (node.type !== undefined && !hasType(node.type, value) && !isWrittenNumber(node, value)) {
     return add(`must be ${article[node.type]}`);
   }
   if (node.type === 'object') return checkObject(node, value as Record<string, unknown>, path, issues, depth);
@@ -63,6 +63,10 @@ function checkNode(node: SchemaNode, value: unknown, path: string, issues: Issue
   if (typeof problem === 'string') add(problem);
   else if (problem !== undefined) issues.push({ field: path, ...problem });
 }
+
+/** AS numbers may be text (`"64512"`, `"1.10"`); applyDefaults makes numbers of them. */
+const isWrittenNumber = (node: SchemaNode, value: unknown): boolean =>
+  node.format === 'as-number' && typeof value === 'string';
 
 function checkObject(
   node: SchemaNode,
