@@ -74,6 +74,12 @@ const environment = titled(
         resourceFieldRef: resourceReference,
         configMapKeyRef: keyReference,
         secretKeyRef: keyReference,
+        fileKeyRef: object(
+          { ...each('volumeName path key', text), optional: flag },
+          'volumeName',
+          'path',
+          'key',
+        ),
       }),
     },
     'name',
@@ -112,6 +118,9 @@ const container: Schema = titled(
       env: named('name', environment),
       resources,
       resizePolicy: list(object(each('resourceName restartPolicy', text), 'resourceName', 'restartPolicy')),
+      restartPolicyRules: list(
+        object({ action: text, exitCodes: object({ operator: text, values: list(integer) }) }, 'action'),
+      ),
       volumeMounts: named(
         'mountPath',
         titled(
