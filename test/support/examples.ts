@@ -33,12 +33,16 @@ export function at(value: Value | undefined, ...path: readonly string[]): Value 
 const isMap = (value: Value | undefined): value is { readonly [name: string]: Value } =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+export const textOf = (value: Value | undefined): string =>
+  typeof value === 'string' ? value : JSON.stringify(value ?? null);
+
+/** Group, kind, namespace and name. */
 export const identity = (object: Value): string =>
   [
-    String(at(object, 'apiVersion')).replace(/\/?[^/]*$/, ''),
-    at(object, 'kind'),
-    at(object, 'metadata', 'namespace') ?? 'default',
-    at(object, 'metadata', 'name'),
+    textOf(at(object, 'apiVersion')).replace(/\/?[^/]*$/, ''),
+    textOf(at(object, 'kind')),
+    textOf(at(object, 'metadata', 'namespace') ?? 'default'),
+    textOf(at(object, 'metadata', 'name')),
   ].join(' ');
 
 /** All documents of the folders, in the order of their files. */
@@ -104,7 +108,7 @@ export function differences(said: Value, read: Value | undefined, path = ''): re
 
 const inBase64 = (texts: { readonly [name: string]: Value }): Value =>
   Object.fromEntries(
-    Object.entries(texts).map(([name, text]) => [name, Buffer.from(String(text)).toString('base64')]),
+    Object.entries(texts).map(([name, text]) => [name, Buffer.from(textOf(text)).toString('base64')]),
   );
 
 /** The rules of a role that the control plane collects from other roles. */
@@ -119,7 +123,7 @@ const isWhole = (path: string, said: readonly unknown[], read: readonly unknown[
 const isSameScalar = (said: Value, read: Value | undefined): boolean =>
   typeof read === 'object'
     ? false
-    : String(said) === String(read) ||
+    : textOf(said) === textOf(read) ||
       (typeof said === 'string' &&
         typeof read === 'string' &&
         parseDurationMs(said) !== undefined &&
