@@ -42,7 +42,6 @@ export async function runControl(
   const setUp = async (): Promise<void> => {
     for (const name of ['default', 'kube-system'])
       await ensure('Namespace', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-    await ensure('BGPConfiguration', objects.bgpConfiguration);
     await ensure('FelixConfiguration', objects.felixConfiguration);
     for (const pool of objects.pools) await ensure('IPPool', pool);
     for (const filter of objects.filters) await ensure('BGPFilter', filter);
@@ -52,6 +51,8 @@ export async function runControl(
     for (const { path, body } of dns.access) await ensureAt(path, body);
     await ensure('Service', dns.service);
     await ensure('Deployment', dns.deployment);
+    // Nobody else makes it: whoever finds it knows that the rest was made.
+    await ensure('BGPConfiguration', objects.bgpConfiguration);
     // Last: it says that the rest is there (CN-004).
     await ensure('ClusterInformation', objects.clusterInformation);
   };
@@ -80,10 +81,10 @@ export async function runControl(
   await telling;
 }
 
-/** Asks until the API server knows. */
+/** Asks until the API server knows. (Agents make a ClusterInformation, too, when they come first.) */
 async function isNewCluster(datastore: Datastore, signal: AbortSignal): Promise<boolean> {
   for (let attempt = 0; !signal.aborted; attempt++) {
-    const known = await datastore.get('ClusterInformation', { name: 'default' }, signal);
+    const known = await datastore.get('BGPConfiguration', { name: 'default' }, signal);
     if (known.ok || known.error.code === 'NotFound') return !known.ok;
     await sleep(backoff(attempt, 50, 2000), signal);
   }
