@@ -49,11 +49,17 @@ const saidAgain = [
   'secret/by-text', // base64
 ];
 
-async function applied(kubectl: Kubectl, examples: readonly Example[], name: string): Promise<string> {
+/** Applies and reads the examples; what was read, and the directory of their files. */
+async function applied(
+  kubectl: Kubectl,
+  examples: readonly Example[],
+  name: string,
+): Promise<{ readonly read: readonly Value[]; readonly directory: string }> {
   const directory = writeExamples(join(kubectl.home, name), examples);
   await kubectl('apply', '-f', directory);
-  assert.deepEqual(compare(examples, items(await kubectl('get', '-o', 'json', '-f', directory))), [], name);
-  return directory;
+  const read = items(await kubectl('get', '-o', 'json', '-f', directory));
+  assert.deepEqual(compare(examples, read), [], name);
+  return { read, directory };
 }
 
 /** How often the specification of each object has changed; not of what the control plane goes on changing. */
@@ -85,12 +91,12 @@ describe('examples of the documentation', {
         .filter((line) => !line.endsWith(' created (server dry run)')),
       [],
     );
-    const directory = await applied(kubectl, round, 'all');
-    const before = generations(items(await kubectl('get', '-o', 'json', '-f', directory)));
+    const { directory, read } = await applied(kubectl, round, 'all');
     const again = (await kubectl('apply', '-f', directory)).trim().split('\n');
     const changed = again.filter((line) => !line.endsWith(' unchanged')).map((line) => line.split(' ')[0]);
     assert.deepEqual(new Set(changed), new Set(saidAgain));
-    assert.deepEqual(generations(items(await kubectl('get', '-o', 'json', '-f', directory))), before);
+    const readAgain = items(await kubectl('get', '-o', 'json', '-f', directory));
+    assert.deepEqual(generations(readAgain), generations(read));
     for (const [number, other] of others.entries()) await applied(kubectl, other, `other-${number}`);
   });
 
@@ -117,5 +123,12 @@ describe('examples of the documentation', {
       const read = items(await call('get', '-o', 'json', '-f', directory));
       assert.deepEqual(compare(round, read.flat() as readonly Value[]), []);
     }
+    // Commands of the documentation that write an AS number as text.
+    const node = '{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "crane-07"}}';
+    await kubectl.apply(node);
+    await call('patch', 'bgpconfiguration', 'default', '-p', '{"spec": {"asNumber": "64813"}}');
+    await call('patch', 'node', 'crane-07', '-p', '{"spec": {"bgp": {"asNumber": "64814"}}}');
+    assert.match(await call('get', 'bgpconfiguration', 'default', '-o', 'yaml'), /asNumber: 64813/);
+    assert.match(await call('get', 'node', 'crane-07', '-o', 'yaml'), /asNumber: 64814/);
   });
 });
