@@ -75,7 +75,9 @@ test('RS-171, BG-018: a local AS for one session: the peer sees that one, the me
   assert.equal(mesh?.state, 'Established');
 });
 
-test('RS-171, BG-018: our own AS in a received path: refused, or allowed so many times', { skip }, async () => {
+test('RS-171, BG-018: our own AS in a received path: refused, or allowed so many times', {
+  skip,
+}, async () => {
   await bird(
     config(local).replace(
       'export where source = RTS_STATIC',
