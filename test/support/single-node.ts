@@ -72,6 +72,8 @@ export async function startSingleNode(
         IP: '10.0.0.11/24',
         CALICO_IPV4POOL_CIDR: '10.244.0.0/16',
         CALICO_IPV4POOL_IPIP: 'Never',
+        // As Calico's manifest has it: pods may speak to their host.
+        FELIX_DEFAULTENDPOINTTOHOSTACTION: 'ACCEPT',
         ...options.env,
       },
       log,
