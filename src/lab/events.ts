@@ -52,9 +52,7 @@ export class EventRecorder {
   record(source: EventSource, about: EventSubject, text: EventText, part = ''): void {
     if (this.#waiting.length >= mostWaiting) return;
     this.#waiting.push({ source, about, text, part });
-    this.#running ??= this.#work().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#work();
   }
 
   /** Resolves when everything recorded so far has been written or dropped. */
@@ -65,6 +63,8 @@ export class EventRecorder {
   async #work(): Promise<void> {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
       await this.#write(next);
+    // In the same step as the last look: what comes later begins anew.
+    this.#running = undefined;
   }
 
   async #write({ source, about, text, part }: Waiting): Promise<void> {

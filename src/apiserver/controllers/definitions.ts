@@ -73,9 +73,7 @@ export class DefinitionController {
   #run(): void {
     if (this.#ending.size === 0 || this.#api.stopping.aborted) return;
     this.#again = true;
-    this.#running ??= this.#work().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#work();
   }
 
   async #work(): Promise<void> {
@@ -93,6 +91,8 @@ export class DefinitionController {
         });
       }
     }
+    // In the same step as the last look: what comes later begins anew.
+    this.#running = undefined;
   }
 
   #end(tx: Transaction, resource: string, name: string): void {

@@ -56,9 +56,7 @@ export class PoolController {
   #run(): void {
     if (this.#waiting.size === 0 || this.#api.stopping.aborted) return;
     this.#again = true;
-    this.#running ??= this.#work().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#work();
   }
 
   async #work(): Promise<void> {
@@ -76,6 +74,8 @@ export class PoolController {
         });
       }
     }
+    // In the same step as the last look: what comes later begins anew.
+    this.#running = undefined;
   }
 
   #settle(tx: Transaction, name: string): void {

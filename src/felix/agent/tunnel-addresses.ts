@@ -115,9 +115,7 @@ export class TunnelAddresses {
     if (this.#stopped) return;
     this.#again = true;
     this.#retry?.cancel();
-    this.#working ??= this.#work().finally(() => {
-      this.#working = undefined;
-    });
+    this.#working ??= this.#work();
   }
 
   async stop(): Promise<void> {
@@ -141,6 +139,8 @@ export class TunnelAddresses {
       });
       this.#retry = this.#options.clock.after(delayMs, () => this.check());
     }
+    // In the same step as the last look: what comes later begins anew.
+    this.#working = undefined;
   }
 
   async #reconcile(): Promise<Result<void, Failure>> {

@@ -43,7 +43,7 @@ export class ConnectionCutter {
     if (changes.length === 0) return;
     const changed = this.#mirror.take(changes);
     for (const key of this.#affected(changed)) this.#stale.add(key);
-    if (this.#stale.size > 0) this.#running ??= this.#run().finally(() => (this.#running = undefined));
+    if (this.#stale.size > 0) this.#running ??= this.#run();
   }
 
   async stop(): Promise<void> {
@@ -91,6 +91,8 @@ export class ConnectionCutter {
       else if (cut.value > 0)
         logger.info('Connections that policy no longer allows are cut', { count: cut.value });
     }
+    // In the same step as the last look: what comes later begins anew.
+    this.#running = undefined;
   }
 }
 
