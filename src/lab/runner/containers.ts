@@ -219,15 +219,28 @@ const podLogFolder = (root: string, namespace: string, name: string, uid: string
   join(root, `${namespace}_${name}_${uid}`);
 
 /** SIGTERM goes to process 1 of the container, which passes it on; SIGKILL of the parent takes process 1 with it. */
-function signalContainer(record: ContainerRecord, signal: 'SIGTERM' | 'SIGKILL'): void {
-  if (!isAlive(record.process)) return;
+function signalContainer(record: ContainerRecord, signal: 'SIGTERM' | 'SIGKILL'): boolean {
+  if (!isAlive(record.process)) return true;
   const { pid } = record.process;
-  let target = pid;
-  if (signal === 'SIGTERM') target = firstChild(pid) ?? pid;
+  const target = signal === 'SIGKILL' ? pid : firstChild(pid);
+  if (target === undefined || (signal === 'SIGTERM' && !hears(target))) return false;
   try {
     process.kill(target, signal);
   } catch {
     // It ended meanwhile.
+  }
+  return true;
+}
+
+/** Whether the process has a handler for SIGTERM: the first of a namespace is deaf to it without. */
+function hears(pid: number): boolean {
+  const terminate = 1n << 14n;
+  try {
+    const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return (BigInt(`0x${caught ?? '0'}`) & terminate) !== 0n;
+  } catch {
+    // It ended meanwhile.
+    return true;
   }
 }
 

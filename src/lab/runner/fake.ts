@@ -68,6 +68,7 @@ export class FakeMachine {
     signal: (record, signal) => {
       this.calls.push(`${signal} ${record.process.pid}`);
       this.processes.delete(record.process.pid);
+      return true;
     },
     check: async (probe) => {
       const handler = probe.httpGet ?? probe.tcpSocket;

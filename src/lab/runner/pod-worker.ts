@@ -64,6 +64,7 @@ export class PodWorker {
   /** Of the attempt that runs. */
   readonly #probes = new Map<string, { readonly attempt: number; readonly probes: ContainerProbes }>();
   #terminatingSince: number | undefined;
+  readonly #toldToEnd = new Set<string>();
   #writtenStatus: string | undefined;
   #wake: (() => void) | undefined;
   #woken = false;
@@ -411,12 +412,13 @@ export class PodWorker {
     );
     if (this.#terminatingSince === undefined) {
       this.#terminatingSince = now;
-      for (const [name, record] of running) {
-        this.#edges.containers.signal(record, 'SIGTERM');
-        if (pod !== undefined)
+      if (pod !== undefined)
+        for (const [name] of running)
           this.#tell(pod, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` }, name);
-      }
     }
+    for (const [name, record] of running)
+      if (!this.#toldToEnd.has(name) && this.#edges.containers.signal(record, 'SIGTERM'))
+        this.#toldToEnd.add(name);
     const graceMs = pod === undefined ? 0 : graceOf(pod) * 1000;
     if (running.length > 0 && now < this.#terminatingSince + graceMs) return 20;
     const left = await this.#release();

@@ -107,7 +107,8 @@ export interface Containers {
   start(spec: ContainerSpec): Promise<Result<ProcessIdentity, RunnerError>>;
   /** Works for containers that an earlier runner started, too. */
   inspect(pod: { readonly uid: string }, name: string, record: ContainerRecord): ContainerState;
-  signal(record: ContainerRecord, signal: 'SIGTERM' | 'SIGKILL'): void;
+  /** False: the container has only just begun and would not hear it; ask again. */
+  signal(record: ContainerRecord, signal: 'SIGTERM' | 'SIGKILL'): boolean;
   /** Forgets what is kept on disk about the pod's containers. */
   forget(uid: string): void;
   /** Removes what the pod's containers have printed. */
