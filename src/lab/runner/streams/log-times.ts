@@ -48,7 +48,7 @@ function modified(log: string): number {
   }
 }
 
-/** Notes the growth of a log until stopped. */
+/** Notes the growth of logs until they are forgotten. */
 export class LogTimes {
   readonly #watchers = new Map<string, FSWatcher>();
 
@@ -84,9 +84,5 @@ export class LogTimes {
   /** Forgets every log below a directory. */
   forgetBelow(directory: string): void {
     for (const log of this.#watchers.keys()) if (log.startsWith(`${directory}/`)) this.forget(log);
-  }
-
-  stop(): void {
-    for (const log of this.#watchers.keys()) this.forget(log);
   }
 }

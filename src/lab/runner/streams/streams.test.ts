@@ -269,7 +269,7 @@ test('logs: a long one from its end, times of lines, since', async (t) => {
   const path = join(directory, '0.log');
   writeFileSync(path, '');
   const times = new LogTimes();
-  t.after(() => times.stop());
+  t.after(() => times.forgetBelow(directory));
   times.follow(path);
   appendFileSync(path, 'first\n');
   assert.ok(await until(() => (logTimes(path)(0) > 0 ? true : undefined), { timeoutMs: 2000 }));
