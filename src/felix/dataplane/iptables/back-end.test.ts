@@ -256,7 +256,7 @@ test('tools that are missing are an error that health shows, and are tried again
   assert.equal(bench.backEnd.reconciler.synced, true);
 });
 
-test('FX-036: a set of another size takes the old one’s place with its members at once', async () => {
+test('a set of another size takes the old one’s place with its members at once', async () => {
   const bench = new IptablesBench(new FakeTools());
   await bench.start(kubeNamespace, web, db, fromWeb);
   bench.written();

@@ -49,7 +49,7 @@ test('a table that iptables-nft cannot list is not taken for an empty one', () =
   assert.equal(unreadTable("# Table `filter' is incompatible, use 'nft' tool.\n"), 'filter');
 });
 
-test('FX-036: our sets and their members are read, others’ are passed over', () => {
+test('our sets and their members are read, others’ are passed over', () => {
   const found =
     parseSets(`create mine hash:ip family inet hashsize 1024 maxelem 65536 bucketsize 12 initval 0x1
 add mine 10.0.0.1

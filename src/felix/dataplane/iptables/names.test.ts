@@ -12,7 +12,7 @@ test('FX-034: a name of more than 28 characters ends in a hash; one that looks l
   assert.match(limitedName('cali-tw-', `_${'a'.repeat(19)}`), /^cali-tw-_(?!a{19})/);
 });
 
-test('FX-033, FX-036: chains of policies, profiles and groups, and sets', () => {
+test('FX-033: chains of policies, profiles and groups, and sets', () => {
   assert.equal(policyChain({ kind: 'GlobalNetworkPolicy', name: 'all' }, 'ingress'), 'cali-pi-gnp/all');
   assert.match(
     policyChain({ kind: 'NetworkPolicy', namespace: 'shop', name: 'a-long-name-of-a-policy' }, 'egress'),
