@@ -407,17 +407,19 @@ export class PodWorker {
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────
   async #terminate(pod: Pod | undefined): Promise<number | 'done'> {
     const now = this.#edges.clock.now();
-    const running = Object.entries(this.#record?.containers ?? {}).filter(
-      ([name, record]) => this.#edges.containers.inspect(this, name, record).type === 'running',
-    );
+    const running = Object.entries(this.#record?.containers ?? {}).flatMap(([name, record]) => {
+      const state = this.#edges.containers.inspect(this, name, record);
+      return state.type === 'running' ? [{ name, record, ready: state.ready }] : [];
+    });
     if (this.#terminatingSince === undefined) {
       this.#terminatingSince = now;
       if (pod !== undefined)
-        for (const [name] of running)
+        for (const { name } of running)
           this.#tell(pod, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` }, name);
     }
-    for (const [name, record] of running)
-      if (!this.#toldToEnd.has(name) && this.#edges.containers.signal(record, 'SIGTERM'))
+    // A program that is still starting may swallow the signal: its runtime's own handler is there before the program's.
+    for (const { name, record, ready } of running)
+      if (ready && !this.#toldToEnd.has(name) && this.#edges.containers.signal(record, 'SIGTERM'))
         this.#toldToEnd.add(name);
     const graceMs = pod === undefined ? 0 : graceOf(pod) * 1000;
     if (running.length > 0 && now < this.#terminatingSince + graceMs) return 20;
