@@ -212,11 +212,7 @@ class FamilyPrograms {
       for (const program of this.#naming.get(id) ?? []) programs.add(program);
     this.#touchedSets.clear();
     for (const program of programs)
-      if (
-        program.group.own.length > 0 &&
-        !this.#stale.has(program) &&
-        program.ownAnswers !== this.#ownAnswersOf(program)
-      )
+      if (program.group.own.length > 0 && program.ownAnswers !== this.#ownAnswersOf(program))
         this.#renew(program);
   }
 

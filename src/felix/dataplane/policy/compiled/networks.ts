@@ -82,7 +82,7 @@ export class Networks {
     if (ranges.length > manyRanges) return { ...this.#rebuild(), ranges };
     const removed: Interval[] = [];
     const added: Interval[] = [];
-    for (const range of ranges) this.#replace(range, removed, added);
+    for (let i = 0; i < ranges.length; ) i = this.#replace(ranges, i, removed, added);
     return { removed, added, ranges };
   }
 
@@ -158,19 +158,33 @@ export class Networks {
     visit(this.#root);
   }
 
-  #replace({ first, last }: Range, removed: Interval[], added: Interval[]): void {
+  /** Makes the intervals in the range and in those that follow it closely anew, and gives the number of the range behind:
+   *  what lies between two changes is written once. */
+  #replace(ranges: readonly Range[], number: number, removed: Interval[], added: Interval[]): number {
+    const { first, last } = ranges[number] as Range;
     // The interval before and the one behind may have ended at the range, or may now reach into it.
     const from = lowest(this.#intervals, first > 0n ? first - 1n : 0n);
+    const before = this.#intervals[from];
+    const low = before === undefined || before.first > first ? first : before.first;
+    let high = last;
+    let next = number + 1;
     let to = from;
-    while (to < this.#intervals.length && (this.#intervals[to] as Interval).first <= last + 1n) to++;
-    const old = this.#intervals.slice(from, to);
-    const low = old[0] === undefined || old[0].first > first ? first : old[0].first;
-    const end = old.at(-1);
-    const high = end === undefined || end.last < last ? last : end.last;
+    for (;;) {
+      const interval = this.#intervals[to];
+      const range = ranges[next];
+      if (interval !== undefined && interval.first <= high + 1n) {
+        if (interval.last > high) high = interval.last;
+        to++;
+      } else if (range !== undefined && range.first <= high + 1n) {
+        if (range.last > high) high = range.last;
+        next++;
+      } else break;
+    }
     const fresh: Interval[] = [];
     this.#walk(this.#root, low, high, fresh);
+    difference(this.#intervals.slice(from, to), fresh, removed, added);
     this.#intervals.splice(from, to - from, ...fresh);
-    difference(old, fresh, removed, added);
+    return next;
   }
 
   #rebuild(): { removed: Interval[]; added: Interval[] } {

@@ -118,9 +118,6 @@ const arbitraryHistory = fc
   )
   .map(([program, set, steps]): readonly Step[] => [set, program, { op: 'flush' }, ...steps]);
 
-// A fixed seed: with others, rarely, a program that is deleted and made anew under one key in one flush, with another
-// direction, leaves an interval of networks behind that no lookup meets (seed 811191635). Keys are hashes that hold the
-// direction, so the agent never does that.
 test('after any history the rows are those of a fresh build, and nothing is left when all is gone', () => {
   fc.assert(
     fc.property(arbitraryHistory, (steps) => {
@@ -175,7 +172,7 @@ test('after any history the rows are those of a fresh build, and nothing is left
       assert.equal(chains.inUse, 0);
       assert.deepEqual(compiled.stats(), new CompiledPrograms(chains).stats());
     }),
-    { seed: 20261121, numRuns: 300 },
+    { numRuns: 300 },
   );
 });
 
