@@ -1,6 +1,6 @@
 // `margay lab`: a whole cluster in network namespaces of this machine.
 import type { Failure } from '../lib/result.ts';
-import type { CapturePlace, LabOptions } from '../lab/mod.ts';
+import type { BackendName, CapturePlace, LabOptions } from '../lab/mod.ts';
 import type { Command } from './types.ts';
 
 type TopologyFlags = {
@@ -11,7 +11,8 @@ type TopologyFlags = {
   readonly fabricBgp: boolean;
   readonly design: string;
   readonly reflectors: 'nodes' | 'routers';
-  readonly mode: string;
+  readonly mode?: string;
+  readonly backend: BackendName;
   readonly engine?: 'native' | 'bird';
   readonly port?: number;
 };
@@ -53,8 +54,15 @@ async function run(argv: readonly string[]): Promise<number> {
       )
       .option(
         '--mode <name>',
-        'how pods’ packets travel: bgp, ipip, ipip-crosssubnet, vxlan, vxlan-crosssubnet',
-        'bgp',
+        'how pods’ packets travel: bgp, ipip, ipip-crosssubnet, vxlan, vxlan-crosssubnet (bgp; vxlan with backend vxlan)',
+      )
+      .addOption(
+        new Option(
+          '--backend <name>',
+          'CALICO_NETWORKING_BACKEND: bird, vxlan (no BGP), none (policy only, beside static routes)',
+        )
+          .choices(lab.backendNames)
+          .default('bird'),
       )
       .option('--dual-stack', 'IPv6 beside IPv4')
       .option('--no-fabric-bgp', 'leaves and spine speak no BGP: rack 2 becomes a black hole for pods')
@@ -66,7 +74,8 @@ async function run(argv: readonly string[]): Promise<number> {
     fabricBgp: flags.fabricBgp,
     design: flags.design,
     reflectors: flags.reflectors,
-    mode: flags.mode,
+    backend: flags.backend,
+    ...(flags.mode === undefined ? {} : { mode: flags.mode }),
     ...(flags.engine === undefined ? {} : { engine: flags.engine }),
     ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.port === undefined ? {} : { port: flags.port }),

@@ -25,6 +25,11 @@ async function run(argv: readonly string[]): Promise<number> {
     .option('--address <address/length>', "one of the node's addresses", address)
     .option('--label <key=value>', 'a label of the node', label)
     .option('--dual-stack', 'pods get IPv6 addresses, too')
+    .option(
+      '--pod-range <prefix>',
+      "another network hands out the pods' addresses, of this range of the node",
+      (text: string, before: readonly string[] = []) => [...before, text],
+    )
     .exitOverride();
   try {
     parser.parse([...argv], { from: 'user' });
@@ -38,6 +43,7 @@ async function run(argv: readonly string[]): Promise<number> {
     address?: readonly InterfaceAddress[];
     label?: Readonly<Record<string, string>>;
     dualStack?: boolean;
+    podRange?: readonly string[];
   }>();
   const { createLogger } = await import('../lib/log.ts');
   const { readLabIdentity, startNodeRunner, startServiceProxy } = await import('../lab/mod.ts');
@@ -82,6 +88,7 @@ async function run(argv: readonly string[]): Promise<number> {
     addresses: flags.address ?? [],
     labels: flags.label ?? {},
     dualStack: flags.dualStack ?? false,
+    podRanges: flags.podRange ?? [],
     kubeconfig: flags.kubeconfig,
     streams: { tls: { ca, cert, key, clientName: nodeClientName } },
   });

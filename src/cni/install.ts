@@ -52,6 +52,8 @@ export type ConflistOptions = {
   readonly assignIpv4?: boolean;
   readonly assignIpv6?: boolean;
   readonly kubeconfig?: string;
+  /** Addresses come from the ranges that Kubernetes gave the node, by the plugin host-local (policy beside another network). */
+  readonly addressesOfNode?: boolean;
   /** Whether hostPort is served by the portmap plugin behind ours (SR-223, CN-014). */
   readonly portmap: boolean;
 };
@@ -67,16 +69,22 @@ export function conflist(options: ConflistOptions): object {
         log_level: 'info',
         datastore_type: 'kubernetes',
         mtu: options.mtu ?? 0,
-        ipam: {
-          type: 'calico-ipam',
-          assign_ipv4: String(options.assignIpv4 ?? true),
-          assign_ipv6: String(options.assignIpv6 ?? false),
-        },
+        ipam: addressPlugin(options),
         policy: { type: 'k8s' },
         kubernetes: options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig },
       },
       ...(options.portmap ? [{ type: 'portmap', snat: true, capabilities: { portMappings: true } }] : []),
     ],
+  };
+}
+
+function addressPlugin(options: ConflistOptions): object {
+  const [v4, v6] = [options.assignIpv4 ?? true, options.assignIpv6 ?? false];
+  if (options.addressesOfNode !== true)
+    return { type: 'calico-ipam', assign_ipv4: String(v4), assign_ipv6: String(v6) };
+  return {
+    type: 'host-local',
+    ranges: [...(v4 ? [[{ subnet: 'usePodCidr' }]] : []), ...(v6 ? [[{ subnet: 'usePodCidrIPv6' }]] : [])],
   };
 }
 

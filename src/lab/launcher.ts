@@ -31,6 +31,7 @@ import {
   removeState,
   writeRecord,
 } from './state.ts';
+import { type BackendName, modeFor } from './backends.ts';
 import { isMode, modeNames } from './modes.ts';
 import { nodesOf, planTopology, type ReflectorKind, type Topology } from './topology/mod.ts';
 import type { LabError, LabOptions, LabRecord, LabStatus, ProcessIdentity, ProgressLine } from './types.ts';
@@ -44,7 +45,9 @@ export type UpOptions = Pick<LabOptions, 'name' | 'dualStack' | 'fabricBgp'> & {
   /** mesh when absent. */
   readonly design?: string;
   readonly reflectors?: ReflectorKind;
-  /** Of the pools; bgp when absent. */
+  /** bird when absent. */
+  readonly backend?: BackendName;
+  /** Of the pools; what suits the backend when absent. */
   readonly mode?: string;
   readonly engine?: 'native' | 'bird';
   /** A port asked for must be free; without one the lab takes the default, or any other when that is taken. */
@@ -67,11 +70,17 @@ const readyDeadlineMs = 300_000;
 async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> {
   const topology = planTopology({ ...options, name: options.topology });
   if (!topology.ok) return topology;
-  const { mode = 'bgp' } = options;
-  if (!isMode(mode)) return badMode(mode);
+  const { backend = 'bird' } = options;
+  if (options.mode !== undefined && !isMode(options.mode)) return badMode(options.mode);
+  const mode = modeFor(backend, options.mode);
+  if (!mode.ok) return mode;
+  if (backend !== 'bird' && options.engine !== undefined)
+    return err(
+      failure('BadDesign', `With the backend ${backend} nobody speaks BGP: there is no engine to choose.`),
+    );
   const paths = labPaths(options.name);
   if (!paths.ok) return paths;
-  const tools = checkTools();
+  const tools = checkTools(backend);
   if (!tools.ok) return tools;
   const permission = checkPermission();
   if (!permission.ok) return permission;
@@ -105,7 +114,8 @@ async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> 
       fabricBgp: topology.value.fabricBgp,
       design: topology.value.design,
       reflectors: options.reflectors ?? 'nodes',
-      mode,
+      backend,
+      mode: mode.value,
       ...(options.engine === undefined ? {} : { engine: options.engine }),
     },
   });
@@ -357,6 +367,8 @@ export async function labMode(name: string, mode: string): Promise<Result<void, 
   if (!isMode(mode)) return badMode(mode);
   const found = await labStatus(name);
   if (!found.ok) return found;
+  const suits = modeFor(found.value.lab.backend ?? 'bird', mode);
+  if (!suits.ok) return suits;
   const { applyMode } = await import('./modes.ts');
   return withLabStore(found.value.paths, async (store) => {
     const applied = await applyMode(store, mode);

@@ -8,6 +8,7 @@ export type {
   MachineStatus,
   ProcessStatus,
 } from './types.ts';
+export { type BackendName, backendNames } from './backends.ts';
 export type { LabPaths } from './state.ts';
 export type { RunningLab, UpOptions } from './launcher.ts';
 export type { RunnerCommandOptions } from './runner/start.ts';

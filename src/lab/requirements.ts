@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { err, failure, ok, type Result } from '../lib/result.ts';
+import type { BackendName } from './backends.ts';
 import type { LabError } from './types.ts';
 
 /** Tool and the Debian package that has it. */
@@ -36,8 +37,15 @@ export function findTool(name: string, path = labPath()): string | undefined {
   return undefined;
 }
 
-export function checkTools(path = labPath()): Result<void, LabError> {
+/** Where Debian has the reference plugins of CNI. */
+export const packagedPlugins = '/usr/lib/cni';
+/** It hands out addresses where another network has the pods. */
+export const rangePlugin = 'host-local';
+
+export function checkTools(backend: BackendName, path = labPath()): Result<void, LabError> {
   const missing = tools.filter(([name]) => findTool(name, path) === undefined);
+  if (backend === 'none' && findTool(rangePlugin, packagedPlugins) === undefined)
+    missing.push([rangePlugin, 'containernetworking-plugins']);
   if (missing.length === 0) return ok(undefined);
   const packages = [...new Set(missing.map(([, name]) => name))].join(' ');
   return err(

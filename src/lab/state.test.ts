@@ -75,7 +75,7 @@ test('a lab that is not up, or not to be understood', async () => {
 
 test('a missing tool is named with the package that has it', () => {
   assert.equal(findTool('margay-no-such-tool'), undefined);
-  const result = checkTools('/nonexistent');
+  const result = checkTools('bird', '/nonexistent');
   assert.ok(!result.ok && result.error.code === 'MissingTool');
   assert.match(result.error.hint ?? '', /apt-get install -y .*util-linux/);
 });

@@ -1,5 +1,6 @@
 // What the lab's parts tell each other: errors, the state on disk, the supervisor's answers.
 import type { Failure } from '../lib/result.ts';
+import type { BackendName } from './backends.ts';
 import type { ModeName } from './modes.ts';
 import type { DesignName, ReflectorKind, TopologyName } from './topology/mod.ts';
 
@@ -30,6 +31,8 @@ export type LabOptions = {
   readonly fabricBgp: boolean;
   readonly design: DesignName;
   readonly reflectors: ReflectorKind;
+  /** bird when absent. */
+  readonly backend?: BackendName;
   /** Of the pools at the start; they may have been edited since. */
   readonly mode: ModeName;
   /** Who speaks BGP on the nodes; the native engine when absent. Routers are always native. */
@@ -79,6 +82,7 @@ export type LabStatus = {
   /** The one in force now. */
   readonly design: DesignName;
   readonly reflectors: ReflectorKind;
+  readonly backend?: BackendName;
   readonly startedAt: string;
   readonly machines: readonly MachineStatus[];
   readonly processes: readonly ProcessStatus[];

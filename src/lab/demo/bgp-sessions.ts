@@ -35,6 +35,7 @@ export async function bgpSessions(
   topology: Topology,
   machines: readonly MachineStatus[],
 ): Promise<readonly SessionRow[]> {
+  if (topology.backend !== 'bird') return [];
   const rows: SessionRow[] = [];
   for (const machine of machines) {
     const plan = topology.machines.find((m) => m.name === machine.name);

@@ -11,7 +11,9 @@ export function report(findings: Findings, tookMs: number): string[] {
     `The lab was up after ${(tookMs / 1000).toFixed(1)} s.`,
     ...section('topology', drawTopology(topology)),
     ...section('nodes', table([['NAME', 'STATUS', 'RACK', 'ADDRESS'], ...findings.nodeRows])),
-    ...section(`BGP sessions: ${established} of ${sessions.length} ends established`, sessionLines(findings)),
+    ...(topology.backend === 'bird'
+      ? section(`BGP sessions: ${established} of ${sessions.length} ends established`, sessionLines(findings))
+      : section(`backend ${topology.backend}`, [backendText[topology.backend]])),
     ...section('pods', table([['NAME', 'NODE', 'ADDRESS'], ...pods.map((p) => [p.name, p.node, p.address])])),
     ...section('every pod to every pod: TTL seen / HTTP status', [
       ...matrixLines(matrix),
@@ -22,6 +24,11 @@ export function report(findings: Findings, tookMs: number): string[] {
     ...section(`routes of ${hostRoutes.node}`, lines(hostRoutes.text)),
   ];
 }
+
+const backendText = {
+  vxlan: 'Nobody speaks BGP: the agents write the routes to other nodes’ blocks themselves.',
+  none: 'Another network has the pods: a range of addresses per node, and static routes to it. Calico does policy.',
+} as const;
 
 const lines = (text: string): string[] => text.trimEnd().split('\n');
 
@@ -42,6 +49,8 @@ function explainMatrix({ topology, matrix, mode }: Findings): string[] {
   ];
   if (mode !== 'bgp')
     explained.push('62 across racks too: in a tunnel the routers in between count in the outer header only.');
+  else if (topology.racks.length > 1 && topology.backend === 'none')
+    explained.push('59: across racks, through leaf, spine and leaf, by the other network’s static routes.');
   else if (topology.racks.length > 1 && topology.fabricBgp)
     explained.push('59: across racks, through leaf, spine and leaf, which learned the pod blocks by BGP.');
   else if (topology.racks.length > 1) explained.push('', ...blackHole(matrix));
@@ -69,11 +78,11 @@ function blackHole(matrix: Findings['matrix']): string[] {
 
 /** The verdict, and how to go on. */
 export function closing(findings: Findings, running: RunningLab, stays: boolean): string[] {
-  const { problems, topology, matrix } = findings;
+  const { problems, matrix } = findings;
   const reached = matrix.cells.filter((c) => c.probe.ttl !== undefined).length;
   const verdict =
     problems.length === 0
-      ? topology.fabricBgp || topology.racks.length === 0 || findings.mode !== 'bgp'
+      ? reached === matrix.cells.length
         ? [`All as expected: every pod reaches every pod (${reached} of ${matrix.cells.length}).`]
         : [
             `All as expected for a fabric without BGP: ${reached} of ${matrix.cells.length} pairs reach each other.`,

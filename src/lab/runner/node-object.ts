@@ -12,11 +12,15 @@ export type NodeFacts = {
   readonly cpus: number;
   readonly memoryBytes: number;
   readonly version: string;
+  /** Where pods' addresses come from ranges of nodes: this one's, IPv4 first. */
+  readonly podRanges?: readonly string[];
   /** Where the API server reaches this runner for logs, exec and port-forward. */
   readonly streamPort?: number;
 };
 
 export function nodeObject(facts: NodeFacts): KubernetesNode {
+  const { podRanges = [] } = facts;
+  const [podRange] = podRanges;
   return {
     apiVersion: 'v1',
     kind: 'Node',
@@ -30,7 +34,7 @@ export function nodeObject(facts: NodeFacts): KubernetesNode {
       },
       annotations: facts.annotations,
     },
-    spec: {},
+    spec: podRange === undefined ? {} : { podCIDR: podRange, podCIDRs: podRanges },
   };
 }
 

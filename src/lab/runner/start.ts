@@ -9,6 +9,7 @@ import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { clusterDnsAddress } from '../cluster-dns.ts';
 import { mainFile } from '../main-file.ts';
+import { packagedPlugins, rangePlugin } from '../requirements.ts';
 import { mountAccount } from './account.ts';
 import { fileCheckpoints } from './checkpoints.ts';
 import { cniPlugins } from './cni.ts';
@@ -25,6 +26,8 @@ export type RunnerCommandOptions = {
   readonly addresses: readonly InterfaceAddress[];
   readonly labels: Readonly<Record<string, string>>;
   readonly dualStack: boolean;
+  /** Another network hands out addresses of these ranges; Calico does when there are none. */
+  readonly podRanges: readonly string[];
   readonly kubeconfig: string;
   readonly streams?: { readonly host?: string; readonly port?: number; readonly tls?: ServingCertificate };
 };
@@ -35,8 +38,6 @@ const agentSocket = '/var/run/calico/cni.sock';
 /** A kubelet's port. */
 const streamPort = 10250;
 const podDirectory = '/run/margay/pods';
-/** Where Debian has the reference plugins. */
-const packagedPlugins = '/usr/lib/cni';
 
 export async function startNodeRunner(options: RunnerCommandOptions): Promise<Runner> {
   installNetwork(options);
@@ -78,6 +79,7 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
       cpus: cpus().length,
       memoryBytes: totalmem(),
       version,
+      podRanges: options.podRanges,
       ...(streams.ok ? { streamPort: streams.value.port } : {}),
     },
   });
@@ -131,15 +133,23 @@ export function nodeRunnerEdges(
 /** What the init container of a calico-node DaemonSet does: plugins and configuration where the runtime looks. */
 function installNetwork(options: RunnerCommandOptions): void {
   installCniPlugins({ binDirectory, socketPath: agentSocket });
-  const packaged = join(packagedPlugins, 'portmap');
-  const portmap = existsSync(packaged);
-  if (portmap) copyFileSync(packaged, join(binDirectory, 'portmap'));
+  const portmap = copyPackaged('portmap');
+  const byRange = options.podRanges.length > 0;
+  if (byRange) copyPackaged(rangePlugin);
   mkdirSync(configurationDirectory, { recursive: true });
   writeConflist(join(configurationDirectory, '10-calico.conflist'), {
     portmap,
     assignIpv6: options.dualStack,
+    ...(byRange ? { addressesOfNode: true } : {}),
     kubeconfig: options.kubeconfig,
   });
+}
+
+function copyPackaged(plugin: string): boolean {
+  const packaged = join(packagedPlugins, plugin);
+  if (!existsSync(packaged)) return false;
+  copyFileSync(packaged, join(binDirectory, plugin));
+  return true;
 }
 
 function networkReady(): NodeReadiness {

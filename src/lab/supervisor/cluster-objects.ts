@@ -42,10 +42,14 @@ export function clusterObjects(topology: Topology, mode: ModeName = 'bgp'): Clus
     },
   });
   return {
-    pools: [
-      pool('default-ipv4-ippool', '192.168.0.0/16', 26),
-      ...(topology.dualStack ? [pool('default-ipv6-ippool', 'fd00:192:168::/48', 122)] : []),
-    ],
+    // Another network has addresses of its own.
+    pools:
+      topology.backend === 'none'
+        ? []
+        : [
+            pool('default-ipv4-ippool', '192.168.0.0/16', 26),
+            ...(topology.dualStack ? [pool('default-ipv6-ippool', 'fd00:192:168::/48', 122)] : []),
+          ],
     bgpConfiguration: {
       apiVersion,
       kind: 'BGPConfiguration',
@@ -61,7 +65,10 @@ export function clusterObjects(topology: Topology, mode: ModeName = 'bgp'): Clus
       apiVersion,
       kind: 'ClusterInformation',
       metadata: { name: 'default' },
-      spec: { datastoreReady: true, clusterType: 'k8s,bgp,margay' },
+      spec: {
+        datastoreReady: true,
+        clusterType: topology.backend === 'bird' ? 'k8s,bgp,margay' : 'k8s,margay',
+      },
     },
     filters: !topology.peers.some((p) => p.ownBlocksOnly)
       ? []

@@ -44,6 +44,24 @@ test('one API server and control plane, three processes per node, a speaker per 
   assert.equal(specs(plan({ fabricBgp: false })).filter((l) => /^(leaf|spine)/.test(l)).length, 0);
 });
 
+test('SR-227, BG-006: no speaker runs with the backends vxlan and none, on nodes or routers; every process is told the backend', () => {
+  for (const backend of ['vxlan', 'none'] as const) {
+    const lines = specs(plan({ backend }));
+    assert.equal(lines.length, 2 + 4 * 2);
+    assert.deepEqual(
+      lines.filter((line) => line.includes(' speaker')),
+      [],
+    );
+  }
+  assert.ok(
+    specs(plan({ backend: 'none' })).some((l) => /^worker1: runner .*--pod-range 10\.244\.1\.0\/24$/.test(l)),
+  );
+  const { bgpConfiguration, peers, pools } = clusterObjects(plan({ backend: 'vxlan' }), 'vxlan');
+  assert.deepEqual([bgpConfiguration.spec?.nodeToNodeMeshEnabled, peers.length], [false, 0]);
+  assert.deepEqual([pools[0]?.spec.vxlanMode, pools[0]?.spec.ipipMode], ['Always', 'Never']);
+  assert.deepEqual(clusterObjects(plan({ backend: 'none' })).pools, []);
+});
+
 test('the resources of a fresh cluster', () => {
   const objects = clusterObjects(plan({ dualStack: true }));
   assert.deepEqual(

@@ -1,6 +1,8 @@
 // Which processes a lab runs, and where: pure, from the topology to command lines.
 //
 //   master1: the API server, scheduler and controllers      every node: agent, speaker, runner      routers: speaker
+//
+// With a backend without BGP there are no speakers.
 import { join } from 'node:path';
 import { nodesOf, type Machine, type Topology } from '../topology/mod.ts';
 import type { ProcessSpec } from './processes.ts';
@@ -65,6 +67,8 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       // As in Calico's manifest; the control plane makes the pools.
       NO_DEFAULT_POOLS: 'true',
       FELIX_DEFAULTENDPOINTTOHOSTACTION: 'ACCEPT',
+      FELIX_HEALTHENABLED: 'true',
+      CALICO_NETWORKING_BACKEND: topology.backend,
       IP: 'autodetect',
       ...(topology.dualStack ? { IP6: 'autodetect' } : { FELIX_IPV6SUPPORT: 'false' }),
     },
@@ -110,12 +114,16 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
     const own = runner(machine);
     specs.push(
       spec(machine.name, 'agent', ['agent', ...named], as(calicoNode)),
-      spec(
-        machine.name,
-        'speaker',
-        ['speaker', ...named, '--engine', context.engine ?? 'native'],
-        as(calicoNode),
-      ),
+      ...(topology.backend === 'bird'
+        ? [
+            spec(
+              machine.name,
+              'speaker',
+              ['speaker', ...named, '--engine', context.engine ?? 'native'],
+              as(calicoNode),
+            ),
+          ]
+        : []),
       spec(
         machine.name,
         'runner',
@@ -135,5 +143,6 @@ function runnerFlags(machine: Machine, topology: Topology): string[] {
     ...(machine.rack === undefined ? [] : ['--label', `rack=${machine.rack}`]),
     ...(isMaster ? ['--label', 'node-role.kubernetes.io/control-plane='] : []),
     ...(topology.dualStack ? ['--dual-stack'] : []),
+    ...(machine.podRanges ?? []).flatMap((range) => ['--pod-range', range]),
   ];
 }

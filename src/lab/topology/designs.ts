@@ -5,6 +5,7 @@
 //   rr             two reflectors in place of the mesh: selected nodes, or routers of their own; leaves as above
 //   as-per-rack    no mesh; leaf and nodes of a rack share an AS, the leaf reflects; leaves and spine speak eBGP
 //   as-per-server  no mesh; every node an AS of its own and one eBGP session, with its leaf
+import type { BackendName } from '../backends.ts';
 import { address, type Address, type InterfaceAddress } from '../../lib/ip/mod.ts';
 import {
   addressesOf,
@@ -25,7 +26,11 @@ const nodeAs = 64512;
 export const reflectorLabel = 'route-reflector';
 const reflectorClusterId = address('244.0.0.1');
 
-export function layDesign(fabric: Fabric, design: DesignName, fabricBgp: boolean): Topology {
+export function layDesign(
+  fabric: Fabric,
+  design: DesignName,
+  { fabricBgp, backend }: { readonly fabricBgp: boolean; readonly backend: BackendName },
+): Topology {
   const { reflectors, ...rest } = fabric;
   const nodes = fabric.machines.filter((m) => m.role === 'node');
   const hasFabric = fabricBgp && fabric.racks.length > 0;
@@ -41,9 +46,10 @@ export function layDesign(fabric: Fabric, design: DesignName, fabricBgp: boolean
   };
   return {
     ...rest,
+    backend,
     design,
     fabricBgp: hasFabric,
-    mesh: design === 'mesh',
+    mesh: design === 'mesh' && backend === 'bird',
     machines: fabric.machines.map((machine) => {
       const bgp = machine.role === 'router' ? speaking(machine) : undefined;
       return bgp === undefined ? machine : { ...machine, bgp };

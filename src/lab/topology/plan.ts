@@ -4,6 +4,7 @@ import type { Family } from '../../lib/ip/mod.ts';
 import type { ModeName } from '../modes.ts';
 import { layDesign } from './designs.ts';
 import { flatFabric, maxFlatNodes } from './flat.ts';
+import { withForeignNetwork } from './foreign-network.ts';
 import { rackCounts, racksFabric } from './racks.ts';
 import { designNames, type Topology, topologyNames, type TopologyOptions } from './types.ts';
 
@@ -47,7 +48,16 @@ export function planTopology(
         `Choose one of: ${designNames.join(', ')}.`,
       ),
     );
-  const fabricBgp = options.fabricBgp ?? true;
+  const { backend = 'bird' } = options;
+  if (backend !== 'bird' && (design !== 'mesh' || options.reflectors === 'routers'))
+    return err(
+      failure(
+        'BadDesign',
+        `With the backend ${backend} nobody speaks BGP: there is no design to choose.`,
+        'Leave --design and --reflectors out, or use --backend bird.',
+      ),
+    );
+  const fabricBgp = backend === 'bird' && (options.fabricBgp ?? true);
   const needsLeaves = design === 'as-per-rack' || design === 'as-per-server';
   if (needsLeaves && racks === 0)
     return err(
@@ -57,7 +67,9 @@ export function planTopology(
     return err(failure('BadDesign', `The design ${design} needs leaves that speak BGP.`));
   const withReflectors = options.reflectors === 'routers';
   const shape = { name, nodes, dualStack: options.dualStack ?? false, withReflectors };
-  return ok(layDesign(racks === 0 ? flatFabric(shape) : racksFabric(shape), design, fabricBgp));
+  const fabric = racks === 0 ? flatFabric(shape) : racksFabric(shape);
+  const carried = backend === 'none' ? withForeignNetwork(fabric) : fabric;
+  return ok(layDesign(carried, design, { fabricBgp, backend }));
 }
 
 /** What a ping from a pod of one node to a pod of another is expected to see. */
@@ -78,6 +90,6 @@ export function expectBetween(
   if (rackOf(from) === rackOf(to)) return { reachable: true, ttl: 62 };
   const tunnels = mode.startsWith('vxlan') || (mode.startsWith('ipip') && family === 4);
   if (tunnels) return { reachable: true, ttl: 62 };
-  if (topology.fabricBgp) return { reachable: true, ttl: 59 };
+  if (topology.fabricBgp || topology.backend === 'none') return { reachable: true, ttl: 59 };
   return { reachable: false, reason: 'the fabric has no route to pod blocks' };
 }

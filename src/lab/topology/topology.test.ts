@@ -47,6 +47,31 @@ test('without BGP in the fabric the subnets are still routed', () => {
   assert.ok(topology.machines.filter((m) => m.role === 'router').every((m) => m.routes.length > 0));
 });
 
+test('SR-232: with the backend none every node has a range for pods, and machines that lie between know the way to it', () => {
+  const topology = plan('two-racks', { backend: 'none', dualStack: true });
+  const machine = (name: string) => topology.machines.find((m) => m.name === name);
+  assert.deepEqual(machine('worker3')?.podRanges, ['10.244.3.0/24', 'fd00:10:244:3::/64']);
+  const routes = (name: string): string[] =>
+    (machine(name)?.routes ?? [])
+      .map((r) => `${r.dst} ${r.via}`)
+      .filter((text) => text.startsWith('10.244.'));
+  // To the other rack by the default route.
+  assert.deepEqual(routes('worker1'), ['10.244.0.0/24 10.0.0.11', '10.244.2.0/24 10.0.0.22']);
+  assert.deepEqual(routes('leaf02'), [
+    '10.244.0.0/24 10.255.0.2',
+    '10.244.1.0/24 10.255.0.2',
+    '10.244.2.0/24 10.255.0.2',
+    '10.244.3.0/24 30.0.0.23',
+  ]);
+  assert.equal(routes('spine').at(-1), '10.244.3.0/24 10.255.0.3');
+  assert.ok(machine('spine')?.routes.some((r) => r.dst === 'fd00:10:244::/64' && r.via === 'fd00:255::1'));
+  assert.deepEqual(expectBetween(topology, 'worker1', 'worker3'), { reachable: true, ttl: 59 });
+  assert.equal(sessionCount(topology, 'worker1'), 0);
+  assert.equal(sessionCount(plan('flat', { backend: 'vxlan' }), 'worker1'), 0);
+  for (const refused of [{ design: 'rr' }, { reflectors: 'routers' as const }])
+    assert.equal(planTopology({ name: 'two-racks', backend: 'vxlan', ...refused }).ok, false);
+});
+
 test('SR-149, SR-150, SR-151: designs without a mesh: one leaf per node, AS numbers per rack or per node', () => {
   const asOf = (t: Topology): string[] => t.nodeBgp.map((n) => `${n.node} ${n.asNumber}`);
   const rack = plan('two-racks', { design: 'as-per-rack' });

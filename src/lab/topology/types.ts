@@ -1,6 +1,7 @@
 // A topology as plain data: machines, their interfaces and addresses, the cables between them, static routes and BGP
 // plans. Building it in the kernel is ../supervisor/machines.ts; drawing it is draw.ts; nothing here touches a machine.
 import type { Address, InterfaceAddress, Prefix } from '../../lib/ip/mod.ts';
+import type { BackendName } from '../backends.ts';
 
 export type TopologyName = 'flat' | 'two-racks' | 'three-racks' | 'four-racks';
 export const topologyNames: readonly TopologyName[] = ['flat', 'two-racks', 'three-racks', 'four-racks'];
@@ -23,6 +24,8 @@ export type TopologyOptions = {
   readonly design?: string;
   /** With routers there are two more machines. Default: nodes. */
   readonly reflectors?: ReflectorKind;
+  /** Default: bird. The others know no BGP, neither on nodes nor in the fabric. */
+  readonly backend?: BackendName;
 };
 
 /** An end of a cable, or a bridge with the interfaces of the same machine that name it as their bridge. */
@@ -62,6 +65,8 @@ export type Machine = {
   readonly interfaces: readonly Interface[];
   readonly routes: readonly StaticRoute[];
   readonly bgp?: RouterBgp;
+  /** Of a node's pods, where another network hands addresses out. */
+  readonly podRanges?: readonly Prefix[];
 };
 
 export type CableEnd = { readonly machine: string; readonly interface: string };
@@ -111,6 +116,7 @@ export type NodeBgp = {
 };
 
 export type Topology = Omit<Fabric, 'reflectors'> & {
+  readonly backend: BackendName;
   readonly design: DesignName;
   readonly fabricBgp: boolean;
   /** The full mesh between the nodes. */
