@@ -35,7 +35,10 @@ export type SetUse = { use(set: SetDefinition): void; release(id: SetId): void }
 type Known = {
   readonly resource: PolicyResource;
   readonly place: Pick<CompiledPolicy, 'tier' | 'order' | 'directions' | 'place' | 'applyOnForward' | 'id'>;
+  readonly selector: string;
   readonly isAlwaysActive: boolean;
+  /** Until the next flush, of a policy that is wanted. */
+  compiled: CompiledPolicy | undefined;
 };
 
 export class Enforcement {
@@ -50,6 +53,8 @@ export class Enforcement {
     this.#dirtyEndpoints.add(endpoint);
   });
   readonly #dirtyPolicies = new Set<string>();
+  /** Of what was handed out: policies of which only the users became others need no second look. */
+  readonly #enforced = new Map<string, PolicyResource>();
   readonly #dirtyProfiles = new Set<string>();
   readonly #dirtyEndpoints = new Set<string>();
   /** What was handed out. */
@@ -70,21 +75,35 @@ export class Enforcement {
   setPolicy(key: string, resource: PolicyResource | undefined): void {
     const before = this.#policies.get(key);
     const compiled = resource === undefined ? undefined : compilePolicy(resource);
-    if (before !== undefined) {
+    this.#dirtyPolicies.add(key);
+    if (resource === undefined || compiled === undefined || compiled.staged !== undefined) {
+      if (before === undefined) return;
       this.#touchEndpointsOf(key);
       this.#index.deleteSelector(key);
       this.#policies.delete(key);
+      return;
     }
-    this.#dirtyPolicies.add(key);
-    if (resource === undefined || compiled === undefined || compiled.staged !== undefined) return;
     const { id, tier, order, directions, place, applyOnForward } = compiled;
     const hints = 'performanceHints' in resource.spec ? resource.spec.performanceHints : undefined;
-    this.#policies.set(key, {
+    const known: Known = {
       resource,
       place: { id, tier, order, directions, place, applyOnForward },
+      selector: compiled.selector.text,
       isAlwaysActive: hints?.includes('AssumeNeededOnEveryNode') === true,
-    });
-    this.#index.setSelector(key, compiled.selector);
+      compiled: undefined,
+    };
+    this.#policies.set(key, known);
+    // Other rules are nothing to those whom it selects.
+    const isMoved = before !== undefined && !sameText(before.place, known.place);
+    if (before?.selector !== known.selector) {
+      if (before !== undefined) {
+        this.#touchEndpointsOf(key);
+        this.#index.deleteSelector(key);
+      }
+      this.#index.setSelector(key, compiled.selector);
+    }
+    if (isMoved) this.#touchEndpointsOf(key);
+    if (this.#index.hasMatches(key)) known.compiled = compiled;
   }
 
   setTier(name: string, tier: CompiledTier | undefined): void {
@@ -141,7 +160,11 @@ export class Enforcement {
       const known = this.#policies.get(key);
       const before = this.policies.get(key);
       const isActive = known !== undefined && (known.isAlwaysActive || this.#index.hasMatches(key));
-      const now = isActive ? compilePolicy(known.resource) : undefined;
+      if (isActive && known.resource === this.#enforced.get(key)) continue;
+      const now = isActive ? (known.compiled ?? compilePolicy(known.resource)) : undefined;
+      if (known !== undefined) known.compiled = undefined;
+      if (known === undefined || now === undefined) this.#enforced.delete(key);
+      else this.#enforced.set(key, known.resource);
       if (now === undefined) {
         if (before === undefined) continue;
         this.#useInstead(before.sets, []);
