@@ -17,6 +17,8 @@ export type Api = {
   readonly logger: Logger;
   readonly limits: Limits;
   readonly access: Access;
+  /** How long a change that would cut the server off is on trial; 0: such changes are not looked for. */
+  readonly cutTrialMs: number;
   /** How the server shows itself to the nodes' runners; plain HTTP without. */
   readonly nodeClient?: NodeClient;
   /** Aborts when the server stops: ends watches. */

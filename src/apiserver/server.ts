@@ -17,7 +17,13 @@ import { handle, handleUpgrade } from './http/router.ts';
 import { createRegistry } from './kinds/registry.ts';
 import { tokenKey } from './pki.ts';
 import { Store } from './store/store.ts';
-import { type ApiServer, type ApiServerOptions, defaultLimits, type ServerError } from './types.ts';
+import {
+  type ApiServer,
+  type ApiServerOptions,
+  defaultCutTrialMs,
+  defaultLimits,
+  type ServerError,
+} from './types.ts';
 
 /** Starts the server; it takes requests when the promise is fulfilled. Nothing is left behind when it fails. */
 export async function startApiServer(options: ApiServerOptions): Promise<Result<ApiServer, ServerError>> {
@@ -50,6 +56,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<Result<
     logger,
     limits,
     access: createAccess(security?.tokenKey ?? tokenKey(options.data), store, clock),
+    cutTrialMs: options.cutTrialMs ?? defaultCutTrialMs,
     stopping: stopping.signal,
     ...(security === undefined ? {} : { nodeClient: { ...security.nodeClient, ca: security.clientCa } }),
   };

@@ -141,6 +141,8 @@ export const defaultLimits: Limits = {
   historyBytes: 64 * 1024 * 1024,
 };
 
+export const defaultCutTrialMs = 60_000;
+
 /** TLS and the keys of the cluster, all PEM. */
 export type Security = {
   /** What the server shows to clients. */
@@ -166,6 +168,8 @@ export type ApiServerOptions = {
   /** `power`: an acknowledged write survives a power cut (fsync). `process`: it survives the death of the process only. */
   readonly durability?: 'power' | 'process';
   readonly limits?: Partial<Limits>;
+  /** How long a change of policy that would cut the server off is on trial (docs/policy-dataplane.md); 0: never. */
+  readonly cutTrialMs?: number;
   readonly clock?: Clock;
   readonly logger?: Logger;
 };

@@ -17,6 +17,11 @@ async function run(argv: readonly string[]): Promise<number> {
     .option('--tls', 'serve TLS with an authority of its own, and check who asks')
     .option('--pki <directory>', "where the authority's keys are kept; the data directory's pki by default")
     .option('--tls-host <name...>', 'further names or addresses under which clients reach the server')
+    .option(
+      '--cut-trial <seconds>',
+      'how long a change of policy that would cut the server off is on trial; 0: never (MARGAY_CUT_TRIAL)',
+      Number,
+    )
     .option('--kubeconfig-out <file>', "where the administrator's kubeconfig is written")
     .exitOverride();
   try {
@@ -25,7 +30,7 @@ async function run(argv: readonly string[]): Promise<number> {
     if (cause instanceof CommanderError) return cause.exitCode;
     throw cause;
   }
-  const { listen, listenFd, data, durability, tls, pki, tlsHost, kubeconfigOut } = parser.opts<{
+  const { listen, listenFd, data, durability, tls, pki, tlsHost, kubeconfigOut, cutTrial } = parser.opts<{
     listen?: string[];
     listenFd?: number;
     data: string;
@@ -34,7 +39,13 @@ async function run(argv: readonly string[]): Promise<number> {
     pki?: string;
     tlsHost?: string[];
     kubeconfigOut?: string;
+    cutTrial?: number;
   }>();
+  const trialSeconds = cutTrial ?? Number(process.env['MARGAY_CUT_TRIAL'] || Number.NaN);
+  if (cutTrial !== undefined && !(cutTrial >= 0)) {
+    process.stderr.write('margay apiserver: --cut-trial is a number of seconds.\n');
+    return 2;
+  }
   if (tls && data === ':memory:' && pki === undefined) {
     process.stderr.write(
       'margay apiserver: --tls keeps its keys in the data directory; with :memory: name another by --pki.\n',
@@ -64,6 +75,7 @@ async function run(argv: readonly string[]): Promise<number> {
     ...(listenFd === undefined ? {} : { listenFd }),
     data,
     durability,
+    ...(trialSeconds >= 0 ? { cutTrialMs: trialSeconds * 1000 } : {}),
     ...(keys === undefined ? {} : { security: keys.security }),
   });
   if (!started.ok) {

@@ -132,10 +132,12 @@ export function startHostEndpoints(options: HostEndpointsOptions): HostEndpoints
       ? settings
       : { ...settings, autoCreate: options.autoCreate ? 'Enabled' : 'Disabled' };
 
-  /** The first write that failed; what a conflict is about is told by the watch. */
+  /** The first write that failed; what a conflict is about is told by the watch. One that is refused (it would cut its node
+   *  off, and nobody is here to confirm that) is in nobody else's way. */
   const compare = async (): Promise<StoreError | undefined> => {
     const wanted = desiredHostEndpoints(nodes.values(), effective());
     const { signal } = abort;
+    let refused: StoreError | undefined;
     for (const [name, endpoint] of wanted) {
       const before = present.get(name);
       if (before !== undefined && (!isOurs(before) || isSame(before, endpoint))) continue;
@@ -147,14 +149,16 @@ export function startHostEndpoints(options: HostEndpointsOptions): HostEndpoints
               { ...endpoint, metadata: { ...before.metadata, ...endpoint.metadata } },
               { signal },
             );
-      if (!written.ok && written.error.code !== 'AlreadyExists') return written.error;
+      if (written.ok || written.error.code === 'AlreadyExists') continue;
+      if (written.error.code !== 'Forbidden') return written.error;
+      refused ??= written.error;
     }
     for (const [name, endpoint] of present) {
       if (wanted.has(name) || !isOurs(endpoint)) continue;
       const deleted = await datastore.delete('HostEndpoint', { name }, { signal });
       if (!deleted.ok && deleted.error.code !== 'NotFound') return deleted.error;
     }
-    return undefined;
+    return refused;
   };
 
   const run = async (): Promise<void> => {

@@ -4,6 +4,7 @@ export { startHostEndpoints, type HostEndpoints, type HostEndpointsOptions } fro
 export { startPolicyStatus, type PolicyStatus, type PolicyStatusOptions } from './policy-status.ts';
 export {
   confirmed,
+  isOver,
   isTrialKind,
   onTrial,
   startTrials,
@@ -13,6 +14,7 @@ export {
   type TrialKind,
   trialKinds,
   trialOf,
+  type TrialTerms,
   type Trials,
   type TrialsOptions,
 } from './trials.ts';

@@ -3,7 +3,8 @@
 // without asking anybody, for the change may be what keeps it from asking; a controller brings the datastore after.
 //
 //   margay policy try      writes the resource with the annotation below, which holds the resource as it was
-//   margay policy confirm  takes the annotation away
+//   the API server         does the same by itself with a change that would cut it off (src/apiserver/trials)
+//   margay policy confirm  takes the annotation away, by a patch
 //   agents                 act as if the resource were what it was, once the time is over
 //   startTrials            writes that into the datastore, a little later
 import { systemClock, type Clock, type Timer } from '../lib/clock.ts';
@@ -18,6 +19,9 @@ export const trialKinds = [
   'HostEndpoint',
   'GlobalNetworkSet',
   'NetworkSet',
+  'Tier',
+  'Profile',
+  'FelixConfiguration',
 ] as const satisfies readonly KindName[];
 export type TrialKind = (typeof trialKinds)[number];
 export const isTrialKind = (kind: string): kind is TrialKind =>
@@ -30,6 +34,10 @@ export type Trial = {
   readonly lastsMs: number;
   /** Null: there was no such resource. */
   readonly before: TrialResource | null;
+  /** The change is that the resource goes: agents take it for gone, and who confirms removes it. */
+  readonly deletes?: true;
+  /** The API server put it on trial by itself, for what it would cut. */
+  readonly cuts?: readonly string[];
 };
 
 export const trialAnnotation = 'margay.projectcalico.org/trial';
@@ -39,31 +47,43 @@ export function trialOf({ metadata }: Pick<TrialResource, 'metadata'>): Trial | 
   const text = metadata.annotations?.[trialAnnotation];
   if (text === undefined) return undefined;
   try {
-    const { until, lastsMs, before } = JSON.parse(text) as Partial<Trial>;
+    const { until, lastsMs, before, deletes, cuts } = JSON.parse(text) as Partial<Trial>;
     if (typeof until !== 'string' || Number.isNaN(Date.parse(until)) || typeof lastsMs !== 'number')
       return undefined;
-    return { until, lastsMs, before: before ?? null };
+    return {
+      until,
+      lastsMs,
+      before: before ?? null,
+      ...(deletes === true ? { deletes } : {}),
+      ...(Array.isArray(cuts) ? { cuts } : {}),
+    };
   } catch {
     return undefined;
   }
 }
 
+export type TrialTerms = Pick<Trial, 'deletes' | 'cuts'> & {
+  readonly untilMs: number;
+  readonly lastsMs: number;
+};
+
 /** The resource on trial. What was on trial already goes back to what it was before that. */
 export function onTrial<R extends TrialResource>(
   after: R,
   before: R | undefined,
-  { untilMs, lastsMs }: { readonly untilMs: number; readonly lastsMs: number },
+  { untilMs, lastsMs, ...why }: TrialTerms,
 ): R {
   const former = before === undefined ? undefined : trialOf(before);
   const kept = former === undefined ? (before === undefined ? null : plain(before)) : former.before;
-  const trial: Trial = { until: new Date(untilMs).toISOString(), lastsMs, before: kept };
+  const trial: Trial = { until: new Date(untilMs).toISOString(), lastsMs, before: kept, ...why };
   const annotations = { ...after.metadata.annotations, [trialAnnotation]: JSON.stringify(trial) };
   return { ...after, metadata: { ...after.metadata, annotations } };
 }
 
 /** Without the annotation. */
 export function confirmed<R extends TrialResource>(resource: R): R {
-  const { [trialAnnotation]: _trial, ...annotations } = resource.metadata.annotations ?? {};
+  if (resource.metadata.annotations?.[trialAnnotation] === undefined) return resource;
+  const { [trialAnnotation]: _trial, ...annotations } = resource.metadata.annotations;
   return { ...resource, metadata: { ...resource.metadata, annotations } };
 }
 
@@ -81,6 +101,9 @@ const nameOf = ({ metadata }: TrialResource): Name => ({
   ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
 });
 const keyOf = (kind: string, { name, namespace }: Name): string => `${kind} ${namespace ?? ''}/${name}`;
+
+/** Whether the trial is over by the clock of the one who asks. */
+export const isOver = (trial: Trial, nowMs: number): boolean => remainingMs(trial, nowMs) <= 0;
 
 /** How long the trial still lasts here. A clock that is behind does not lengthen it. */
 const remainingMs = ({ until, lastsMs }: Trial, nowMs: number): number =>
@@ -128,18 +151,21 @@ export class TrialFilter<K extends KindName> {
       this.#onExpiry([reverted]);
     });
     this.#timers.set(key, timer);
-    return update;
+    return trial.deletes ? goneUpdate<K>(update.kind, resource) : update;
   }
 }
+
+const goneUpdate = <K extends KindName>(kind: KindName, resource: TrialResource): SyncUpdate<K> =>
+  ({ type: 'delete', kind, name: nameOf(resource) }) as unknown as SyncUpdate<K>;
 
 const revertedUpdate = <K extends KindName>(
   kind: KindName,
   resource: TrialResource,
   { before }: Trial,
 ): SyncUpdate<K> =>
-  (before === null
-    ? { type: 'delete', kind, name: nameOf(resource) }
-    : { type: 'set', kind, object: before }) as unknown as SyncUpdate<K>;
+  before === null
+    ? goneUpdate(kind, resource)
+    : ({ type: 'set', kind, object: before } as unknown as SyncUpdate<K>);
 
 export type TrialsOptions = {
   readonly datastore: Datastore;
@@ -152,6 +178,8 @@ export interface Trials {
 
 /** Agents go back first: the way to the datastore may lead through what is on trial. */
 const graceMs = 2_000;
+/** Of an event, as Kubernetes has it. */
+const longestMessage = 1024;
 
 /** Brings the datastore after what agents have gone back to. */
 export function startTrials({ datastore, logger, clock = systemClock }: TrialsOptions): Trials {
@@ -183,11 +211,41 @@ export function startTrials({ datastore, logger, clock = systemClock }: TrialsOp
             );
     if (written.ok) {
       logger.info('A change on trial that nobody confirmed is taken back', { kind, ...name });
+      if (trial !== undefined) await tell(kind, resource, trial);
       return;
     }
     if (written.error.code === 'NotFound') return;
     logger.warn('cannot take back a change on trial yet', { kind, ...name, error: written.error.message });
     watch(keyOf(kind, name), Math.min(500 * 2 ** attempt, 10_000), () => revert(kind, resource, attempt + 1));
+  };
+  /** For those who look for what became of it. */
+  const tell = async (
+    kind: TrialKind,
+    { apiVersion, metadata }: TrialResource,
+    trial: Trial,
+  ): Promise<void> => {
+    const time = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
+    const why = trial.cuts === undefined ? '' : `: it would cut ${trial.cuts.join('; ')}`;
+    const { name, namespace = 'default', uid } = metadata;
+    const told = await datastore.create(
+      'Event',
+      {
+        apiVersion: 'v1',
+        kind: 'Event',
+        metadata: { name: '', generateName: `${name}.`, namespace },
+        involvedObject: { apiVersion, kind, name, ...(uid === undefined ? {} : { uid }) },
+        type: 'Warning',
+        reason: 'TrialOver',
+        message: `Nobody confirmed the change, and it was taken back${why}`.slice(0, longestMessage),
+        count: 1,
+        firstTimestamp: time,
+        lastTimestamp: time,
+        source: { component: 'margay-controllers' },
+        reportingComponent: 'margay-controllers',
+      },
+      { signal: abort.signal },
+    );
+    if (!told.ok) logger.warn('cannot tell of a change that was taken back', { error: told.error.message });
   };
   const watch = (key: string, afterMs: number, act: () => Promise<void>): void => {
     timers.get(key)?.cancel();

@@ -15,6 +15,8 @@ export type DatastoreConfig = {
   readonly apiGroup?: string;
   readonly userAgent?: string;
   readonly timeoutMs?: number;
+  /** Called with what the server warns of. */
+  readonly onWarning?: (text: string) => void;
 };
 export type OpenError = Failure<'NotBuilt' | 'BadConfig' | 'BadKubeconfig' | 'NoKubeconfig'>;
 
@@ -61,6 +63,7 @@ export async function openDatastore(
       apiGroup,
       ...(config.userAgent === undefined ? {} : { userAgent: config.userAgent }),
       ...(config.timeoutMs === undefined ? {} : { timeoutMs: config.timeoutMs }),
+      ...(config.onWarning === undefined ? {} : { onWarning: config.onWarning }),
     }),
   );
 }

@@ -86,6 +86,7 @@ export { stepsOf, verdictOf, type WorldPacket } from './world/path.ts';
 export { allInterfacesEndpoint, hostEndpointAt, placeOf, type Place } from './world/places.ts';
 export { endpointsOf, policiesOf, programOf, withStaged } from './world/programs.ts';
 export { settingsOf, standardFailsafe, standardSettings } from './world/settings.ts';
+export { closedWays, wayOf, type Cut, type Door, type Way } from './world/ways.ts';
 export type {
   Endpoint,
   EndpointPort,

@@ -35,6 +35,7 @@ test('a server that others can reach is the service kubernetes; its address may 
     logger,
     limits: defaultLimits,
     access: createAccess(newPrivateKey(), store, clock),
+    cutTrialMs: 0,
     stopping: stopping.signal,
   };
   const namespaces = new NamespaceController(api);

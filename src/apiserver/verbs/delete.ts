@@ -4,6 +4,7 @@ import { timestamp } from '../api.ts';
 import { isObject, type JsonObject, listAt, numberAt, textAt } from '../json.ts';
 import { conflict, forbidden, refuse, type StatusError } from '../status.ts';
 import type { Stored, Transaction } from '../store/types.ts';
+import type { Review } from '../trials/review.ts';
 import type { ApiObject, ServedKind } from '../types.ts';
 import { mayVanish } from './write.ts';
 
@@ -67,6 +68,7 @@ export function deleteIn(
   kind: ServedKind,
   previous: Stored,
   options: DeleteOptions,
+  review?: Review,
 ): Result<Deleted, StatusError> {
   const { object, name } = previous;
   const { metadata } = object;
@@ -87,6 +89,10 @@ export function deleteIn(
   const pending = metadata.deletionTimestamp !== undefined;
   const reason = pending ? undefined : kind.keep?.(object, tx);
   if (reason !== undefined) return forbidden(kind, name, reason);
+  const looked = pending ? undefined : review?.look({ tx, kind, key: previous, previous, next: undefined });
+  if (looked?.ok === false) return looked;
+  // Not yet: it is on trial.
+  if (looked?.value !== undefined) return ok({ stored: tx.put(previous, looked.value), gone: false });
   const own = pending ? undefined : kind.finalizeWith?.(object, tx);
   const given = metadata.finalizers ?? [];
   const grace = gracePeriod(kind, object, options.gracePeriodSeconds);

@@ -13,6 +13,7 @@ import { strategicPatch } from '../patch/strategic.ts';
 import type { Schema } from '../schema/types.ts';
 import { conflict, notFound, refuse, type StatusError, successBody } from '../status.ts';
 import type { Stored, Transaction, Write } from '../store/types.ts';
+import { type Review, reviewOf } from '../trials/review.ts';
 import { type ApiObject, type ServedKind, storageOf } from '../types.ts';
 import { deleteIn, type DeleteOptions, readDeleteOptions } from './delete.ts';
 import { presentMany, presentOne, shownAs } from './present.ts';
@@ -94,13 +95,16 @@ export async function create(api: Api, { kind, namespace = '' }: Target, call: C
   if (!read.ok) return read;
   const { object, warnings } = read.value;
   const author = authorOf(call, query.value, 'object');
+  const review = reviewOf(api, call, 'create');
   const created = await perform(api, query.value.dryRun, (tx) => {
     const next = inward(kind, object);
     const { name } = next.metadata;
     const guarded = guard(api, call, { verb: 'create', kind, namespace, name, next }, tx);
-    return guarded.ok ? createIn(tx, storageOf(kind), namespace, next, { author }) : guarded;
+    return guarded.ok ? createIn(tx, storageOf(kind), namespace, next, { author, review }) : guarded;
   });
-  return created.ok ? ok(presentOne(api, kind, created.value, call.accepted.form, 201, warnings)) : created;
+  if (!created.ok) return created;
+  const told = [...warnings, ...review.warnings];
+  return ok(presentOne(api, kind, created.value, call.accepted.form, 201, told));
 }
 
 /** Answers a kind that is a question; nothing is stored. */
@@ -148,15 +152,18 @@ export async function update(
   }
   const key = keyOf(kind, namespace, name);
   const author = authorOf(call, query.value, part);
+  const review = reviewOf(api, call, 'update');
   const updated = await perform(api, query.value.dryRun, (tx) => {
     const previous = tx.get(key);
     if (previous === undefined) return notFound(kind, name);
     const next = inward(kind, object, previous);
     const write: GuardedWrite = { verb: 'update', kind, namespace, name, next, previous: previous.object };
     const guarded = guard(api, call, write, tx);
-    return guarded.ok ? replaceIn(tx, storageOf(kind), previous, next, part, { author }) : guarded;
+    return guarded.ok ? replaceIn(tx, storageOf(kind), previous, next, part, { author, review }) : guarded;
   });
-  return updated.ok ? ok(presentOne(api, kind, updated.value, call.accepted.form, 200, warnings)) : updated;
+  if (!updated.ok) return updated;
+  const told = [...warnings, ...review.warnings];
+  return ok(presentOne(api, kind, updated.value, call.accepted.form, 200, told));
 }
 
 export const patchTypes = [
@@ -217,6 +224,7 @@ export async function patch(api: Api, target: Target, part: Part, call: Call): P
   const change = readPatch(type, body.value, kind.schema);
   if (!change.ok) return change;
   let warnings: readonly string[] = [];
+  const review = reviewOf(api, call, 'patch');
   const patched = await perform(api, query.value.dryRun, (tx) => {
     const previous = tx.get(keyOf(kind, namespace, name));
     if (previous === undefined) return notFound(kind, name);
@@ -232,9 +240,11 @@ export async function patch(api: Api, target: Target, part: Part, call: Call): P
     const next = inward(kind, read.value.object, previous);
     const write: GuardedWrite = { verb: 'patch', kind, namespace, name, next, previous: previous.object };
     const guarded = guard(api, call, write, tx);
-    return guarded.ok ? replaceIn(tx, storageOf(kind), previous, next, part, { author }) : guarded;
+    return guarded.ok ? replaceIn(tx, storageOf(kind), previous, next, part, { author, review }) : guarded;
   });
-  return patched.ok ? ok(presentOne(api, kind, patched.value, call.accepted.form, 200, warnings)) : patched;
+  if (!patched.ok) return patched;
+  const told = [...warnings, ...review.warnings];
+  return ok(presentOne(api, kind, patched.value, call.accepted.form, 200, told));
 }
 
 /** Server-side apply: creates the object or merges the configuration into it, by who owns which fields. */
@@ -264,6 +274,7 @@ async function apply(
     return refuse('BadRequest', 'the name or namespace of the object does not match the URL');
   const applier: Author = { ...author, operation: 'Apply' };
   let code = 200;
+  const review = reviewOf(api, call, 'patch');
   const applied = await perform(api, query.dryRun, (tx) => {
     const previous = tx.get(keyOf(kind, namespace, name));
     if (previous === undefined && part !== 'object') return notFound(kind, name);
@@ -279,10 +290,12 @@ async function apply(
     if (!guarded.ok) return guarded;
     code = previous === undefined ? 201 : 200;
     return previous === undefined
-      ? createIn(tx, base, namespace, wanted, { managers })
-      : replaceIn(tx, base, previous, merged.value.object, part, { managers });
+      ? createIn(tx, base, namespace, wanted, { managers, review })
+      : replaceIn(tx, base, previous, merged.value.object, part, { managers, review });
   });
-  return applied.ok ? ok(presentOne(api, kind, applied.value, call.accepted.form, code, warnings)) : applied;
+  if (!applied.ok) return applied;
+  const told = [...warnings, ...review.warnings];
+  return ok(presentOne(api, kind, applied.value, call.accepted.form, code, told));
 }
 
 /** Kinds whose deletion answers with the object instead of a Status. */
@@ -304,19 +317,21 @@ export async function remove(
   const options = readDeleteOptions(body.value, call.query);
   if (!options.ok) return options;
   const key = keyOf(kind, namespace, name);
+  const review = reviewOf(api, call, 'delete');
   const deleted = await perform(api, options.value.dryRun, (tx) => {
     const previous = tx.get(key);
     if (previous === undefined) return notFound(kind, name);
     const write: GuardedWrite = { verb: 'delete', kind, namespace, name, previous: previous.object };
     const guarded = guard(api, call, write, tx);
-    return guarded.ok ? deleteIn(tx, storageOf(kind), previous, options.value) : guarded;
+    return guarded.ok ? deleteIn(tx, storageOf(kind), previous, options.value, review) : guarded;
   });
   if (!deleted.ok) return deleted;
   const { stored, gone } = deleted.value;
   if (gone && !(kind.group === '' && answersWithObject.has(kind.plural))) {
-    return ok({ code: 200, body: successBody(kind, name, stored.object.metadata.uid) });
+    const body = successBody(kind, name, stored.object.metadata.uid);
+    return ok({ code: 200, body, warnings: review.warnings });
   }
-  return ok(presentOne(api, kind, stored, call.accepted.form, 200));
+  return ok(presentOne(api, kind, stored, call.accepted.form, 200, review.warnings));
 }
 
 export async function removeCollection(api: Api, target: Target, call: Call): Promise<Outcome> {
@@ -329,12 +344,13 @@ export async function removeCollection(api: Api, target: Target, call: Call): Pr
   const page = readPage(api, target, call.query);
   if (!page.ok) return page;
   const { items, metadata } = page.value;
+  const review = reviewOf(api, call, 'delete');
   const deleted = await perform(api, options.value.dryRun, (tx) =>
-    removeAll(tx, storageOf(target.kind), items, options.value),
+    removeAll(tx, storageOf(target.kind), items, options.value, review),
   );
-  return deleted.ok
-    ? ok(presentMany(api, target.kind, deleted.value, metadata, call.accepted.form))
-    : deleted;
+  if (!deleted.ok) return deleted;
+  const { warnings } = review;
+  return ok({ ...presentMany(api, target.kind, deleted.value, metadata, call.accepted.form), warnings });
 }
 
 function removeAll(
@@ -342,12 +358,13 @@ function removeAll(
   kind: ServedKind,
   items: readonly Stored[],
   options: DeleteOptions,
+  review: Review,
 ): Result<readonly Stored[], StatusError> {
   const deleted: Stored[] = [];
   for (const item of items) {
     const current = tx.get(item);
     if (current === undefined) continue;
-    const one = deleteIn(tx, kind, current, options);
+    const one = deleteIn(tx, kind, current, options, review);
     if (!one.ok) return one;
     deleted.push(one.value.stored);
   }

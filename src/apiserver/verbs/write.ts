@@ -16,6 +16,7 @@ import {
   type StatusError,
 } from '../status.ts';
 import type { Stored, Transaction } from '../store/types.ts';
+import type { Review } from '../trials/review.ts';
 import { type ApiObject, groupVersionOf, type Issue, type ServedKind, type World } from '../types.ts';
 import {
   changedMetadata,
@@ -127,7 +128,10 @@ function namespaceRefusal(
 }
 
 /** Who the fields of a write belong to: its author, or what server-side apply has worked out. */
-export type Signature = { readonly author: Author } | { readonly managers: readonly Manager[] };
+export type Signature = ({ readonly author: Author } | { readonly managers: readonly Manager[] }) & {
+  /** Looks at what is to be written. */
+  readonly review?: Review;
+};
 
 function signed(
   tx: Transaction,
@@ -176,7 +180,10 @@ export function createIn(
   const fresh = { ...own, metadata: newMetadata(kind, { ...metadata, name }, namespace, tx.nowMs) };
   const ready = admitted(tx, kind, fresh, undefined, true);
   if (!ready.ok) return ready;
-  return ok(tx.put(key, signed(tx, kind, undefined, ready.value, undefined, signature)));
+  const looked = signature?.review?.look({ tx, kind, key, previous: undefined, next: ready.value }) ?? ready;
+  if (!looked.ok) return looked;
+  const next = looked.value ?? ready.value;
+  return ok(tx.put(key, signed(tx, kind, undefined, next, undefined, signature)));
 }
 
 export type Part = 'object' | 'status' | 'finalize' | 'server';
@@ -246,7 +253,11 @@ export function replaceIn(
       ? ok(merged(kind, before, given, part))
       : admitted(tx, kind, merged(kind, before, given, part), before, true);
   if (!ready.ok) return ready;
-  const counted = withGeneration(kind, before, ready.value);
+  const review = part === 'object' ? signature?.review : undefined;
+  const looked = review?.look({ tx, kind, key: previous, previous, next: ready.value }) ?? ready;
+  if (!looked.ok) return looked;
+  if (looked.value === undefined) return ok(tx.remove(previous) ?? previous);
+  const counted = withGeneration(kind, before, looked.value);
   const isOwn = part === 'server' || part === 'finalize';
   const next = isOwn ? counted : signed(tx, kind, before, counted, given.metadata.managedFields, signature);
   if (mayVanish(next)) {

@@ -138,7 +138,10 @@ export async function withDatastore<T>(
   ]);
   const settings = await datastoreSettings(textFlag(flags, 'config'), textFlag(flags, 'context'));
   if (!settings.ok) return settings;
-  const opened = await openDatastore(settings.value);
+  const opened = await openDatastore({
+    ...settings.value,
+    onWarning: (text) => warn(`Warning: ${text}`),
+  });
   if (!opened.ok)
     return fail(`Failed to create Calico API client: ${opened.error.message}`, opened.error.hint);
   try {

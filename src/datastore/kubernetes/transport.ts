@@ -27,6 +27,8 @@ export type TransportOptions = {
   readonly userAgent?: string;
   /** Connections for requests; watches have their own on top. 32 by default. */
   readonly connections?: number;
+  /** What the server wants said to whoever made a request. */
+  readonly onWarning?: (text: string) => void;
 };
 
 const defaultTimeoutMs = 30_000;
@@ -99,6 +101,7 @@ export class Transport {
         const { response, finish } = opened.value;
         const text = await readAll(response, deadline);
         finish();
+        for (const warning of warningsOf(response)) this.#options.onWarning?.(warning);
         if (!text.ok) return err(storeError(text.error, `${describe(request)}: the answer was cut off.`));
         const retryAfterMs = Math.min(Math.max(Number(response.headers['retry-after'] ?? 1), 0.1), 10) * 1000;
         return ok({ status: response.statusCode ?? 0, text: text.value, retryAfterMs });
@@ -220,6 +223,14 @@ const hintFor = (why: string): string | undefined =>
     : undefined;
 const isReset = (error: NodeJS.ErrnoException): boolean =>
   error.code === 'ECONNRESET' || error.code === 'EPIPE';
+
+/** RFC 7234, section 5.5: `299 - "text"`. */
+const warningsOf = (response: IncomingMessage): readonly string[] =>
+  (response.headersDistinct['warning'] ?? []).flatMap((line) => {
+    const quoted = /^\d{3} \S+ ("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+    if (quoted === undefined) return [];
+    return [quoted.slice(1, -1).replaceAll(/\\(.)/g, '$1')];
+  });
 
 const headersOf = (request: ApiRequest, body: Buffer | undefined): Record<string, string> =>
   body === undefined
