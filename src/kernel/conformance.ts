@@ -8,6 +8,7 @@ import { filterTests } from './conformance/filters.ts';
 import { linkTests } from './conformance/links.ts';
 import { neighbourTests, ruleTests, sysctlTests } from './conformance/neighbours.ts';
 import { nftablesConformance } from './conformance/nftables.ts';
+import { queueingTests } from './conformance/queueing.ts';
 import { routeTests } from './conformance/routes.ts';
 import type { ConformanceHost, ConformanceMachine } from './conformance/support.ts';
 import type { Kernel } from './types.ts';
@@ -23,6 +24,7 @@ export function kernelConformance(name: string, machine: () => ConformanceMachin
     sysctlTests(host);
     eventTests(host, machine);
     filterTests(host);
+    queueingTests(host);
     nftablesConformance(host);
   });
 }

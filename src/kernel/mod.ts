@@ -1,6 +1,6 @@
 // Public face of the kernel module. See docs/kernel.md.
 export type * from './types.ts';
-export { mainTable, routeProtocols } from './types.ts';
+export { bucketHandle, mainTable, routeProtocols } from './types.ts';
 export {
   Assembler,
   helpers,
@@ -10,6 +10,7 @@ export {
   type Width,
 } from './bpf/assembler.ts';
 export { FakeHost, type FakeFault } from './fake.ts';
+export { sameBucket } from './netlink/qdiscs.ts';
 export { nftProtocolName } from './nftables/data-types.ts';
 export { namedNamespacePath } from './named.ts';
 export { openKernel } from './open.ts';

@@ -6,6 +6,8 @@ import { NetlinkOpenError } from './netlink/socket.ts';
 import { realConntrack } from './real/conntrack.ts';
 import { subscribe, type EventOptions } from './real/events.ts';
 import { realFilters } from './real/filters.ts';
+import { realQdiscs } from './real/qdiscs.ts';
+import { realRedirects } from './real/redirects.ts';
 import { realLinks } from './real/links.ts';
 import {
   realAddresses,
@@ -47,6 +49,8 @@ export async function openKernelWith(
     fdb: realForwardingDatabase(session),
     rules: realRules(session),
     filters: realFilters(session),
+    qdiscs: realQdiscs(session),
+    redirects: realRedirects(session),
     nftables: realNftables(session),
     conntrack: realConntrack(session),
     sysctls: realSysctls(session),

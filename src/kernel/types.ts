@@ -253,6 +253,57 @@ export interface TrafficFilters {
   apply(changes: readonly TrafficFilterChange[]): Promise<Outcome[]>;
 }
 
+// ── queueing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+/** How fast packets leave a link: a token bucket (tbf). */
+export type TokenBucket = {
+  readonly rateBytesPerSecond: number;
+  /** What may leave at once after a rest; no packet may be larger. The kernel keeps it as a time, in steps of 64 ns, of which
+   *  it tells up to 274 s: it reads back rounded (`sameBucket`). */
+  readonly burstBytes: number;
+  /** What may wait; what comes beyond is dropped. */
+  readonly queueBytes: number;
+  /** How fast the burst itself leaves, above `rateBytesPerSecond`; `burstBytes` is that of one step, at least a packet. */
+  readonly peak?: { readonly rateBytesPerSecond: number; readonly burstBytes: number };
+};
+export type Qdisc = {
+  readonly linkIndex: number;
+  readonly kind: string;
+  /** `0x10000` is what tc writes as `1:`. */
+  readonly handle: number;
+  /** Of the packets that leave, and not of filters (clsact) or of a part of them. */
+  readonly isRoot: boolean;
+  readonly bucket?: TokenBucket;
+};
+/** The handle of buckets that are made here. */
+export const bucketHandle = 0x1_0000;
+export type BucketChange =
+  /** A bucket in place of whatever is at the root. One that is there already is changed, with what waits in it. */
+  | { readonly op: 'replace'; readonly linkIndex: number; readonly bucket: TokenBucket }
+  /** The root is again as the kernel makes it. */
+  | { readonly op: 'delete'; readonly linkIndex: number };
+export interface Qdiscs {
+  /** Of all links when none is given. */
+  list(linkIndex?: number): Promise<Result<Qdisc[], KernelError>>;
+  /** One outcome per change; deleting what is not there is ok. */
+  applyBuckets(changes: readonly BucketChange[]): Promise<Outcome[]>;
+}
+
+/** What comes in by a link goes out by another instead (clsact, u32, mirred). An `ifb` there gives it back, as if it had just
+ *  come in, once it has left its queue. */
+export type Redirect = {
+  readonly linkIndex: number;
+  readonly priority: number;
+  /** 0: that link is gone, and what comes in is dropped. */
+  readonly targetIndex: number;
+};
+export interface Redirects {
+  list(linkIndex: number): Promise<Result<Redirect[], KernelError>>;
+  /** One per link and priority, replaced in one step. One outcome per change; deleting what is not there is ok. */
+  apply(
+    changes: readonly { readonly op: 'replace' | 'delete'; readonly redirect: Redirect }[],
+  ): Promise<Outcome[]>;
+}
+
 export type PolicyRule = {
   readonly family: Family;
   readonly priority: number;
@@ -378,8 +429,8 @@ export type KernelEvent =
   | { readonly type: 'rule' | 'rule-deleted'; readonly rule: PolicyRule }
   /** A forwarding database entry that this kernel tells of (those of VXLAN devices). */
   | { readonly type: 'fdb' | 'fdb-deleted'; readonly entry: FdbEntry }
-  /** Filters of the link came, changed or went: read them again. */
-  | { readonly type: 'filters'; readonly linkIndex: number }
+  /** Filters, redirects or queueing of the link came, changed or went: read them again. `own`: this Kernel did it. */
+  | { readonly type: 'filters'; readonly linkIndex: number; readonly own?: boolean }
   /** Somebody committed an nftables transaction: `own` when it went through this Kernel. `pid` is the kernel's number, which
    *  inside a PID namespace is not `process.pid`. `tables` are those in which something changed; nobody looks into one's own
    *  transactions for them. */
@@ -407,6 +458,8 @@ export interface Kernel {
   readonly fdb: ForwardingDatabase;
   readonly rules: PolicyRules;
   readonly filters: TrafficFilters;
+  readonly qdiscs: Qdiscs;
+  readonly redirects: Redirects;
   readonly nftables: Nftables;
   readonly conntrack: Conntrack;
   readonly sysctls: Sysctls;

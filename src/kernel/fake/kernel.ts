@@ -23,6 +23,7 @@ import type {
 } from '../types.ts';
 import { changeLink, createLink, type FakeWorld } from './links.ts';
 import { publicLink, type FakeLink, type FakeNamespace, type Fault } from './namespace.ts';
+import { changeBucket, changeRedirect, qdiscsOf } from './queueing.ts';
 import { changeRoute, lookupRoute } from './routing.ts';
 
 export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused: boolean): Kernel {
@@ -180,10 +181,32 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
             if (op === 'replace' && !ns.links.has(filter.linkIndex)) return { errno: errno.ENODEV };
             const place = (f: TrafficFilter): string => `${f.linkIndex} ${f.direction} ${f.priority}`;
             const rest = ns.filters.filter((f) => place(f) !== place(filter));
+            if (op === 'replace') ns.anchors.add(filter.linkIndex);
             ns.filters = op === 'replace' ? [...rest, filter] : rest;
             ns.emit({ type: 'filters', linkIndex: filter.linkIndex });
             return undefined;
           }),
+        ),
+    },
+    qdiscs: {
+      list: async (linkIndex) => read('qdiscs.list', '', () => qdiscsOf(ns, linkIndex)),
+      applyBuckets: async (changes) =>
+        changes.map((change) =>
+          outcome('qdiscs.applyBuckets', ns.links.get(change.linkIndex)?.name ?? '', () =>
+            changeBucket(ns, change),
+          ),
+        ),
+    },
+    redirects: {
+      list: async (linkIndex) =>
+        read('redirects.list', String(linkIndex), () =>
+          ns.redirects.filter((redirect) => redirect.linkIndex === linkIndex),
+        ),
+      apply: async (changes) =>
+        changes.map(({ op, redirect }) =>
+          outcome('redirects.apply', ns.links.get(redirect.linkIndex)?.name ?? '', () =>
+            changeRedirect(ns, op, redirect),
+          ),
         ),
     },
     nftables: {

@@ -20,7 +20,9 @@ import type {
   LinkAddress,
   Neighbour,
   PolicyRule,
+  Redirect,
   Route,
+  TokenBucket,
   TrafficFilter,
 } from '../types.ts';
 import { FakeNftables } from './nftables.ts';
@@ -54,6 +56,11 @@ export class FakeNamespace {
   neighbours: Neighbour[] = [];
   fdb: FdbEntry[] = [];
   filters: TrafficFilter[] = [];
+  /** By link. */
+  readonly buckets = new Map<number, TokenBucket>();
+  redirects: Redirect[] = [];
+  /** Links that can have filters (clsact). */
+  readonly anchors = new Set<number>();
   rules: PolicyRule[] = defaultRules();
   connections: { readonly addresses: readonly Address[]; readonly connection?: Connection }[] = [];
   readonly sysctls = new Map<string, string>();
@@ -152,7 +159,7 @@ export class FakeNamespace {
     this.links.delete(link.index);
     this.neighbours = this.neighbours.filter((n) => n.linkIndex !== link.index);
     this.fdb = this.fdb.filter((entry) => entry.linkIndex !== link.index);
-    this.filters = this.filters.filter((filter) => filter.linkIndex !== link.index);
+    this.#dropQueueing(link.index);
     for (const key of this.sysctls.keys())
       if (key.split('/').includes(link.name) && /^net\/ipv[46]\/(conf|neigh)\//.test(key))
         this.sysctls.delete(key);
@@ -169,7 +176,7 @@ export class FakeNamespace {
     this.#dropRoutesOf(link.index);
     this.neighbours = this.neighbours.filter((n) => n.linkIndex !== link.index);
     this.fdb = this.fdb.filter((entry) => entry.linkIndex !== link.index);
-    this.filters = this.filters.filter((filter) => filter.linkIndex !== link.index);
+    this.#dropQueueing(link.index);
     this.links.delete(link.index);
     this.emit({ type: 'link-deleted', link: publicLink(link) });
     link.up = false;
@@ -182,6 +189,15 @@ export class FakeNamespace {
       peer.peerIndex = link.index;
     }
     to.refresh(link);
+  }
+
+  #dropQueueing(linkIndex: number): void {
+    this.filters = this.filters.filter((filter) => filter.linkIndex !== linkIndex);
+    this.buckets.delete(linkIndex);
+    this.anchors.delete(linkIndex);
+    this.redirects = this.redirects
+      .filter((redirect) => redirect.linkIndex !== linkIndex)
+      .map((redirect) => (redirect.targetIndex === linkIndex ? { ...redirect, targetIndex: 0 } : redirect));
   }
 
   // ── addresses ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,37 +1,18 @@
-// Traffic filters: eBPF classifiers on a device's ingress and egress (clsact). RTM_*TFILTER and RTM_*QDISC messages. Pure.
-//
-//   tcmsg  family u8 · pad u8 · pad u16 · index s32 · handle u32 · parent u32 · info u32 (priority << 16 | ether type)
+// Traffic filters: eBPF classifiers on a device's ingress and egress (clsact). RTM_*TFILTER messages. Pure.
 import type { TrafficFilter } from '../types.ts';
 import * as c from './constants.ts';
 import { attributes, stringAt, type MessageHeader, type MessageWriter } from './message.ts';
+import { filterInfo, filterParents as parents, TCA_KIND, TCA_OPTIONS, tcmsg, tcmsgLength } from './tc.ts';
 
-const TCA_KIND = 1;
-const TCA_OPTIONS = 2;
 const TCA_BPF_FD = 6;
 const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
 const directAction = 1;
-const clsactHandle = 0xffff0000;
-const clsactParent = 0xfffffff1;
-const parents = { ingress: 0xfffffff2, egress: 0xfffffff3 } as const;
-/** ETH_P_ALL in network order. */
-const allProtocols = 0x0300;
 /** One filter per priority, so any fixed handle will do. */
 const handle = 1;
-const tcmsgLength = 20;
-
-const tcmsg = (w: MessageWriter, index: number, own: number, parent: number, info: number): MessageWriter =>
-  w.u8(c.AF_UNSPEC).u8(0).u16(0).u32(index).u32(own).u32(parent).u32(info);
-
-const infoOf = (filter: TrafficFilter): number => ((filter.priority << 16) | allProtocols) >>> 0;
-
-/** The anchor of ingress and egress filters. */
-export function encodeAnchor(w: MessageWriter, linkIndex: number): void {
-  tcmsg(w, linkIndex, clsactHandle, clsactParent, 0).attributeString(TCA_KIND, 'clsact');
-}
 
 export function encodeFilter(w: MessageWriter, filter: TrafficFilter, programFd: number): void {
-  tcmsg(w, filter.linkIndex, handle, parents[filter.direction], infoOf(filter));
+  tcmsg(w, filter.linkIndex, handle, parents[filter.direction], filterInfo(filter.priority));
   w.attributeString(TCA_KIND, 'bpf');
   const options = w.nest(TCA_OPTIONS);
   w.attributeU32(TCA_BPF_FD, programFd)
@@ -41,7 +22,7 @@ export function encodeFilter(w: MessageWriter, filter: TrafficFilter, programFd:
 }
 
 export function encodeFilterDelete(w: MessageWriter, filter: TrafficFilter): void {
-  tcmsg(w, filter.linkIndex, handle, parents[filter.direction], infoOf(filter)).attributeString(
+  tcmsg(w, filter.linkIndex, handle, parents[filter.direction], filterInfo(filter.priority)).attributeString(
     TCA_KIND,
     'bpf',
   );
@@ -79,7 +60,3 @@ export function decodeFilter(view: DataView, message: MessageHeader): TrafficFil
     name,
   };
 }
-
-/** The link that a message about filters or their anchors speaks of. */
-export const linkOfFilterMessage = (view: DataView, message: MessageHeader): number =>
-  view.getInt32(message.start + 4, true);

@@ -7,12 +7,12 @@ import { ffi } from '../ffi.ts';
 import { withNamespace } from '../namespace.ts';
 import { decodeAddress } from '../netlink/addresses.ts';
 import * as c from '../netlink/constants.ts';
-import { linkOfFilterMessage } from '../netlink/filters.ts';
 import { decodeLink } from '../netlink/links.ts';
 import { attributes, messages, type MessageHeader } from '../netlink/message.ts';
 import { decodeFdbEntry, decodeNeighbour } from '../netlink/neighbours.ts';
 import { decodeRoute } from '../netlink/routes.ts';
 import { decodeRule } from '../netlink/rules.ts';
+import { linkOfTcMessage } from '../netlink/tc.ts';
 import { decodeTableOf } from '../nftables/messages.ts';
 import { enlargeReceiveBuffer, netlinkAddress } from '../netlink/socket.ts';
 import type { EventGroup, KernelEvent, NftTableName, Subscription } from '../types.ts';
@@ -191,7 +191,7 @@ function decodeRouteEvent(view: DataView, message: MessageHeader, own: number): 
     case c.RTM_DELTFILTER:
     case c.RTM_NEWQDISC:
     case c.RTM_DELQDISC:
-      return { type: 'filters', linkIndex: linkOfFilterMessage(view, message) };
+      return { type: 'filters', linkIndex: linkOfTcMessage(view, message), own: message.port === own };
     case c.RTM_NEWRULE:
     case c.RTM_DELRULE: {
       const rule = decodeRule(view, message);

@@ -4,13 +4,8 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import { errno, kernelError, rootNamespaceRefused } from '../errors.ts';
 import { ffi } from '../ffi.ts';
 import * as c from '../netlink/constants.ts';
-import {
-  decodeFilter,
-  encodeAnchor,
-  encodeFilter,
-  encodeFilterDelete,
-  encodeFilterDump,
-} from '../netlink/filters.ts';
+import { decodeFilter, encodeFilter, encodeFilterDelete, encodeFilterDump } from '../netlink/filters.ts';
+import { encodeAnchor } from '../netlink/tc.ts';
 import type { KernelError, Outcome, TrafficFilter, TrafficFilterChange, TrafficFilters } from '../types.ts';
 import { done, type KernelSession } from './session.ts';
 
