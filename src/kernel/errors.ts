@@ -7,6 +7,7 @@ export const errno = {
   ENOENT: 2,
   ESRCH: 3,
   EINTR: 4,
+  EIO: 5,
   ENXIO: 6,
   EAGAIN: 11,
   ENOMEM: 12,

@@ -1,5 +1,7 @@
 // Public face of the kernel module. See docs/kernel.md.
 export type * from './types.ts';
+export type * from './wireguard/types.ts';
+export { newPrivateKey, publicKeyOf } from './wireguard/keys.ts';
 export { bucketHandle, mainTable, routeProtocols } from './types.ts';
 export {
   Assembler,

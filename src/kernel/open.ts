@@ -19,6 +19,7 @@ import {
 import { KernelSession } from './real/session.ts';
 import { realNftables } from './real/nftables.ts';
 import { realSysctls } from './real/sysctls.ts';
+import { realWireGuards } from './real/wireguard.ts';
 import type { Kernel, KernelError, OpenKernelOptions, Subscription } from './types.ts';
 
 /** The kernel of `options.netns`, or of the caller's own namespace. The sockets stay bound to it. */
@@ -41,14 +42,16 @@ export async function openKernelWith(
     throw error;
   }
   const subscriptions = new Set<Subscription>();
+  const links = realLinks(session);
   return ok({
-    links: realLinks(session),
+    links,
     addresses: realAddresses(session),
     routes: realRoutes(session),
     neighbours: realNeighbours(session),
     fdb: realForwardingDatabase(session),
     rules: realRules(session),
     filters: realFilters(session),
+    wireguard: realWireGuards(session, links),
     qdiscs: realQdiscs(session),
     redirects: realRedirects(session),
     nftables: realNftables(session),

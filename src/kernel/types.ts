@@ -3,6 +3,7 @@
 // and data out; batches report one outcome per item, so that a failed row does not hide the others.
 import type { Address, Family, InterfaceAddress, Prefix } from '../lib/ip/mod.ts';
 import type { Failure, Result } from '../lib/result.ts';
+import type { WireGuards } from './wireguard/types.ts';
 
 /** `errno` is the kernel's number (positive), `NoSuchObject`… name the ones callers act on. */
 export type KernelErrorCode =
@@ -31,6 +32,7 @@ export type LinkKind =
   | 'ipip'
   | 'dummy'
   | 'ifb'
+  | 'wireguard'
   | 'loopback'
   | 'physical'
   | 'other';
@@ -83,6 +85,8 @@ export type LinkSpec = {
   /** An "intermediate functional block": to be had where `dummy` is not, and like it a device that leads nowhere. */
   | { readonly kind: 'ifb' }
   | { readonly kind: 'ipip'; readonly local?: Address }
+  /** The kernel's own; see `Kernel.wireguard` for what it is set to, and where the kernel has none. */
+  | { readonly kind: 'wireguard' }
 );
 
 export type LinkChange = {
@@ -145,6 +149,8 @@ export type Route = {
     | 'blackhole'
     | 'unreachable'
     | 'prohibit'
+    /** Looks on in the table of the next rule. */
+    | 'throw'
     | 'local'
     | 'broadcast'
     | 'anycast'
@@ -458,6 +464,7 @@ export interface Kernel {
   readonly fdb: ForwardingDatabase;
   readonly rules: PolicyRules;
   readonly filters: TrafficFilters;
+  readonly wireguard: WireGuards;
   readonly qdiscs: Qdiscs;
   readonly redirects: Redirects;
   readonly nftables: Nftables;

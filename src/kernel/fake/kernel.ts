@@ -25,6 +25,7 @@ import { changeLink, createLink, type FakeWorld } from './links.ts';
 import { publicLink, type FakeLink, type FakeNamespace, type Fault } from './namespace.ts';
 import { changeBucket, changeRedirect, qdiscsOf } from './queueing.ts';
 import { changeRoute, lookupRoute } from './routing.ts';
+import { fakeWireGuards } from './wireguard.ts';
 
 export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused: boolean): Kernel {
   const subscriptions = new Set<{ close(): void }>();
@@ -209,6 +210,12 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
           ),
         ),
     },
+    wireguard: fakeWireGuards({
+      ns,
+      isPossible: () => !world.unsupportedKinds.has('wireguard'),
+      outcome,
+      read,
+    }),
     nftables: {
       apply: async (commands) => {
         if (writesRefused) return err(rootNamespaceRefused());

@@ -26,7 +26,9 @@ export function createLink(
   if (world.unsupportedKinds.has(spec.kind)) return { errno: errno.EOPNOTSUPP, text: 'Unknown device type' };
   const common = { mtu: spec.mtu ?? 1500, group: spec.group ?? 0 };
   const withMac =
-    spec.kind === 'tun' || spec.kind === 'ipip' ? {} : { mac: spec.mac?.toLowerCase() ?? nextMac() };
+    spec.kind === 'tun' || spec.kind === 'ipip' || spec.kind === 'wireguard'
+      ? {}
+      : { mac: spec.mac?.toLowerCase() ?? nextMac() };
   let link: FakeLink;
   if (spec.kind === 'veth') {
     const peerNamespace = spec.peer.netns === undefined ? ns : world.namespaceAt(spec.peer.netns);

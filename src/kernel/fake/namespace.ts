@@ -25,6 +25,7 @@ import type {
   TokenBucket,
   TrafficFilter,
 } from '../types.ts';
+import type { WireGuardDevice } from '../wireguard/types.ts';
 import { FakeNftables } from './nftables.ts';
 
 /** Number and text of the failure, as the kernel would answer; undefined is success. */
@@ -64,6 +65,8 @@ export class FakeNamespace {
   rules: PolicyRule[] = defaultRules();
   connections: { readonly addresses: readonly Address[]; readonly connection?: Connection }[] = [];
   readonly sysctls = new Map<string, string>();
+  /** By link. */
+  readonly wireguards = new Map<number, WireGuardDevice>();
   readonly nftables = new FakeNftables();
   readonly #subscribers = new Set<Subscriber>();
   #nextIndex = 2;

@@ -138,7 +138,7 @@ export function lookupRoute(
       if (route.table !== rule.table || !containsAddress(route.dst, dst)) continue;
       if (found === undefined || isBetter(route, found)) found = route;
     }
-    if (found !== undefined) return found;
+    if (found !== undefined && found.type !== 'throw') return found;
   }
   return undefined;
 }

@@ -46,6 +46,7 @@ const kinds: Readonly<Record<string, LinkKind>> = {
   ipip: 'ipip',
   dummy: 'dummy',
   ifb: 'ifb',
+  wireguard: 'wireguard',
 };
 
 /** Interface names the kernel takes: 1 to 15 bytes without slash, colon or white space. */
@@ -101,6 +102,7 @@ export function encodeLinkCreate(w: MessageWriter, spec: LinkSpec, peerNamespace
     case 'tun':
     case 'dummy':
     case 'ifb':
+    case 'wireguard':
       break;
   }
   w.endNest(info);

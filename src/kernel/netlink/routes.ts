@@ -42,6 +42,7 @@ const types = {
   blackhole: 6,
   unreachable: 7,
   prohibit: 8,
+  throw: 9,
 } as const satisfies Record<Route['type'], number>;
 const typeNames = new Map<number, Route['type']>(
   Object.entries(types).map(([name, number]) => [number, name as Route['type']]),
@@ -56,7 +57,7 @@ export const defaultV6Priority = 1024;
 
 /** Types that have no next hop: what the kernel shows as device for them (lo) is not part of the route. */
 export const hasNoNextHop = (type: Route['type']): boolean =>
-  type === 'blackhole' || type === 'unreachable' || type === 'prohibit';
+  type === 'blackhole' || type === 'unreachable' || type === 'prohibit' || type === 'throw';
 
 function rtmsg(w: MessageWriter, family: Family, length: number, fields: RtmsgFields): void {
   w.u8(c.addressFamily(family))
