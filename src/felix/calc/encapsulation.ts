@@ -70,13 +70,15 @@ export function resolveMtus(
   const ipip = of('IpInIpMtu', overhead.ipip);
   const vxlan = of('VXLANMTU', overhead.vxlan);
   const vxlanV6 = of('VXLANMTUV6', overhead.vxlanV6);
+  const wireguard = of('WireguardMTU', overhead.wireguard);
+  const wireguardV6 = of('WireguardMTUV6', overhead.wireguardV6);
   const inUse = [
     host,
     ...(encapsulation.ipip ? [ipip] : []),
     ...(encapsulation.vxlan ? [vxlan] : []),
     ...(encapsulation.vxlanV6 ? [vxlanV6] : []),
-    ...(config.boolean('WireguardEnabled') ? [of('WireguardMTU', overhead.wireguard)] : []),
-    ...(config.boolean('WireguardEnabledV6') ? [of('WireguardMTUV6', overhead.wireguardV6)] : []),
+    ...(config.boolean('WireguardEnabled') ? [wireguard] : []),
+    ...(config.boolean('WireguardEnabledV6') ? [wireguardV6] : []),
   ];
-  return { host, pod: Math.min(...inUse), ipip, vxlan, vxlanV6 };
+  return { host, pod: Math.min(...inUse), ipip, vxlan, vxlanV6, wireguard, wireguardV6 };
 }

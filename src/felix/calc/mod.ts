@@ -53,6 +53,8 @@ export {
   tunnelTypes,
   type Vtep,
   type VtepSide,
+  type WireGuardEnd,
+  type WireGuardSide,
 } from './network/types.ts';
 export {
   clusterRouteGaps,

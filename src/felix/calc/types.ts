@@ -92,6 +92,8 @@ export type Mtus = {
   readonly ipip: number;
   readonly vxlan: number;
   readonly vxlanV6: number;
+  readonly wireguard: number;
+  readonly wireguardV6: number;
 };
 
 // ── output ────────────────────────────────────────────────────────────────────────────────────────────────────────────

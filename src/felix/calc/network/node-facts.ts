@@ -14,7 +14,15 @@ import {
   type Prefix,
 } from '../../../lib/ip/mod.ts';
 import type { IPAMBlock, IPPool, Node } from '../../../model/mod.ts';
-import type { HostAddress, NodeFacts, PoolType, Vtep, VtepSide } from './types.ts';
+import type {
+  HostAddress,
+  NodeFacts,
+  PoolType,
+  Vtep,
+  VtepSide,
+  WireGuardEnd,
+  WireGuardSide,
+} from './types.ts';
 
 export function nodeFacts(node: Node): NodeFacts {
   const { name } = node.metadata;
@@ -53,7 +61,31 @@ export function nodeFacts(node: Node): NodeFacts {
       side(tunnelled.ipv4VXLANTunnelAddr, tunnelled.vxlanTunnelMACAddr, vtepMac(name), v4),
       side(tunnelled.ipv6VXLANTunnelAddr, tunnelled.vxlanTunnelMACAddrV6, vtepMac(`${name}-v6`), v6),
     ),
+    wireguard: wireguardOf(
+      name,
+      wireguardSide(node.status?.wireguardPublicKey, v4, wireguard?.interfaceIPv4Address),
+      wireguardSide(node.status?.wireguardPublicKeyV6, v6, wireguard?.interfaceIPv6Address),
+    ),
   };
+}
+
+function wireguardOf(
+  node: string,
+  v4: WireGuardSide | undefined,
+  v6: WireGuardSide | undefined,
+): WireGuardEnd | undefined {
+  if (v4 === undefined && v6 === undefined) return undefined;
+  return { node, ...(v4 === undefined ? {} : { v4 }), ...(v6 === undefined ? {} : { v6 }) };
+}
+
+function wireguardSide(
+  publicKey: string | undefined,
+  parent: HostAddress | undefined,
+  tunnelText: string | undefined,
+): WireGuardSide | undefined {
+  if (!publicKey || parent === undefined) return undefined;
+  const tunnel = addressOrNone(tunnelText);
+  return { publicKey, address: parent.address, ...(tunnel === undefined ? {} : { tunnel }) };
 }
 
 /** MAC of a node's VXLAN device: 66 and the start of a digest of its name (FX-090). */

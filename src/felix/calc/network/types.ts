@@ -46,6 +46,19 @@ export type Vtep = {
 /** `address` as the node's resource writes it. */
 export type VtepSide = { readonly mac: string; readonly address: string; readonly parentAddress: Address };
 
+/** A node's end of WireGuard; a family is there when the node has a public key and its own address in it. */
+export type WireGuardEnd = {
+  readonly node: string;
+  readonly v4?: WireGuardSide;
+  readonly v6?: WireGuardSide;
+};
+/** `address` is the node's own, where its packets come from and go to; `tunnel` that of its device. */
+export type WireGuardSide = {
+  readonly publicKey: string;
+  readonly address: Address;
+  readonly tunnel?: Address;
+};
+
 /** What the calculation takes from a Node resource. */
 export type NodeFacts = {
   /** The node's own addresses with their networks, by family. */
@@ -55,6 +68,7 @@ export type NodeFacts = {
   readonly addresses: readonly Address[];
   readonly tunnels: readonly { readonly type: TunnelType; readonly address: Address }[];
   readonly vtep: Vtep | undefined;
+  readonly wireguard: WireGuardEnd | undefined;
 };
 export type HostAddress = { readonly address: Address; readonly network: Prefix };
 

@@ -6,7 +6,7 @@
 //   Namespace, ServiceAccount,      │        ▼
 //   Profile: labels and rules ──────┴─► Membership: labels → members, counted ───────────────────► sets
 //   NetworkSet, EndpointSlice ──────────────┘
-//   IPPool, IPAMBlock, Node, endpoints ──► RouteResolver, VtepResolver ──────────────────────────► routes, VTEPs
+//   IPPool, IPAMBlock, Node, endpoints ──► RouteResolver, EndResolver ───────────────────────────► routes, VTEPs …
 //
 // Between two flushes at most one entry per object waits, whatever the number of updates: the newest counts. What the graph
 // puts out is a function of the objects it knows, not of the way they came (graph.test.ts and slow-model.ts).
@@ -26,7 +26,7 @@ import { endpointKey, LocalEndpoints } from '../endpoints.ts';
 import { blockOwners, nodeFacts, poolFacts, type BlockOwner } from '../network/node-facts.ts';
 import { RouteResolver } from '../network/routes.ts';
 import type { NodeFacts, RouteSource } from '../network/types.ts';
-import { VtepResolver } from '../network/vteps.ts';
+import { EndResolver } from '../network/ends.ts';
 import { Enforcement, profileLabels, type LocalEndpoint } from './enforcement.ts';
 import {
   hostFacts,
@@ -75,7 +75,8 @@ export class PolicyGraph {
   readonly #membership = new Membership();
   readonly #enforcement = new Enforcement(this.#membership);
   readonly #routes: RouteResolver;
-  readonly #vteps = new VtepResolver();
+  readonly #vteps = new EndResolver((facts) => facts.vtep);
+  readonly #wireguard = new EndResolver((facts) => facts.wireguard);
   readonly #waiting: Readonly<Record<WorkStage, Map<string, Work>>> = {
     labels: new Map(),
     items: new Map(),
@@ -137,6 +138,7 @@ export class PolicyGraph {
     const sets = this.#membership.flush();
     const routes = this.#routes.flush();
     const vteps = this.#vteps.flush();
+    const wireguard = this.#wireguard.flush();
     return [
       ...sets.changes,
       ...enforced.changes,
@@ -144,7 +146,9 @@ export class PolicyGraph {
       ...sets.removals,
       ...routes.deleted.map((dst) => ({ type: 'route-removed' as const, dst })),
       ...vteps.deleted.map((node) => ({ type: 'vtep-removed' as const, node })),
+      ...wireguard.deleted.map((node) => ({ type: 'wireguard-removed' as const, node })),
       ...vteps.set.map((vtep) => ({ type: 'vtep' as const, vtep })),
+      ...wireguard.set.map((end) => ({ type: 'wireguard' as const, end })),
       ...routes.set.map((route) => ({ type: 'route' as const, route })),
     ];
   }
@@ -161,19 +165,21 @@ export class PolicyGraph {
       profiles: this.#enforcement.profiles,
       endpoints: this.#enforcement.endpoints,
       routes: this.#routes.routes,
-      vteps: this.#vteps.vteps,
+      vteps: this.#vteps.ends,
+      wireguard: this.#wireguard.ends,
     };
   }
 
   /** The state as changes, in the order of a flush. */
   everything(): readonly PolicyChange[] {
-    const { sets, policies, profiles, endpoints, vteps, routes } = this.state();
+    const { sets, policies, profiles, endpoints, vteps, wireguard, routes } = this.state();
     return [
       ...[...sets.values()].map(({ set, members }) => ({ type: 'set' as const, set, members: [...members] })),
       ...[...policies.values()].map((policy) => ({ type: 'policy' as const, policy })),
       ...[...profiles.values()].map((profile) => ({ type: 'profile' as const, profile })),
       ...[...endpoints.values()].map((endpoint) => ({ type: 'endpoint' as const, endpoint })),
       ...[...vteps.values()].map((vtep) => ({ type: 'vtep' as const, vtep })),
+      ...[...wireguard.values()].map((end) => ({ type: 'wireguard' as const, end })),
       ...[...routes.values()].map((route) => ({ type: 'route' as const, route })),
     ];
   }
@@ -362,6 +368,7 @@ export class PolicyGraph {
     this.#wait('items', `Node ${name}`, () => {
       this.#routes.setNode(name, facts);
       this.#vteps.setNode(name, facts);
+      this.#wireguard.setNode(name, facts);
     });
   }
 }

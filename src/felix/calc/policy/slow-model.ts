@@ -61,6 +61,9 @@ export function slowState(
     vteps: new Map(
       [...nodes].flatMap(([name, { vtep }]) => (vtep === undefined ? [] : [[name, vtep] as const])),
     ),
+    wireguard: new Map(
+      [...nodes].flatMap(([name, { wireguard: end }]) => (end === undefined ? [] : [[name, end] as const])),
+    ),
   };
 }
 

@@ -25,6 +25,10 @@ export class Receiver {
     PolicyState['endpoints'] extends ReadonlyMap<string, infer E> ? E : never
   >();
   readonly routes = new Map<Prefix, PolicyState['routes'] extends ReadonlyMap<Prefix, infer R> ? R : never>();
+  readonly wireguard = new Map<
+    string,
+    PolicyState['wireguard'] extends ReadonlyMap<string, infer V> ? V : never
+  >();
   readonly vteps = new Map<string, PolicyState['vteps'] extends ReadonlyMap<string, infer V> ? V : never>();
   #phase = 0;
 
@@ -73,6 +77,10 @@ export class Receiver {
         return check(this.routes.delete(change.dst));
       case 'vtep-removed':
         return check(this.vteps.delete(change.node));
+      case 'wireguard-removed':
+        return check(this.wireguard.delete(change.node));
+      case 'wireguard':
+        return void this.wireguard.set(change.end.node, change.end);
       case 'vtep':
         return void this.vteps.set(change.vtep.node, change.vtep);
       case 'route':
@@ -106,7 +114,9 @@ const phases: readonly PolicyChange['type'][] = [
   'set-removed',
   'route-removed',
   'vtep-removed',
+  'wireguard-removed',
   'vtep',
+  'wireguard',
   'route',
 ];
 
@@ -122,6 +132,7 @@ export function plain(state: PolicyState): unknown {
       endpoints: sorted(state.endpoints),
       routes: sorted(state.routes),
       vteps: sorted(state.vteps),
+      wireguard: sorted(state.wireguard),
     }),
   );
 }

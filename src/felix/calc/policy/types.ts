@@ -2,7 +2,7 @@
 import type { Prefix } from '../../../lib/ip/mod.ts';
 import type { QosControls } from '../../../model/mod.ts';
 import type { CompiledPolicy, CompiledProfile, PolicyId, SetDefinition, SetId } from '../../../policy/mod.ts';
-import type { NetworkRoute, Vtep } from '../network/types.ts';
+import type { NetworkRoute, Vtep, WireGuardEnd } from '../network/types.ts';
 
 /** Kinds that the policy part of the calculation reads beside those of `calcKinds`. */
 export const policyKinds = [
@@ -56,7 +56,7 @@ export type EndpointPolicy = {
 };
 
 /** One change. A flush tells them in this order: sets, policies, profiles, endpoints; then what goes, in reverse order; then
- *  routes that go, VTEPs that go, VTEPs, routes (FX-004). */
+ *  routes that go, VTEPs and ends of WireGuard that go, those that come or change, routes (FX-004). */
 export type PolicyChange =
   /** A set from nothing: its members as `memberText` writes them. */
   | { readonly type: 'set'; readonly set: SetDefinition; readonly members: readonly string[] }
@@ -75,7 +75,9 @@ export type PolicyChange =
   | { readonly type: 'set-removed'; readonly id: SetId }
   | { readonly type: 'route-removed'; readonly dst: Prefix }
   | { readonly type: 'vtep-removed'; readonly node: string }
+  | { readonly type: 'wireguard-removed'; readonly node: string }
   | { readonly type: 'vtep'; readonly vtep: Vtep }
+  | { readonly type: 'wireguard'; readonly end: WireGuardEnd }
   | { readonly type: 'route'; readonly route: NetworkRoute };
 
 /** Everything at once: what all changes told so far add up to, and what a slow model computes anew. */
@@ -87,6 +89,7 @@ export type PolicyState = {
   readonly endpoints: ReadonlyMap<string, EndpointPolicy>;
   readonly routes: ReadonlyMap<Prefix, NetworkRoute>;
   readonly vteps: ReadonlyMap<string, Vtep>;
+  readonly wireguard: ReadonlyMap<string, WireGuardEnd>;
 };
 
 export const policyKey = ({ kind, namespace, name }: PolicyId): string =>
