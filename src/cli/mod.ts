@@ -53,6 +53,11 @@ const entries: readonly Entry[] = [
     load: () => import('./pool.ts'),
   },
   {
+    name: 'component',
+    summary: 'component node health|shutdown: what probes and hooks of a calico-node container call',
+    load: () => import('./component.ts'),
+  },
+  {
     name: 'apiserver',
     summary: 'the embedded Kubernetes API server',
     load: () => import('./apiserver.ts'),

@@ -28,7 +28,7 @@ async function run(argv: readonly string[]): Promise<number> {
     .option(
       '--pod-range <prefix>',
       "another network hands out the pods' addresses, of this range of the node",
-      (text: string, before: readonly string[] = []) => [...before, text],
+      (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
     )
     .exitOverride();
   try {

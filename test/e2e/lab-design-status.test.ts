@@ -213,6 +213,27 @@ test('the hold timer says how long nothing came', { skip }, async () => {
   }
 });
 
+test('BG-005, BG-081: a probe of agent and speaker is answered well while sessions are up, and names who is missing', {
+  skip,
+}, async () => {
+  const health = (...flags: string[]) =>
+    lab.exec('worker3', 'margay', 'component', 'node', 'health', ...flags);
+  const flags = ['--felix-live', '--felix-ready', '--bird-live', '--bird-ready', '--bird6-ready'];
+  assert.deepEqual(await health(...flags), { code: 0, out: '', err: '' });
+  await lab.apply(
+    calico('BGPPeer', 'nobody-home', { node: 'worker3', peerIP: '30.0.0.99', asNumber: 65010 }),
+  );
+  const strict = await eventually(
+    'the new peer is missed',
+    () => health('--bird-ready', '--threshold-time', '60m'),
+    ({ code }) => code === 1,
+  );
+  assert.match(strict.err, /BIRD is not ready: BGP not established with 30\.0\.0\.99/);
+  // Of an old node one session is enough.
+  assert.equal((await health('--bird-ready', '--threshold-time', '1ms')).code, 0);
+  assert.equal((await lab.kubectl('delete', 'bgppeers.projectcalico.org', 'nobody-home')).code, 0);
+});
+
 test('BG-078: NetworkUnavailable is False while agent and speaker run, and True once the agent was told to end', {
   skip,
 }, async () => {

@@ -31,7 +31,7 @@ import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
 import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
 import { NetworkCondition } from './network-condition.ts';
-import { conflictingNode, ensureDefaults, publishNode, tellAddress } from './resources.ts';
+import { conflictingNode, ensureDefaults, type NodeEvent, publishNode, tellOfNode } from './resources.ts';
 import { RouteWriters } from './route-writers.ts';
 import { configureAddresses } from './startup/addresses.ts';
 import { choiceText } from './startup/candidates.ts';
@@ -106,7 +106,11 @@ class RunningAgent implements Agent {
       },
     });
     const { datastore } = options;
-    this.#routeWriters = new RouteWriters(logger, byBird);
+    this.#routeWriters = new RouteWriters({
+      logger,
+      hasSpeaker: byBird,
+      tell: (message) => void this.#tell({ type: 'Warning', reason: 'ClusterRoutes', message }),
+    });
     const { bgpSocket } = paths;
     const told = { datastore, nodeName, clock: this.#clock, logger };
     this.#network = new NetworkCondition({ ...told, backend, bgpSocket });
@@ -210,10 +214,14 @@ class RunningAgent implements Agent {
     if (changed && detection !== '') {
       const { logger } = this.#options;
       logger.info('The address of the node', { detection, candidates: choices });
-      const about = kubernetesNode.ok ? kubernetesNode.value : node.value;
-      await tellAddress(datastore, about, detection, new Date(this.#clock.now()).toISOString());
+      await this.#tell({ type: 'Normal', reason: 'NodeAddress', message: detection });
     }
     return ensureDefaults(datastore, environment, interfaces.value);
+  }
+
+  #tell(event: NodeEvent): Promise<void> {
+    const { datastore, nodeName } = this.#options;
+    return tellOfNode(datastore, nodeName, event, new Date(this.#clock.now()).toISOString());
   }
 
   /** Tries until the datastore answers; other failures are final. */

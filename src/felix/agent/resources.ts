@@ -189,27 +189,37 @@ export async function reportNetwork(
   return patched.ok ? ok(undefined) : patched;
 }
 
+export type NodeEvent = {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: string;
+  readonly message: string;
+};
+
 /** What `kubectl describe node` shows. A help for people: one that cannot be written is dropped. */
-export async function tellAddress(
+export async function tellOfNode(
   datastore: Datastore,
-  node: { readonly metadata: { readonly name: string; readonly uid?: string } },
-  message: string,
+  nodeName: string,
+  event: NodeEvent,
   now: string,
 ): Promise<void> {
-  const { name, uid } = node.metadata;
+  const node = await datastore.get('KubernetesNode', { name: nodeName });
+  const { uid } = node.ok ? node.value.metadata : {};
   const time = now.replace(/\.\d+Z$/, 'Z');
   await datastore.create('Event', {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { name: '', generateName: `${name}.`, namespace: 'default' },
-    involvedObject: { apiVersion: 'v1', kind: 'Node', name, ...(uid === undefined ? {} : { uid }) },
-    type: 'Normal',
-    reason: 'NodeAddress',
-    message,
+    metadata: { name: '', generateName: `${nodeName}.`, namespace: 'default' },
+    involvedObject: {
+      apiVersion: 'v1',
+      kind: 'Node',
+      name: nodeName,
+      ...(uid === undefined ? {} : { uid }),
+    },
+    ...event,
     count: 1,
     firstTimestamp: time,
     lastTimestamp: time,
-    source: { component: 'margay-agent', host: name },
+    source: { component: 'margay-agent', host: nodeName },
     reportingComponent: 'margay-agent',
   });
 }

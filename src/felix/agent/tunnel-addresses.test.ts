@@ -2,14 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../lib/clock.ts';
-import { type Logger, silentLogger } from '../../lib/log.ts';
+import { silentLogger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
 import { until } from '../../lib/wait.ts';
 import { MemoryStore } from '../../datastore/mod.ts';
 import { createIpam } from '../../ipam/mod.ts';
 import type { IPPool, Node } from '../../model/mod.ts';
-import { resolveConfig } from '../calc/mod.ts';
-import { RouteWriters } from './route-writers.ts';
 import { TunnelAddresses, tunnelPools } from './tunnel-addresses.ts';
 
 const apiVersion = 'projectcalico.org/v3';
@@ -136,29 +134,4 @@ test('pools that are off, not for tunnels, or not for the node give no tunnel ad
   ];
   assert.deepEqual(tunnelPools(pools, { family: 4, mode: 'vxlanMode' }, { rack: '1' }), ['10.5.0.0/16']);
   assert.deepEqual(tunnelPools(pools, { family: 6, mode: 'vxlanMode' }, {}), ['fd00::/48']);
-});
-
-test('RS-166 FX-160: settings of Felix and BGP that do not fit are told, once', () => {
-  const said: string[] = [];
-  const logger: Logger = { ...silentLogger, warn: (text) => void said.push(text.split(':')[0] ?? '') };
-  const writers = new RouteWriters(logger, true);
-  const pools = [pool('a', '10.244.0.0/16', { ipipMode: 'Always' })];
-  const config = resolveConfig({});
-  writers.check(config, pools);
-  assert.deepEqual(said, []);
-  const bgp = (programClusterRoutes: string) => ({
-    type: 'set' as const,
-    kind: 'BGPConfiguration',
-    object: { metadata: { name: 'default' }, spec: { programClusterRoutes } },
-  });
-  writers.take([bgp('Enabled')]);
-  writers.check(config, pools);
-  writers.check(config, pools);
-  assert.deepEqual(said, ['Routes are written by Felix and by BGP, too']);
-  writers.take([bgp('Disabled')]);
-  writers.check(resolveConfig({ environment: { ProgramClusterRoutes: 'Disabled' } }), pools);
-  assert.deepEqual(said.slice(1), ['Routes are written by nobody']);
-  writers.take([{ type: 'delete', kind: 'BGPConfiguration', name: { name: 'default' } }]);
-  writers.check(config, pools);
-  assert.equal(said.length, 2);
 });

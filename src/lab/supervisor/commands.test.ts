@@ -8,7 +8,7 @@ import { routerPlan } from './router-plan.ts';
 
 const plan = (options: object = {}): Topology =>
   expect(planTopology({ name: 'two-racks', ...options }), 'plan');
-const specs = (topology: Topology): readonly string[] =>
+const allSpecs = (topology: Topology) =>
   processSpecs({
     topology,
     program: ['node', 'main.ts'],
@@ -25,7 +25,9 @@ const specs = (topology: Topology): readonly string[] =>
     dataDirectory: '/data',
     options: '{}',
     listenFd: 3,
-  }).map((s) => `${s.machine}: ${s.argv.slice(8).join(' ')}`);
+  });
+const specs = (topology: Topology): readonly string[] =>
+  allSpecs(topology).map((s) => `${s.machine}: ${s.argv.slice(8).join(' ')}`);
 
 test('one API server and control plane, three processes per node, a speaker per router', () => {
   const lines = specs(plan());
@@ -44,7 +46,7 @@ test('one API server and control plane, three processes per node, a speaker per 
   assert.equal(specs(plan({ fabricBgp: false })).filter((l) => /^(leaf|spine)/.test(l)).length, 0);
 });
 
-test('SR-227, BG-006: no speaker runs with the backends vxlan and none, on nodes or routers; every process is told the backend', () => {
+test('SR-227, BG-006: no speaker runs with the backends vxlan and none, on nodes or routers; every process of a node is told the backend', () => {
   for (const backend of ['vxlan', 'none'] as const) {
     const lines = specs(plan({ backend }));
     assert.equal(lines.length, 2 + 4 * 2);
@@ -56,6 +58,10 @@ test('SR-227, BG-006: no speaker runs with the backends vxlan and none, on nodes
   assert.ok(
     specs(plan({ backend: 'none' })).some((l) => /^worker1: runner .*--pod-range 10\.244\.1\.0\/24$/.test(l)),
   );
+  const told = allSpecs(plan()).map((s) => [s.machine, s.env?.['CALICO_NETWORKING_BACKEND']]);
+  assert.ok(told.some(([machine]) => machine === 'leaf01'));
+  for (const [machine = '', backend] of told)
+    assert.equal(backend, /^(leaf|spine)/.test(machine) ? undefined : 'bird', machine);
   const { bgpConfiguration, peers, pools } = clusterObjects(plan({ backend: 'vxlan' }), 'vxlan');
   assert.deepEqual([bgpConfiguration.spec?.nodeToNodeMeshEnabled, peers.length], [false, 0]);
   assert.deepEqual([pools[0]?.spec.vxlanMode, pools[0]?.spec.ipipMode], ['Always', 'Never']);

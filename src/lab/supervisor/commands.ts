@@ -42,6 +42,7 @@ export function apiAddress(topology: Topology): string {
 
 export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
   const { topology } = context;
+  const isNode = (name: string): boolean => nodesOf(topology).some((node) => node.name === name);
   const spec = (
     machine: string,
     name: string,
@@ -68,7 +69,8 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       NO_DEFAULT_POOLS: 'true',
       FELIX_DEFAULTENDPOINTTOHOSTACTION: 'ACCEPT',
       FELIX_HEALTHENABLED: 'true',
-      CALICO_NETWORKING_BACKEND: topology.backend,
+      // Routers are no nodes: theirs would ask for the engine BIRD.
+      ...(isNode(machine) ? { CALICO_NETWORKING_BACKEND: topology.backend } : {}),
       IP: 'autodetect',
       ...(topology.dualStack ? { IP6: 'autodetect' } : { FELIX_IPV6SUPPORT: 'false' }),
     },

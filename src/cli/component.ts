@@ -1,0 +1,19 @@
+// `margay component`: what a container of calico-node is asked by probes and hooks, by the names of Calico's manifests.
+import { group } from './calicoctl/group.ts';
+
+const node = group('component node', 'the node that this container is', [
+  {
+    name: 'health',
+    summary: 'whether agent and speaker live and are ready, for probes',
+    load: () => import('./component/health.ts'),
+  },
+  {
+    name: 'shutdown',
+    summary: 'tells Kubernetes that the node loses its network, for preStop',
+    load: () => import('./component/shutdown.ts'),
+  },
+]);
+
+export const command = group('component', 'probes and hooks of the containers of a cluster', [
+  { name: 'node', summary: 'health, shutdown', load: () => Promise.resolve({ command: node }) },
+]);
