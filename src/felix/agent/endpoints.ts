@@ -55,7 +55,8 @@ export function endpointProgrammer(
       graph.withdraw(endpoint);
       flush();
       // Late rows are tried again by their reconciler; DEL does not fail for them.
-      if (keys.ok) await dataplane.whenDone({ ...keys.value, sysctls: [], policy: [] }, removeDeadlineMs);
+      if (keys.ok)
+        await dataplane.whenDone({ ...keys.value, sysctls: [], policy: [], bandwidth: [] }, removeDeadlineMs);
     },
   };
 }
@@ -80,6 +81,7 @@ function keysOf(
     }
     routes.push(row);
   }
-  const policy = dataplane.policyKeys(`workload ${endpointKey(endpoint.metadata)}`);
-  return ok(endpointKeys(routes, tables.interfaces.get(interfaceName), policy));
+  const key = `workload ${endpointKey(endpoint.metadata)}`;
+  const row = tables.interfaces.get(interfaceName);
+  return ok(endpointKeys(routes, row, dataplane.policyKeys(key), dataplane.bandwidthKeys(key)));
 }

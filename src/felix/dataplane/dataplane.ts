@@ -21,6 +21,8 @@ import {
 } from '../calc/mod.ts';
 import type { BackEndChoice, CommandRunner } from './iptables/mod.ts';
 import { AddressMirror } from './addresses.ts';
+import { Bandwidth } from './bandwidth/bandwidth.ts';
+import { limitDevicePrefix } from './bandwidth/rows.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
 import { nftTableName } from './nftables.ts';
 import { Overlay } from './overlay/overlay.ts';
@@ -59,9 +61,17 @@ export type EndpointKeys = {
   readonly routes: readonly string[];
   readonly sysctls: readonly string[];
   readonly policy: readonly string[];
+  readonly bandwidth: readonly string[];
 };
 
-export type DataplaneTableName = 'routes' | 'sysctls' | 'nftables' | 'devices' | 'vteps' | 'programs';
+export type DataplaneTableName =
+  | 'routes'
+  | 'sysctls'
+  | 'nftables'
+  | 'devices'
+  | 'vteps'
+  | 'programs'
+  | 'bandwidth';
 export type DataplaneTableStatus = {
   readonly synced: boolean;
   readonly counts: TableCounts;
@@ -75,15 +85,17 @@ export type DataplaneStatus = Readonly<Record<DataplaneTableName, DataplaneTable
   readonly iptables?: DataplaneTableStatus;
 };
 
-/** `policy`: see `Dataplane.policyKeys`. */
+/** `policy`, `bandwidth`: see `Dataplane.policyKeys` and `Dataplane.bandwidthKeys`. */
 export const endpointKeys = (
   routes: readonly RouteRow[],
   row: InterfaceRow | undefined,
   policy: readonly string[] = [],
+  bandwidth: readonly string[] = [],
 ): EndpointKeys => ({
   routes: routes.map((route) => routeKey(kernelRoute(route))),
   sysctls: row === undefined ? [] : interfaceSysctls(row).map((sysctl) => sysctl.path),
   policy,
+  bandwidth,
 });
 
 export class Dataplane {
@@ -101,6 +113,7 @@ export class Dataplane {
   readonly #sysctls: Reconciler<SysctlRow, string>;
   readonly #rules: RuleSwitch;
   readonly #overlay: Overlay;
+  readonly #bandwidth: Bandwidth;
   readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
@@ -148,6 +161,13 @@ export class Dataplane {
       isEndpoint: (name) => this.#isEndpoint(name),
       onRoutes: (source, rows) => this.#setRoutes(source, rows),
     });
+    this.#bandwidth = new Bandwidth({
+      kernel,
+      links: this.#links,
+      clock,
+      logger,
+      isWorkload: (name) => this.#isWorkload(name),
+    });
     this.#setRoutes('gateway', [{ row: gatewayRoute, rank: '9' }]);
   }
 
@@ -163,6 +183,7 @@ export class Dataplane {
     this.#rules.apply(delta);
     this.#watchConnections(delta);
     this.#overlay.apply(delta);
+    this.#bandwidth.apply(delta);
   }
 
   /** Listens to the kernel, reads it, and begins to write. Call it when the rows are complete. */
@@ -182,6 +203,7 @@ export class Dataplane {
     // Closed before open: nothing is routed to a workload before its policy is in force.
     const standing = await this.#rules.start();
     if (!standing.ok) return standing;
+    this.#bandwidth.reconciler.start();
     this.#routes.start();
     this.#sysctls.start();
     return ok(undefined);
@@ -217,7 +239,13 @@ export class Dataplane {
     this.#stopped = true;
     this.#subscription?.close();
     await this.#cutter?.stop();
-    await Promise.all([this.#routes.stop(), this.#sysctls.stop(), this.#rules.stop(), this.#overlay.stop()]);
+    await Promise.all([
+      this.#routes.stop(),
+      this.#sysctls.stop(),
+      this.#rules.stop(),
+      this.#overlay.stop(),
+      this.#bandwidth.reconciler.stop(),
+    ]);
   }
 
   /** Resolves when the rows are in the kernel, or, when they are no longer wanted, out of it. */
@@ -226,6 +254,7 @@ export class Dataplane {
       this.#routeTable.whenDone(keys.routes, deadlineMs),
       this.#sysctlTable.whenDone(keys.sysctls, deadlineMs),
       this.#rules.whenDone(keys.policy, deadlineMs),
+      this.#bandwidth.whenDone(keys.bandwidth, deadlineMs),
     ]);
     return results.find((result) => !result.ok) ?? ok(undefined);
   }
@@ -233,6 +262,11 @@ export class Dataplane {
   /** Keys of the rows that put the policy of an endpoint (`EndpointPolicy.key`) in force. */
   policyKeys(endpoint: string): readonly string[] {
     return this.#rules.keysOf(endpoint);
+  }
+
+  /** Keys of the rows that limit the bandwidth of an endpoint (`EndpointPolicy.key`). */
+  bandwidthKeys(endpoint: string): readonly string[] {
+    return this.#bandwidth.keysOf(endpoint);
   }
 
   /** Which back end has the rules, and why; undefined before `start`. */
@@ -247,7 +281,8 @@ export class Dataplane {
       this.#routes.synced &&
       this.#sysctls.synced &&
       this.#rules.synced &&
-      this.#overlay.synced
+      this.#overlay.synced &&
+      this.#bandwidth.reconciler.synced
     );
   }
 
@@ -268,12 +303,19 @@ export class Dataplane {
       devices: of(this.#overlay.devices),
       vteps: of(this.#overlay.vteps),
       programs: of(this.#overlay.programs),
+      bandwidth: of(this.#bandwidth.reconciler),
     };
   }
 
   /** Nothing left to do now. For tests. */
   async idle(): Promise<void> {
-    await Promise.all([this.#routes.idle(), this.#sysctls.idle(), this.#rules.idle(), this.#overlay.idle()]);
+    await Promise.all([
+      this.#routes.idle(),
+      this.#sysctls.idle(),
+      this.#rules.idle(),
+      this.#overlay.idle(),
+      this.#bandwidth.reconciler.idle(),
+    ]);
     await this.#cutter?.idle();
   }
 
@@ -338,7 +380,12 @@ export class Dataplane {
     }
   }
 
+  /** Workloads' interfaces, and what their limits stand on beside them. */
   #isEndpoint(name: string): boolean {
+    return this.#isWorkload(name) || name.startsWith(limitDevicePrefix);
+  }
+
+  #isWorkload(name: string): boolean {
     return (this.#node?.interfacePrefixes ?? []).some((prefix) => name.startsWith(prefix));
   }
 
@@ -361,6 +408,7 @@ export class Dataplane {
 
   #observe(event: KernelEvent): void {
     this.#overlay.observe(event);
+    this.#bandwidth.observe(event);
     switch (event.type) {
       case 'address':
       case 'address-deleted':
@@ -401,6 +449,7 @@ export class Dataplane {
     const known = this.#links.byName(link.name);
     const names = this.#links.observe(link, deleted);
     for (const name of names) this.#linkChanged(name);
+    if (known !== undefined && known.mtu !== link.mtu) this.#bandwidth.observeLink(link.name);
     for (const name of new Set([link.name, ...names]))
       if (!this.#isEndpoint(name)) this.#overlay.observeLink(name, names.includes(name));
     if (deleted || known === undefined || known.mtu !== link.mtu || known.up !== link.up) {
@@ -413,6 +462,7 @@ export class Dataplane {
   #linkChanged(name: string): void {
     this.#forgetRoutes(name);
     this.#sysctls.observe({ type: 'forget', keys: this.#sysctlIndex.on(name) });
+    this.#bandwidth.observeLink(name);
   }
 
   #forgetRoutes(name: string | undefined): void {
@@ -429,7 +479,7 @@ export class Dataplane {
     if (links.ok) for (const name of this.#links.load(links.value)) this.#linkChanged(name);
     this.#tellHostInterfaces();
     const { nft, iptables } = this.#rules;
-    for (const reconciler of [this.#routes, nft.reconciler, iptables?.reconciler])
+    for (const reconciler of [this.#routes, this.#bandwidth.reconciler, nft.reconciler, iptables?.reconciler])
       reconciler?.observe({ type: 'resync', reason: 'events were lost' });
     this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
     await this.#loadAddresses();
