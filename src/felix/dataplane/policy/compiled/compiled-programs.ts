@@ -10,8 +10,9 @@ import { AddressClasses } from './classes.ts';
 import type { Atom, AtomSet, AtomSource } from './atoms.ts';
 import { DecisionChains } from './decisions.ts';
 import { Members } from './members.ts';
-import { prepare, type Knowledge } from './prepare.ts';
-import { linearReason, setsOf } from './prepared.ts';
+import type { PartChanges } from './parts.ts';
+import type { Knowledge } from './prepare.ts';
+import { linearReason } from './prepared.ts';
 import { Program, programChain } from './program.ts';
 import { RowCollector } from './rows.ts';
 import { Sources } from './sources.ts';
@@ -122,13 +123,11 @@ class FamilyPrograms {
     const naming = this.#naming.get(id);
     if (naming === undefined) return;
     if (!cameOrWent) this.#touchedSets.add(id);
-    else for (const program of naming) this.#renew(program);
-  }
-
-  /** What its rules ask for has other answers. */
-  #renew(program: Program): void {
-    program.policies.clear();
-    this.#stale.add(program);
+    else
+      for (const program of naming) {
+        program.parts.outdate(id);
+        this.#stale.add(program);
+      }
   }
 
   set(group: GroupProgram): void {
@@ -138,10 +137,9 @@ class FamilyPrograms {
       this.#programs.set(group.key, program);
     } else {
       const { direction, own } = program.group;
-      if (direction !== group.direction || own[0] !== group.own[0]) program.policies.clear();
+      if (direction !== group.direction || own[0] !== group.own[0]) program.parts.outdate();
       program.group = group;
     }
-    this.#name(program, setsOf(group));
     this.#stale.add(program);
   }
 
@@ -150,41 +148,43 @@ class FamilyPrograms {
     if (program === undefined) return;
     this.#programs.delete(key);
     this.#stale.delete(program);
-    this.#name(program, new Set());
+    for (const set of program.parts.sets) this.#unname(program, set);
     program.remove();
     this.#abandoned.push(program);
   }
 
-  #name(program: Program, sets: ReadonlySet<SetId>): void {
-    for (const id of program.sets) {
-      if (sets.has(id)) continue;
-      const naming = this.#naming.get(id);
-      naming?.delete(program);
-      if (naming?.size === 0) this.#naming.delete(id);
-    }
-    for (const id of sets) {
-      if (program.sets.has(id)) continue;
-      const naming = this.#naming.get(id);
-      if (naming === undefined) this.#naming.set(id, new Set([program]));
-      else naming.add(program);
-    }
-    program.sets = sets;
+  #name(program: Program, set: SetId): void {
+    const naming = this.#naming.get(set);
+    if (naming === undefined) this.#naming.set(set, new Set([program]));
+    else naming.add(program);
+  }
+
+  #unname(program: Program, set: SetId): void {
+    const naming = this.#naming.get(set);
+    naming?.delete(program);
+    if (naming?.size === 0) this.#naming.delete(set);
   }
 
   flush(): void {
     this.#checkOwnAnswers();
-    const prepared = [...this.#stale].map((program) => ({ program, ...this.#prepare(program) }));
+    const renewed = [...this.#stale].map((program) => {
+      const changes = program.parts.update(program.group, this.#knowledgeOf(program));
+      for (const set of changes.unnamed) this.#unname(program, set);
+      for (const set of changes.named) this.#name(program, set);
+      const touched = new Set<AtomSet>();
+      noteClasses(changes, touched);
+      return { program, changes, touched };
+    });
     // Only now, when everybody has asked for what is needed: a source that changes hands stays.
-    for (const { program, unused } of prepared)
-      for (const source of unused) this.sources.release(source, program);
+    for (const { program, changes } of renewed)
+      for (const source of changes.unused) this.sources.release(source, program);
     for (const program of this.#abandoned.splice(0))
-      for (const source of program.sources) this.sources.release(source, program);
+      for (const source of program.parts.sources) this.sources.release(source, program);
     const { born, died, moved } = this.#classes.settle();
-    const stale = new Set(this.#stale);
-    const changed = new Set<Program>(stale);
+    const changed = new Set<Program>(this.#stale);
     for (const set of died)
       for (const program of usersOf(set)) {
-        if (stale.has(program) || !program.knows(set)) continue;
+        if (!program.knows(set)) continue;
         program.forget(set);
         changed.add(program);
       }
@@ -193,13 +193,15 @@ class FamilyPrograms {
         program.move(set);
         changed.add(program);
       }
+    for (const { program, changes, touched } of renewed) {
+      noteClasses(changes, touched);
+      program.renew(changes, ownAtoms(program, touched), () => classesOf(program));
+    }
     for (const set of born)
       for (const [program, atoms] of projections(set)) {
-        if (stale.has(program)) continue;
         program.learn(set, atoms);
         changed.add(program);
       }
-    for (const { program, ready } of prepared) program.reset(ready, classesOf(program));
     for (const program of changed) program.settle();
     this.#classes.bury(died);
     this.#stale.clear();
@@ -207,47 +209,24 @@ class FamilyPrograms {
 
   /** A member that came or went may be an answer about an endpoint itself. */
   #checkOwnAnswers(): void {
-    const programs = new Set<Program>();
     for (const id of this.#touchedSets)
-      for (const program of this.#naming.get(id) ?? []) programs.add(program);
+      for (const program of this.#naming.get(id) ?? [])
+        if (
+          program.group.own.length > 0 &&
+          program.parts.recheck(id, program.group, this.#knowledgeOf(program))
+        )
+          this.#stale.add(program);
     this.#touchedSets.clear();
-    for (const program of programs)
-      if (program.group.own.length > 0 && program.ownAnswers !== this.#ownAnswersOf(program))
-        this.#renew(program);
   }
 
-  #ownAnswersOf(program: Program): string {
-    const { group } = program;
-    const [own] = group.own;
-    if (own === undefined) return '';
-    const answers: string[] = [];
-    for (const id of setsOf(group, 'own')) {
-      const ports = this.#members.portsOfAddress(id, own) ?? [];
-      const numbers = ports.map(({ protocol, number }) => `${protocol}:${number}`).sort();
-      answers.push(`${id} ${String(this.#members.hasAddress(id, own))} ${numbers.join(' ')}`);
-    }
-    return answers.join('\n');
-  }
-
-  #prepare(program: Program) {
-    const unused = new Set(program.sources);
-    const knowledge: Knowledge = {
+  #knowledgeOf(program: Program): Knowledge {
+    return {
       isKnown: (set) => this.#members.has(set),
-      source: (wish) => {
-        const source = this.sources.acquire(wish, program);
-        program.sources.add(source);
-        unused.delete(source);
-        return source;
-      },
-      keep: (source) => void unused.delete(source),
+      source: (wish) => this.sources.acquire(wish, program),
       atomOf: (source) => this.sources.atomOf(source),
       ownIsIn: (set, own) => this.#members.hasAddress(set, own),
       ownPorts: (set, own) => this.#members.portsOfAddress(set, own),
     };
-    const ready = prepare(program.group, knowledge, program.policies);
-    for (const source of unused) program.sources.delete(source);
-    program.ownAnswers = this.#ownAnswersOf(program);
-    return { ready, unused };
   }
 
   stats(): CompiledStats {
@@ -280,17 +259,29 @@ function projections(set: AtomSet): Map<Program, Atom[]> {
   return found;
 }
 
+/** Classes with atoms that parts ask for that changed. */
+function noteClasses({ added, removed }: PartChanges, into: Set<AtomSet>): void {
+  for (const parts of [added, removed])
+    for (const { asked } of parts) for (const source of asked) addClasses(source, into);
+}
+
+function addClasses(source: AtomSource, into: Set<AtomSet>): void {
+  for (const atom of source.atoms.values()) for (const set of atom.classes) into.add(set);
+}
+
+/** Atoms of the classes about which the program asks; none of a class that is no more. */
+function ownAtoms(program: Program, sets: Iterable<AtomSet>): Map<AtomSet, Atom[]> {
+  const found = new Map<AtomSet, Atom[]>();
+  for (const set of sets)
+    found.set(set, isInUse(set) ? set.atoms.filter(({ source }) => program.parts.asks(source)) : []);
+  return found;
+}
+
+const isInUse = ({ hosts, intervals }: AtomSet): boolean => hosts > 0 || intervals > 0;
+
 /** All classes in use of which the program asks something. */
 function classesOf(program: Program): Map<AtomSet, Atom[]> {
-  const found = new Map<AtomSet, Atom[]>();
-  const isAsked = (source: AtomSource): boolean => program.sources.has(source);
-  for (const source of program.sources)
-    for (const atom of source.atoms.values())
-      for (const set of atom.classes)
-        if (!found.has(set))
-          found.set(
-            set,
-            set.atoms.filter((one) => isAsked(one.source)),
-          );
-  return found;
+  const sets = new Set<AtomSet>();
+  for (const source of program.parts.sources) addClasses(source, sets);
+  return ownAtoms(program, sets);
 }

@@ -7,7 +7,7 @@ import { hasPorts } from '../../../../policy/mod.ts';
 import type { PortRange } from '../../../../policy/mod.ts';
 import type { Decider, LogStep, ProgramDecision } from '../types.ts';
 import type { Atom, AtomSource } from './atoms.ts';
-import type { PortTest, PreparedProgram, PreparedRule } from './prepared.ts';
+import type { Part, PortTest, PreparedProgram, PreparedRule } from './prepared.ts';
 import {
   allPorts,
   complement,
@@ -93,21 +93,25 @@ export function isStillPlane(
 function* fittingRules(
   program: PreparedProgram,
   atoms: ReadonlySet<Atom>,
-): Generator<PreparedProgram['rules'][number]> {
-  for (const number of candidates(program, atoms)) {
-    const placed = program.rules[number] as PreparedProgram['rules'][number];
-    const { inAll, inNone } = placed.rule;
-    if (inAll.every((atom) => atoms.has(atom)) && !inNone.some((atom) => atoms.has(atom))) yield placed;
-  }
-}
-
-function candidates({ always, bySource }: PreparedProgram, atoms: ReadonlySet<Atom>): readonly number[] {
-  if (atoms.size === 0) return always;
+): Generator<{ readonly rule: PreparedRule; readonly section: number }> {
   const sources = new Set<AtomSource>();
   for (const { source } of atoms) sources.add(source);
-  const numbers = new Set(always);
-  for (const source of sources) for (const number of bySource.get(source) ?? []) numbers.add(number);
-  return [...numbers].sort((a, b) => a - b);
+  for (const { prepared, section } of candidates(program, sources))
+    for (const rule of prepared) {
+      if (rule.sources?.some((source) => sources.has(source)) === false) continue;
+      const { inAll, inNone } = rule;
+      if (inAll.every((atom) => atoms.has(atom)) && !inNone.some((atom) => atoms.has(atom)))
+        yield { rule, section };
+    }
+}
+
+function candidates(
+  { always, bySource }: PreparedProgram,
+  sources: ReadonlySet<AtomSource>,
+): readonly Part[] {
+  const parts = new Set(always);
+  for (const source of sources) for (const part of bySource.get(source) ?? []) parts.add(part);
+  return [...parts].sort((a, b) => a.place - b.place);
 }
 
 class Painter {

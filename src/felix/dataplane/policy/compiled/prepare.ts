@@ -1,6 +1,6 @@
-// Makes a program ready for compiling (prepared.ts says what that is).
+// Makes the rules of one policy or profile ready for compiling (prepared.ts says what that is).
 import { containsAddress, prefixLength, type Address, type Prefix } from '../../../../lib/ip/mod.ts';
-import { policyText, type PortRange, type Rule, type SetId, type SideMatch } from '../../../../policy/mod.ts';
+import type { PortRange, Rule, SetId, SideMatch } from '../../../../policy/mod.ts';
 import type { Decider, GroupProgram, LogStep } from '../types.ts';
 import type { Atom, AtomSource } from './atoms.ts';
 import type { Port } from './members.ts';
@@ -8,10 +8,11 @@ import {
   netsOfFamily,
   ownSide,
   peerSide,
+  setsNamed,
+  type Part,
+  type PartOwner,
   type PortTest,
-  type PreparedProgram,
   type PreparedRule,
-  type Section,
 } from './prepared.ts';
 import type { SourceWish } from './sources.ts';
 
@@ -19,59 +20,10 @@ import type { SourceWish } from './sources.ts';
 export type Knowledge = {
   isKnown(set: SetId): boolean;
   source(wish: SourceWish): AtomSource;
-  /** A source that was asked for before is needed still. */
-  keep(source: AtomSource): void;
   atomOf(source: AtomSource): Atom;
   ownIsIn(set: SetId, own: Address): boolean | undefined;
   ownPorts(set: SetId, own: Address): readonly Port[] | undefined;
 };
-
-/** Rules of policies as they were prepared before: they serve again while the policy is the same and nothing else that they
- *  ask for changed (who sees to that clears the cache). */
-export class PreparedPolicies {
-  #last = new Map<string, readonly [rules: readonly Rule[], prepared: readonly PreparedRule[]]>();
-  #next = new Map<string, readonly [rules: readonly Rule[], prepared: readonly PreparedRule[]]>();
-
-  /** Ends of tiers, and of the program. */
-  #lastEnds = new Map<string, Decider>();
-  #nextEnds = new Map<string, Decider>();
-
-  clear(): void {
-    this.#last.clear();
-  }
-
-  /** What ends a section; the same object as before, so that equal decisions stay one. */
-  end(key: string, make: () => Decider): Decider {
-    const end = this.#lastEnds.get(key) ?? make();
-    this.#nextEnds.set(key, end);
-    return end;
-  }
-
-  of(key: string, rules: readonly Rule[], make: () => readonly PreparedRule[]): readonly PreparedRule[] {
-    const known = this.#last.get(key);
-    const prepared = known?.[0] === rules ? known[1] : make();
-    this.#next.set(key, [rules, prepared]);
-    return prepared;
-  }
-
-  /** Forgets policies that the program just prepared does not have. */
-  turn(): void {
-    this.#last = this.#next;
-    this.#next = new Map();
-    this.#lastEnds = this.#nextEnds;
-    this.#nextEnds = new Map();
-  }
-}
-
-export function prepare(
-  group: GroupProgram,
-  knowledge: Knowledge,
-  policies = new PreparedPolicies(),
-): PreparedProgram {
-  const program = new Preparation(group, knowledge, policies).run();
-  policies.turn();
-  return program;
-}
 
 /** Where the peer must have an atom, the rule is looked at for classes with it only. */
 function neededSources(
@@ -101,71 +53,75 @@ type RulePlace = {
   readonly log: LogStep;
 };
 
+/** `section` and `place` are for the caller to fill in. */
+export function preparePart(
+  group: GroupProgram,
+  knowledge: Knowledge,
+  owner: PartOwner,
+  rules: readonly Rule[],
+): Part {
+  return new Preparation(group, knowledge, owner).run(rules);
+}
+
+/** What members of sets say about the endpoint itself. */
+export function ownAnswers(
+  group: GroupProgram,
+  knowledge: Pick<Knowledge, 'ownIsIn' | 'ownPorts'>,
+  rules: readonly Rule[],
+): string {
+  const [own] = group.own;
+  if (own === undefined) return '';
+  const answers: string[] = [];
+  for (const id of setsNamed(rules, ownSide(group))) {
+    const ports = knowledge.ownPorts(id, own) ?? [];
+    const numbers = ports.map(({ protocol, number }) => `${protocol}:${number}`).sort();
+    answers.push(`${id} ${String(knowledge.ownIsIn(id, own))} ${numbers.join(' ')}`);
+  }
+  return answers.join('\n');
+}
+
 class Preparation {
   readonly #group: GroupProgram;
   readonly #knowledge: Knowledge;
-  readonly #sections: Section[] = [];
-  readonly #policies: PreparedPolicies;
-  readonly #rules: PreparedProgram['rules'][number][] = [];
-  readonly #always: number[] = [];
-  readonly #bySource = new Map<AtomSource, number[]>();
+  readonly #owner: PartOwner;
+  readonly #asked = new Set<AtomSource>();
 
-  constructor(group: GroupProgram, knowledge: Knowledge, policies: PreparedPolicies) {
+  constructor(group: GroupProgram, knowledge: Knowledge, owner: PartOwner) {
     this.#group = group;
     this.#knowledge = knowledge;
-    this.#policies = policies;
+    this.#owner = owner;
   }
 
-  run(): PreparedProgram {
-    const { program, direction } = this.#group;
-    for (const { name: tier, policies, endAction } of program.tiers) {
-      if (policies.length === 0) continue;
-      const end = this.#policies.end(`${direction} tier ${tier}`, () => ({
-        by: 'end-of-tier',
-        tier,
-        direction,
-        action: 'deny',
-      }));
-      this.#sections.push({ name: `tier ${tier}`, end: endAction === 'deny' ? end : undefined });
-      for (const { id: policy, rules } of policies)
-        this.#place(`tier ${tier} ${policyText(policy)}`, rules, (index) => ({
-          decider: (action) => ({ by: 'rule', tier, policy, direction, index, action }),
-          log: { tier, policy, direction, index },
-        }));
-    }
-    for (const { name: profile, rules } of program.profiles) {
-      this.#sections.push({ name: `profile ${profile}`, end: undefined });
-      this.#place(`profile ${profile}`, rules, (index) => ({
-        decider: (action) => ({ by: 'profile-rule', profile, direction, index, action }),
-        log: { profile, direction, index },
-      }));
-    }
-    const action = program.otherwise === 'allow' ? 'allow' : 'deny';
+  run(rules: readonly Rule[]): Part {
+    const prepared = rules.flatMap((rule, index) => this.#rule(rule, this.#placeOf(index)));
     return {
-      sections: this.#sections,
-      rules: this.#rules,
-      otherwise: this.#policies.end(`${direction} ${action}`, () => ({ by: 'end', direction, action })),
-      always: this.#always,
-      bySource: this.#bySource,
+      owner: this.#owner,
+      rules,
+      prepared,
+      asked: this.#asked,
+      isAlways: prepared.some(({ sources }) => sources === undefined),
+      needed: new Set(prepared.flatMap(({ sources }) => sources ?? [])),
+      ownAnswers: ownAnswers(this.#group, this.#knowledge, rules),
+      section: 0,
+      place: 0,
     };
   }
 
-  #place(key: string, rules: readonly Rule[], placeOf: (index: number) => RulePlace): void {
-    let isMade = false;
-    const prepared = this.#policies.of(key, rules, () => {
-      isMade = true;
-      return rules.flatMap((rule, index) => this.#rule(rule, placeOf(index)));
-    });
-    for (const rule of prepared) {
-      if (!isMade) for (const source of rule.asked) this.#knowledge.keep(source);
-      const number = this.#rules.push({ rule, section: this.#sections.length - 1 }) - 1;
-      if (rule.sources === undefined) this.#always.push(number);
-      for (const source of rule.sources ?? []) {
-        const numbers = this.#bySource.get(source);
-        if (numbers === undefined) this.#bySource.set(source, [number]);
-        else numbers.push(number);
-      }
+  #placeOf(index: number): RulePlace {
+    const { direction } = this.#group;
+    const owner = this.#owner;
+    if (owner.tier === undefined) {
+      const { profile } = owner;
+      return {
+        decider: (action) => ({ by: 'profile-rule', profile, direction, index, action }),
+        log: { profile, direction, index },
+      };
     }
+    const { tier, policy } = owner;
+    return {
+      decider: (action) => ({ by: 'rule', tier, policy, direction, index, action }),
+      log: { tier, policy, direction, index },
+    };
   }
 
   /** Rules that match no packet of this endpoint and family are left out. */
@@ -184,7 +140,6 @@ class Preparation {
     const ports = this.#portTests(rule.destination);
     const inAll = peer.inAll.map((wish) => this.#atom(wish));
     const inNone = peer.inNone.map((wish) => this.#atom(wish));
-    const asked = [...inAll, ...inNone].map(({ source }) => source);
     return [
       {
         action,
@@ -199,7 +154,6 @@ class Preparation {
         decider: decider(action === 'allow' ? 'allow' : 'deny'),
         log,
         sources: neededSources(inAll, ports),
-        asked: [...asked, ...ports.flatMap((test) => test.peer)],
       },
     ];
   }
@@ -229,7 +183,13 @@ class Preparation {
   }
 
   #atom(wish: SourceWish): Atom {
-    return this.#knowledge.atomOf(this.#knowledge.source(wish));
+    return this.#knowledge.atomOf(this.#source(wish));
+  }
+
+  #source(wish: SourceWish): AtomSource {
+    const source = this.#knowledge.source(wish);
+    this.#asked.add(source);
+    return source;
   }
 
   #ownTruth({ nets, notNets, sets = [], notSets = [] }: SideMatch): Truth {
@@ -267,7 +227,7 @@ class Preparation {
       const isPeer = this.#group.direction === 'egress';
       const [address] = this.#group.own;
       if (!this.#knowledge.isKnown(set)) unknown = true;
-      else if (isPeer) peer.push(this.#knowledge.source({ kind: 'ports', set }));
+      else if (isPeer) peer.push(this.#source({ kind: 'ports', set }));
       else if (address !== undefined) own.push(...(this.#knowledge.ownPorts(set, address) ?? []));
     }
     return { negated, ranges, own, peer, unknown };

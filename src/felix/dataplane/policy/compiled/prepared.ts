@@ -5,6 +5,7 @@ import type { Family } from '../../../../lib/ip/mod.ts';
 import type {
   Action,
   IcmpMatch,
+  PolicyId,
   PolicyProgram,
   PortRange,
   Rule,
@@ -43,8 +44,30 @@ export type PreparedRule = {
   readonly log: LogStep;
   /** It can match only where one of these has an atom; undefined: anywhere. */
   readonly sources: readonly AtomSource[] | undefined;
-  /** All sources that it asks. */
-  readonly asked: readonly AtomSource[];
+};
+
+/** Whose rules they are: a policy in its tier, or a profile. */
+export type PartOwner =
+  | { readonly tier: string; readonly policy: PolicyId }
+  | { readonly tier: undefined; readonly profile: string };
+
+/** The rules of one policy or profile. It stays the same object while they read the same and nothing that they ask for
+ *  has other answers. */
+export type Part = {
+  readonly owner: PartOwner;
+  readonly rules: readonly Rule[];
+  readonly prepared: readonly PreparedRule[];
+  /** Sources that its rules ask. */
+  readonly asked: ReadonlySet<AtomSource>;
+  /** Some rule may match addresses of any class. */
+  readonly isAlways: boolean;
+  /** Sources where some rule can match only with an atom of them. */
+  readonly needed: ReadonlySet<AtomSource>;
+  /** Answers about the endpoint itself, as text; they change with the members of sets. */
+  readonly ownAnswers: string;
+  /** Number of the section, and place among all parts. */
+  section: number;
+  place: number;
 };
 
 /** A tier or a profile. */
@@ -56,13 +79,11 @@ export type Section = {
 
 export type PreparedProgram = {
   readonly sections: readonly Section[];
-  /** In order, with the number of the section. */
-  readonly rules: readonly { readonly rule: PreparedRule; readonly section: number }[];
   readonly otherwise: Decider;
-  /** Numbers of rules that may match addresses of any class. */
-  readonly always: readonly number[];
-  /** Rules that can match only where an atom of the source is. */
-  readonly bySource: ReadonlyMap<AtomSource, readonly number[]>;
+  /** Parts with rules that may match addresses of any class. */
+  readonly always: ReadonlySet<Part>;
+  /** Parts with rules that can match only where an atom of the source is. */
+  readonly bySource: ReadonlyMap<AtomSource, ReadonlySet<Part>>;
 };
 
 type Side = 'source' | 'destination';
@@ -71,16 +92,54 @@ export const peerSide = ({ direction }: Pick<GroupProgram, 'direction'>): Side =
 export const ownSide = ({ direction }: Pick<GroupProgram, 'direction'>): Side =>
   direction === 'ingress' ? 'destination' : 'source';
 
-function* rulesOf(program: PolicyProgram): Generator<Rule> {
-  for (const tier of program.tiers) for (const policy of tier.policies) yield* policy.rules;
-  for (const profile of program.profiles) yield* profile.rules;
-}
-
 const asksAddress = ({ nets, notNets, sets, notSets, portSets, notPortSets, serviceSets }: SideMatch) =>
   [nets, notNets, sets, notSets, portSets, notPortSets, serviceSets].some((field) => field !== undefined);
 
 const asksPorts = ({ ports, portSets, notPorts, notPortSets, serviceSets }: SideMatch) =>
   [ports, portSets, notPorts, notPortSets, serviceSets].some((field) => field !== undefined);
+
+/** What a list of rules asks for, found out once. */
+type RuleFacts = {
+  readonly asksAddress: Readonly<Record<Side, boolean>>;
+  readonly reason: Extract<LinearReason, 'http' | 'source-ports'> | undefined;
+  /** Sets that the rules name on a side. */
+  readonly sets: Readonly<Record<Side, ReadonlySet<SetId>>>;
+};
+const knownFacts = new WeakMap<readonly Rule[], RuleFacts>();
+
+function factsOf(rules: readonly Rule[]): RuleFacts {
+  const known = knownFacts.get(rules);
+  if (known !== undefined) return known;
+  const http = rules.some((rule) => rule.http !== undefined);
+  const facts: RuleFacts = {
+    asksAddress: {
+      source: rules.some((rule) => asksAddress(rule.source)),
+      destination: rules.some((rule) => asksAddress(rule.destination)),
+    },
+    reason: http ? 'http' : rules.some((rule) => asksPorts(rule.source)) ? 'source-ports' : undefined,
+    sets: { source: setsOn(rules, 'source'), destination: setsOn(rules, 'destination') },
+  };
+  knownFacts.set(rules, facts);
+  return facts;
+}
+
+function setsOn(rules: readonly Rule[], side: Side): Set<SetId> {
+  const found = new Set<SetId>();
+  for (const rule of rules) {
+    const { sets, notSets, portSets, notPortSets, serviceSets } = rule[side];
+    for (const ids of [sets, notSets, portSets, notPortSets, serviceSets])
+      for (const id of ids ?? []) found.add(id);
+  }
+  return found;
+}
+
+export const setsNamed = (rules: readonly Rule[], side: Side): ReadonlySet<SetId> =>
+  factsOf(rules).sets[side];
+
+function* ruleLists({ tiers, profiles }: PolicyProgram): Generator<readonly Rule[]> {
+  for (const tier of tiers) for (const policy of tier.policies) yield policy.rules;
+  for (const profile of profiles) yield profile.rules;
+}
 
 /** Whether a rule asks for the address of the endpoint itself. */
 export const asksOwnAddress = ({
@@ -88,33 +147,19 @@ export const asksOwnAddress = ({
   direction,
 }: Pick<GroupProgram, 'program' | 'direction'>): boolean => {
   const side = ownSide({ direction });
-  for (const rule of rulesOf(program)) if (asksAddress(rule[side])) return true;
+  for (const rules of ruleLists(program)) if (factsOf(rules).asksAddress[side]) return true;
   return false;
 };
 
 /** Why the lookups cannot say what the program says. */
 export function linearReason(group: GroupProgram): LinearReason | undefined {
   if (group.program.otherwise === 'none') return 'undecided';
-  for (const rule of rulesOf(group.program)) {
-    if (rule.http !== undefined) return 'http';
-    if (asksPorts(rule.source)) return 'source-ports';
+  for (const rules of ruleLists(group.program)) {
+    const { reason } = factsOf(rules);
+    if (reason !== undefined) return reason;
   }
   if (group.own.length !== 1 && asksOwnAddress(group)) return 'own-addresses';
   return undefined;
-}
-
-/** Sets that the program's rules name, all of them or those they ask about the endpoint itself. */
-export function setsOf(group: GroupProgram, side: 'all' | 'own' = 'all'): Set<SetId> {
-  const found = new Set<SetId>();
-  const own = ownSide(group);
-  for (const rule of rulesOf(group.program))
-    for (const name of ['source', 'destination'] as const) {
-      if (side === 'own' && name !== own) continue;
-      const { sets, notSets, portSets, notPortSets, serviceSets } = rule[name];
-      for (const ids of [sets, notSets, portSets, notPortSets, serviceSets])
-        for (const id of ids ?? []) found.add(id);
-    }
-  return found;
 }
 
 /** Fields about the peer's address that a list of networks of one family leaves. */

@@ -5,19 +5,19 @@
 //                   <peer> map @nets … the same maps                                    where there is anything in them
 //                   meta l4proto . th dport vmap @p-<key>-any-port                      addresses of no class
 //                   goto rule-…
-import type { SetId } from '../../../../policy/mod.ts';
 import type { NftRow } from '../../nftables.ts';
 import type { GroupProgram } from '../types.ts';
 import type { Atom, AtomSet, AtomSource } from './atoms.ts';
 import type { DecisionChains } from './decisions.ts';
 import { differencesOf, elementsOf, lookups, type Lookup, type PlaneElement } from './elements.ts';
 import { DecisionCache, decidePlane, isStillPlane, type DecisionPlane } from './plane.ts';
-import { PreparedPolicies } from './prepare.ts';
-import type { PreparedProgram } from './prepared.ts';
+import { ProgramParts, type PartChanges } from './parts.ts';
 import { classText, nftFamily, type RowCollector } from './rows.ts';
 
 /** What becomes of the packets of a class, as elements; classes with equal answers to the program's questions share it. */
 type Plane = {
+  /** Of the class that the program asks about. */
+  readonly atoms: readonly Atom[];
   readonly decided: DecisionPlane;
   /** What it is told over; undefined: it says everything itself. */
   readonly over: DecisionPlane | undefined;
@@ -26,6 +26,15 @@ type Plane = {
   readonly verdicts: ReadonlyMap<string, string>;
   readonly key: string;
   references: number;
+};
+
+type PlaneChange = {
+  /** Planes of classes with an atom of these; undefined: all. */
+  readonly sources: ReadonlySet<AtomSource> | undefined;
+  /** The same tiers and profiles, ending alike, stand around the rules: a plane may be the same in spite of all. */
+  readonly mayBeStill: boolean;
+  /** Looked at, or made, since. */
+  readonly checked: Set<Plane>;
 };
 
 type Known = { readonly plane: Plane; hosts: boolean; intervals: boolean };
@@ -43,13 +52,7 @@ export const programChain = (key: string): string => `program-${key}`;
 
 export class Program {
   group: GroupProgram;
-  /** Questions of the prepared program. */
-  readonly sources = new Set<AtomSource>();
-  /** Answers about the endpoint itself, as text; they change with the members of sets. */
-  ownAnswers = '';
-  /** Sets that its rules name. */
-  sets: ReadonlySet<SetId> = new Set();
-  readonly policies = new PreparedPolicies();
+  readonly parts = new ProgramParts();
   readonly #rows: RowCollector;
   readonly #chains: DecisionChains;
   readonly #planes = new Map<string, Plane>();
@@ -57,10 +60,9 @@ export class Program {
   /** Elements in the maps of classes, and of addresses without. */
   readonly #counts: Record<Lookup, number> = { port: 0, range: 0, icmp: 0, proto: 0, class: 0 };
   readonly #icmpProtocols = new Map<number, number>();
-  #prepared: PreparedProgram | undefined;
   readonly #cache = new DecisionCache();
-  /** Planes of the program as it was, while it is replaced. */
-  #former: ReadonlyMap<string, Plane> = new Map();
+  /** While the parts are others than the planes were made of: the planes that may be others, too. */
+  #change: PlaneChange | undefined;
   #any: Plane | undefined;
   /** Classes say only what differs from addresses of no class: possible while no lookup of networks lies between. */
   #isOverAny = true;
@@ -79,25 +81,45 @@ export class Program {
     return this.#planes.size;
   }
 
-  /** Replaces everything by what the prepared program says for the classes given, of which it gets its own atoms. */
-  reset(prepared: PreparedProgram, classes: ReadonlyMap<AtomSet, readonly Atom[]>): void {
-    const former = new Map(this.#planes);
-    this.#former = sameSections(this.#prepared, prepared) ? former : new Map();
-    this.#prepared = prepared;
-    this.#planes.clear();
-    for (const plane of former.values()) plane.references = 0;
-    this.#isOverAny = [...classes.keys()].every((set) => set.intervals === 0);
-    this.#setAny();
-    const before = new Map(this.#known);
-    for (const [set, atoms] of classes) this.#replace(set, before.get(set), this.#planeFor(atoms));
-    for (const [set, known] of before) if (!classes.has(set)) this.#replace(set, known, undefined);
-    for (const plane of former.values()) if (plane.references === 0) this.#unuse(plane);
-    this.#former = new Map();
+  /** Brings classes up to what the parts say by now. `touched` are those that parts that changed ask about, of which the
+   *  program gets its own atoms, none where it has nothing to say any more; `all` are all that the program speaks of. */
+  renew(
+    { added, removed, hasOtherSections, isReordered }: PartChanges,
+    touched: ReadonlyMap<AtomSet, readonly Atom[]>,
+    all: () => ReadonlyMap<AtomSet, readonly Atom[]>,
+  ): void {
+    const changed = [...added, ...removed];
+    const isOfAll =
+      this.#any === undefined || hasOtherSections || isReordered || changed.some(({ isAlways }) => isAlways);
+    const change: PlaneChange = {
+      sources: isOfAll ? undefined : new Set(changed.flatMap(({ asked }) => [...asked])),
+      mayBeStill: this.#any !== undefined && !hasOtherSections,
+      checked: new Set(),
+    };
+    this.#change = change;
+    if (isOfAll) {
+      const classes = all();
+      this.#isOverAny = [...classes.keys()].every((set) => set.intervals === 0);
+      this.#setAny(change);
+      for (const set of new Map(this.#known).keys()) if (!classes.has(set)) this.forget(set);
+      for (const [set, atoms] of classes) this.#set(set, atoms);
+    } else
+      for (const [set, atoms] of touched)
+        if (atoms.length > 0) this.#set(set, atoms);
+        else this.forget(set);
+    this.#change = undefined;
   }
 
   /** A class that the program speaks of came. */
   learn(set: AtomSet, atoms: readonly Atom[]): void {
-    this.#replace(set, undefined, this.#planeFor(atoms));
+    if (!this.#known.has(set)) this.#set(set, atoms);
+  }
+
+  #set(set: AtomSet, atoms: readonly Atom[]): void {
+    const known = this.#known.get(set);
+    const plane = this.#planeFor(atoms);
+    this.#replace(set, known, plane);
+    if (known !== undefined) this.#releasePlane(known.plane);
   }
 
   forget(set: AtomSet): void {
@@ -155,43 +177,59 @@ export class Program {
   }
 
   // ── planes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** The plane, with one reference more. */
   #planeFor(atoms: readonly Atom[]): Plane {
     const key = atoms.map(({ id }) => id).join(',');
-    let plane = this.#planes.get(key);
-    if (plane === undefined) {
-      const former = this.#former.get(key);
-      const isStill =
-        former !== undefined && isStillPlane(former.decided, this.#prepared as PreparedProgram, atoms);
-      const decided = isStill ? former.decided : this.#decide(atoms);
-      plane = isStill && this.#isCodedAlike(former) ? former : this.#makePlane(key, decided);
-      this.#planes.set(key, plane);
-    }
+    const known = this.#planes.get(key);
+    const plane = known !== undefined && this.#isUpToDate(known) ? known : this.#planeAnew(atoms, key, known);
     plane.references++;
     return plane;
   }
 
+  #isUpToDate(plane: Plane): boolean {
+    const change = this.#change;
+    if (change === undefined || change.checked.has(plane)) return true;
+    const { sources } = change;
+    return sources !== undefined && !plane.atoms.some(({ source }) => sources.has(source));
+  }
+
+  #planeAnew(atoms: readonly Atom[], key: string, known: Plane | undefined): Plane {
+    const isStill = known !== undefined && this.#isStill(known);
+    const plane =
+      isStill && this.#isCodedAlike(known)
+        ? known
+        : this.#makePlane(atoms, key, isStill ? known.decided : this.#decide(atoms));
+    this.#planes.set(key, plane);
+    this.#change?.checked.add(plane);
+    return plane;
+  }
+
+  #isStill({ decided, atoms }: Plane): boolean {
+    return this.#change?.mayBeStill === true && isStillPlane(decided, this.parts, atoms);
+  }
+
   #decide(atoms: readonly Atom[]): DecisionPlane {
-    return decidePlane(this.#prepared as PreparedProgram, atoms, this.#cache);
+    return decidePlane(this.parts, atoms, this.#cache);
   }
 
   #isCodedAlike({ over }: Plane): boolean {
     return over === (this.#isOverAny ? this.#any?.decided : undefined);
   }
 
-  #makePlane(key: string, decided: DecisionPlane, isAny = false): Plane {
+  #makePlane(atoms: readonly Atom[], key: string, decided: DecisionPlane, isAny = false): Plane {
     const over = this.#isOverAny && !isAny ? this.#any?.decided : undefined;
     const elements = (over && differencesOf(decided, over)) ?? elementsOf(decided);
     const verdicts = new Map<string, string>();
     for (const { text, decision } of elements) verdicts.set(text, `goto ${this.#chains.use(decision)}`);
-    return { decided, over, elements, verdicts, key, references: 0 };
+    return { atoms, decided, over, elements, verdicts, key, references: 0 };
   }
 
   /** Writes all classes in the other way. */
   #recode(): void {
     this.#isOverAny = this.#netClasses === 0;
     const former = new Map(this.#planes);
-    for (const [key, { decided, references }] of former)
-      this.#planes.set(key, { ...this.#makePlane(key, decided), references });
+    for (const [key, { atoms, decided, references }] of former)
+      this.#planes.set(key, { ...this.#makePlane(atoms, key, decided), references });
     for (const [set, known] of new Map(this.#known))
       this.#replace(set, known, this.#planes.get(known.plane.key));
     for (const plane of former.values()) this.#unuse(plane);
@@ -199,7 +237,8 @@ export class Program {
 
   #releasePlane(plane: Plane): void {
     if (--plane.references > 0) return;
-    this.#planes.delete(plane.key);
+    // One that was made anew stands under its key by now.
+    if (this.#planes.get(plane.key) === plane) this.#planes.delete(plane.key);
     this.#unuse(plane);
   }
 
@@ -251,14 +290,10 @@ export class Program {
   }
 
   // ── addresses of no class ──────────────────────────────────────────────────────────────────────────────────────────
-  #setAny(): void {
+  #setAny({ mayBeStill }: PlaneChange): void {
     const before = this.#any;
-    const isStill =
-      before !== undefined &&
-      this.#former.size > 0 &&
-      isStillPlane(before.decided, this.#prepared as PreparedProgram, []);
-    if (isStill) return;
-    const after = this.#makePlane('', this.#decide([]), true);
+    if (before !== undefined && mayBeStill && isStillPlane(before.decided, this.parts, [])) return;
+    const after = this.#makePlane([], '', this.#decide([]), true);
     this.#any = after;
     for (const element of before?.elements ?? [])
       if (element.lookup !== 'class' && !after.verdicts.has(element.text))
@@ -354,11 +389,4 @@ export class Program {
       element: { key, data: verdict },
     });
   }
-}
-
-/** Planes may be kept only where the same tiers and profiles, ending alike, stand around the rules. */
-function sameSections(a: PreparedProgram | undefined, b: PreparedProgram): boolean {
-  const end = ({ sections, otherwise }: PreparedProgram): string =>
-    JSON.stringify([sections.map(({ name, end }) => [name, end?.action]), otherwise]);
-  return a !== undefined && end(a) === end(b);
 }

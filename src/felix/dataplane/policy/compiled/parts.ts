@@ -1,0 +1,235 @@
+// The parts of one program, prepared, in order: the rules of each policy in its tier, and of each profile. When the program
+// reads otherwise only what differs is prepared anew; the rest stays the same objects, and with them decisions that were made.
+import { policyText, type Rule, type SetId } from '../../../../policy/mod.ts';
+import type { Decider, GroupProgram } from '../types.ts';
+import type { AtomSource } from './atoms.ts';
+import { ownAnswers, preparePart, type Knowledge } from './prepare.ts';
+import { setsNamed, type Part, type PartOwner, type PreparedProgram, type Section } from './prepared.ts';
+
+export type PartChanges = {
+  /** What is new, and what went; a part that reads otherwise is both. */
+  readonly added: readonly Part[];
+  readonly removed: readonly Part[];
+  /** Tiers and profiles are others, or end otherwise. */
+  readonly hasOtherSections: boolean;
+  /** The order of what stayed is another one. */
+  readonly isReordered: boolean;
+  /** Sources that no part asks any more. */
+  readonly unused: readonly AtomSource[];
+  /** Sets that parts began and ceased to name. */
+  readonly named: readonly SetId[];
+  readonly unnamed: readonly SetId[];
+};
+
+/** Keys with the number of those who hold them. */
+class Holders<K> {
+  readonly #counts = new Map<K, number>();
+
+  keys(): Iterable<K> {
+    return this.#counts.keys();
+  }
+  has(key: K): boolean {
+    return this.#counts.has(key);
+  }
+  /** Whether it is the first. */
+  add(key: K): boolean {
+    const count = this.#counts.get(key) ?? 0;
+    this.#counts.set(key, count + 1);
+    return count === 0;
+  }
+  /** Whether it was the last. */
+  remove(key: K): boolean {
+    const count = (this.#counts.get(key) ?? 0) - 1;
+    if (count > 0) this.#counts.set(key, count);
+    else this.#counts.delete(key);
+    return count === 0;
+  }
+}
+
+type Wanted = {
+  readonly owner: PartOwner;
+  readonly rules: readonly Rule[];
+  readonly section: number;
+};
+
+export class ProgramParts implements PreparedProgram {
+  #parts: readonly Part[] = [];
+  #sections: readonly Section[] = [];
+  #sectionsText = '';
+  #otherwise: Decider | undefined;
+  readonly #always = new Set<Part>();
+  readonly #bySource = new Map<AtomSource, Set<Part>>();
+  readonly #asked = new Holders<AtomSource>();
+  readonly #named = new Holders<SetId>();
+  /** Ends of tiers and of the program; equal ones stay one object, so that equal decisions do. */
+  readonly #ends = new Map<string, Decider>();
+  /** What these ask for has other answers. */
+  readonly #outdated = new Set<Part>();
+
+  get sections(): readonly Section[] {
+    return this.#sections;
+  }
+  get otherwise(): Decider {
+    if (this.#otherwise === undefined) throw new Error('the program was never prepared');
+    return this.#otherwise;
+  }
+  get always(): ReadonlySet<Part> {
+    return this.#always;
+  }
+  get bySource(): ReadonlyMap<AtomSource, ReadonlySet<Part>> {
+    return this.#bySource;
+  }
+
+  /** Sources that its rules ask. */
+  get sources(): Iterable<AtomSource> {
+    return this.#asked.keys();
+  }
+  asks(source: AtomSource): boolean {
+    return this.#asked.has(source);
+  }
+  /** Sets that its rules name. */
+  get sets(): Iterable<SetId> {
+    return this.#named.keys();
+  }
+
+  /** All parts, or those that name the set, are prepared anew with the next update. */
+  outdate(set?: SetId): void {
+    for (const part of this.#parts) if (set === undefined || names(part, set)) this.#outdated.add(part);
+  }
+
+  /** Members of a set changed: parts to which that says something else about the endpoint itself are prepared anew with the
+   *  next update. Gives whether there are any. */
+  recheck(set: SetId, group: GroupProgram, knowledge: Pick<Knowledge, 'ownIsIn' | 'ownPorts'>): boolean {
+    let found = false;
+    for (const part of this.#parts)
+      if (names(part, set) && part.ownAnswers !== ownAnswers(group, knowledge, part.rules)) {
+        this.#outdated.add(part);
+        found = true;
+      }
+    return found;
+  }
+
+  update(group: GroupProgram, knowledge: Knowledge): PartChanges {
+    const { sections, wanted } = this.#read(group);
+    const sectionsText = JSON.stringify([
+      group.direction,
+      sections.map(({ name, end }) => [name, end?.action]),
+      group.program.otherwise,
+    ]);
+    const hasOtherSections = sectionsText !== this.#sectionsText;
+    const before = this.#parts;
+    const { parts, added, isReordered } = this.#pick(wanted, group, knowledge);
+    const kept = new Set(parts);
+    const removed = before.filter((part) => !kept.has(part));
+    for (const [place, part] of parts.entries()) part.place = place;
+    this.#parts = parts;
+    this.#sections = sections;
+    this.#sectionsText = sectionsText;
+    this.#outdated.clear();
+    return { added, removed, hasOtherSections, isReordered, ...this.#file(added, removed) };
+  }
+
+  #read({ program, direction }: GroupProgram) {
+    const sections: Section[] = [];
+    const wanted: Wanted[] = [];
+    for (const { name: tier, policies, endAction } of program.tiers) {
+      if (policies.length === 0) continue;
+      const end = this.#end(`${direction} tier ${tier}`, {
+        by: 'end-of-tier',
+        tier,
+        direction,
+        action: 'deny',
+      });
+      sections.push({ name: `tier ${tier}`, end: endAction === 'deny' ? end : undefined });
+      const section = sections.length - 1;
+      for (const { id, rules } of policies) wanted.push({ owner: { tier, policy: id }, rules, section });
+    }
+    for (const { name: profile, rules } of program.profiles) {
+      sections.push({ name: `profile ${profile}`, end: undefined });
+      wanted.push({ owner: { tier: undefined, profile }, rules, section: sections.length - 1 });
+    }
+    const action = program.otherwise === 'allow' ? 'allow' : 'deny';
+    this.#otherwise = this.#end(`${direction} ${action}`, { by: 'end', direction, action });
+    return { sections, wanted };
+  }
+
+  #end(key: string, end: Decider): Decider {
+    const known = this.#ends.get(key);
+    if (known === undefined) this.#ends.set(key, end);
+    return known ?? end;
+  }
+
+  /** The parts that are wanted: those that are there where they read the same, others anew. */
+  #pick(wanted: readonly Wanted[], group: GroupProgram, knowledge: Knowledge) {
+    const before = this.#parts;
+    const parts: Part[] = [];
+    const added: Part[] = [];
+    const taken = new Set<Part>();
+    let byName: ReadonlyMap<string, Part> | undefined;
+    let at = 0;
+    let isReordered = false;
+    for (const { owner, rules, section } of wanted) {
+      let known = before[at];
+      if (known === undefined || !isSame(known.owner, owner)) {
+        byName ??= new Map(before.map((part) => [nameOf(part.owner), part]));
+        known = byName.get(nameOf(owner));
+        if (known !== undefined && known.place < at) isReordered = true;
+      }
+      if (known !== undefined && taken.has(known)) known = undefined;
+      if (known !== undefined) {
+        taken.add(known);
+        at = Math.max(at, known.place + 1);
+      }
+      const isKept = known !== undefined && known.rules === rules && !this.#outdated.has(known);
+      const part = known !== undefined && isKept ? known : preparePart(group, knowledge, owner, rules);
+      if (!isKept) added.push(part);
+      part.section = section;
+      parts.push(part);
+    }
+    return { parts, added, isReordered };
+  }
+
+  #file(added: readonly Part[], removed: readonly Part[]) {
+    const named: SetId[] = [];
+    const unnamed: SetId[] = [];
+    const unused: AtomSource[] = [];
+    for (const part of added) {
+      if (part.isAlways) this.#always.add(part);
+      for (const source of part.needed) {
+        const parts = this.#bySource.get(source);
+        if (parts === undefined) this.#bySource.set(source, new Set([part]));
+        else parts.add(part);
+      }
+      for (const source of part.asked) this.#asked.add(source);
+      for (const set of setsOf(part)) if (this.#named.add(set)) named.push(set);
+    }
+    for (const part of removed) {
+      this.#always.delete(part);
+      for (const source of part.needed) {
+        const parts = this.#bySource.get(source);
+        parts?.delete(part);
+        if (parts?.size === 0) this.#bySource.delete(source);
+      }
+      for (const source of part.asked) if (this.#asked.remove(source)) unused.push(source);
+      for (const set of setsOf(part)) if (this.#named.remove(set)) unnamed.push(set);
+    }
+    return { named, unnamed, unused };
+  }
+}
+
+function* setsOf({ rules }: Part): Generator<SetId> {
+  yield* setsNamed(rules, 'source');
+  yield* setsNamed(rules, 'destination');
+}
+
+const names = ({ rules }: Part, set: SetId): boolean =>
+  setsNamed(rules, 'source').has(set) || setsNamed(rules, 'destination').has(set);
+
+const nameOf = (owner: PartOwner): string =>
+  owner.tier === undefined ? `profile ${owner.profile}` : `tier ${owner.tier} ${policyText(owner.policy)}`;
+
+/** The same without a look at names; those that differ here may still be equal. */
+const isSame = (a: PartOwner, b: PartOwner): boolean =>
+  a.tier === undefined
+    ? b.tier === undefined && a.profile === b.profile
+    : b.tier === a.tier && a.policy === b.policy;
