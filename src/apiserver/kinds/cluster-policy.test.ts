@@ -19,5 +19,20 @@ test('RS-135: cluster network policies are served and checked', async (t) => {
   assert.deepEqual(JSON.parse(JSON.stringify((await send('GET', `${path}/isolate`)).body['spec'])), spec);
   const wrong = await send('POST', path, policy({ ...spec, priority: 'ten' }, 'wrong'));
   assert.equal(wrong.code, 422, JSON.stringify(wrong.body));
+  for (const [field, values, change] of [
+    ['spec.tier', '"Admin", "Baseline"', { tier: 'admin' }],
+    ['spec.ingress[0].action', '"Accept", "Deny", "Pass"', { ingress: [{ ...rule, action: 'Allow' }] }],
+    [
+      'spec.egress[0].action',
+      '"Accept", "Deny", "Pass"',
+      { egress: [{ action: 'Drop', to: [{ namespaces: {} }] }] },
+    ],
+    ['spec.priority', '1000', { priority: 1001 }],
+  ] as const) {
+    const refused = await send('POST', path, policy({ ...spec, ...change }, 'refused'));
+    assert.equal(refused.code, 422, JSON.stringify(refused.body));
+    const message = String(refused.body['message']);
+    assert.ok(message.includes(field) && message.includes(values), message);
+  }
   assert.equal((await send('GET', '/openapi/v3/apis/policy.networking.k8s.io/v1alpha2')).code, 200);
 });

@@ -136,7 +136,7 @@ test('RS-135: policies of the administrator stand in a tier of their own, by pri
 test('RS-135: what cannot be converted denies, unless it would have allowed', () => {
   const peers = [{ namespaces: {} }];
   const bad = [{ udp: { destinationPort: { range: { start: 9, end: 1 } } } }];
-  const actions = (action: string) =>
+  const actions = (action: 'Accept' | 'Deny' | 'Pass') =>
     convertCluster({ ingress: [{ action, from: peers, protocols: bad }] }).policy?.spec.ingress;
   assert.deepEqual(actions('Deny'), [{ action: 'Deny' }]);
   assert.deepEqual(actions('Pass'), [{ action: 'Deny' }]);

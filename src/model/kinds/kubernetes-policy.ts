@@ -4,6 +4,7 @@ import {
   integer,
   map,
   numberOrString,
+  oneOf,
   openObject,
   optional,
   string,
@@ -71,11 +72,17 @@ const clusterPeers = optional(
   ),
 );
 
+const action = oneOf(['Accept', 'Deny', 'Pass'], {
+  description: 'Accept and Deny decide; Pass goes on to the next tier.',
+});
+
 /** Fields of the ClusterNetworkPolicy of policy.networking.k8s.io. */
 export const clusterPolicyFields = {
-  tier: string(),
-  priority: integer(),
+  tier: oneOf(['Admin', 'Baseline'], {
+    description: 'Admin comes before all other policy but that of earlier tiers; Baseline after all.',
+  }),
+  priority: integer({ minimum: 0, maximum: 1000, description: 'Within a tier, lower comes first.' }),
   subject,
-  ingress: optional(array(openObject({ name: text(), action: string(), from: clusterPeers, protocols }))),
-  egress: optional(array(openObject({ name: text(), action: string(), to: clusterPeers, protocols }))),
+  ingress: optional(array(openObject({ name: text(), action, from: clusterPeers, protocols }))),
+  egress: optional(array(openObject({ name: text(), action, to: clusterPeers, protocols }))),
 };
