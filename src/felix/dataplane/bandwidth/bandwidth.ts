@@ -53,9 +53,11 @@ export class Bandwidth {
 
   /** The link came, went, or is other than it was; the mirror knows already. */
   observeLink(name: string): void {
+    if (this.#table.rows.has(name) && name.startsWith(limitDevicePrefix))
+      // Mostly because we have just made it.
+      return this.reconciler.resync(`${name} changed`);
     const keys = this.#index.on(name);
-    const touched = name.startsWith(limitDevicePrefix) ? [...keys, name] : keys;
-    if (touched.length > 0) this.reconciler.observe({ type: 'forget', keys: touched });
+    if (keys.length > 0) this.reconciler.observe({ type: 'forget', keys });
   }
 
   observe(event: KernelEvent): void {
