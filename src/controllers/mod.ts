@@ -2,6 +2,7 @@
 // docs/policy-dataplane.md.
 export { startHostEndpoints, type HostEndpoints, type HostEndpointsOptions } from './host-endpoints.ts';
 export { startPolicyStatus, type PolicyStatus, type PolicyStatusOptions } from './policy-status.ts';
+export { startPoolStatus, type PoolStatus, type PoolStatusOptions } from './pool-status.ts';
 export {
   confirmed,
   isOver,

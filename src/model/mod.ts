@@ -48,6 +48,7 @@ export type {
   CalicoNodeStatus,
   ClusterNetworkPolicy,
 } from './kinds/mod.ts';
+export type { Condition } from './kinds/conditions.ts';
 export { maxRules, type PolicyRule } from './kinds/policy-rule.ts';
 export { builtInTiers } from './kinds/tier.ts';
 export { applyDefaults } from './defaults.ts';

@@ -1,5 +1,10 @@
 // The lab's control plane process: sets up what a fresh cluster has, then schedules and controls.
-import { startHostEndpoints, startPolicyStatus, startTrials } from '../../controllers/mod.ts';
+import {
+  startHostEndpoints,
+  startPolicyStatus,
+  startPoolStatus,
+  startTrials,
+} from '../../controllers/mod.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
@@ -66,6 +71,7 @@ export async function runControl(
     bind: bindThroughApi(process.env['KUBECONFIG'] ?? ''),
   });
   const policyStatus = startPolicyStatus({ datastore, logger });
+  const poolStatus = startPoolStatus({ datastore, logger });
   const trials = startTrials({ datastore, logger });
   const automatic = process.env['AUTO_HOST_ENDPOINTS'];
   const hostEndpoints = startHostEndpoints({
@@ -77,7 +83,7 @@ export async function runControl(
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  await Promise.all([loop.stop(), policyStatus.stop(), hostEndpoints.stop(), trials.stop()]);
+  await Promise.all([loop, policyStatus, poolStatus, hostEndpoints, trials].map((one) => one.stop()));
   await telling;
 }
 
