@@ -63,6 +63,7 @@ async function measure(name: DaemonName, { clients: count, each }: Case): Promis
       connectS: round(connectS, 2),
       convergeS: round(convergeS),
       cpuS: round(after.cpuS - before.cpuS, 2),
+      systemS: round(after.systemS - before.systemS, 2),
       rssMB: after.rssMB,
       announced: (total - each) * count,
       changeP50Ms: round(percentile(times, 50), 2),

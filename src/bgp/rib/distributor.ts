@@ -289,13 +289,13 @@ export class Distributor {
       const chunks = packed.for(peer.id);
       if (chunks.length === 0) continue;
       this.messages += packed.messageCount;
-      if (this.#sink(peer.id, chunks) === false) peer.paused = true;
+      if (this.#sink(peer.id, chunks, ready.length > 1) === false) peer.paused = true;
     }
   }
 
   sendBytes(peer: Peer, bytes: Uint8Array): void {
     this.messages++;
-    if (this.#sink(peer.id, [bytes]) === false) peer.paused = true;
+    if (this.#sink(peer.id, [bytes], false) === false) peer.paused = true;
   }
 }
 

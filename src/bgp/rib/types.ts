@@ -80,7 +80,12 @@ export type LocalRoute = {
 
 /** Takes encoded UPDATE messages for one peer. The bytes are shared between peers and never change afterwards.
  *  `false` says "queued, but stop": the table holds further changes back until `resume(peer)`. */
-export type UpdateSink = (peer: PeerId, messages: readonly Uint8Array[]) => boolean | void;
+export type UpdateSink = (
+  peer: PeerId,
+  messages: readonly Uint8Array[],
+  /** Made for several peers, not for this one alone. */
+  shared: boolean,
+) => boolean | void;
 
 /** The steps of best path selection, in order; the value a losing path carries. */
 export const decisionSteps = [

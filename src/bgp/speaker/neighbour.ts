@@ -15,6 +15,7 @@ import {
   type UpdateView,
 } from '../packet/mod.ts';
 import type { PeerId, Rib, RibPeerConfig, RibPeerFamily } from '../rib/mod.ts';
+import type { Sender } from './announcer.ts';
 import { Session, type SessionOwner } from './session.ts';
 import type { Transport, Wire } from './transport.ts';
 import type { NeighbourConfig, PeerStatus, SpeakerConfig } from './types.ts';
@@ -29,6 +30,8 @@ export type NeighbourHost = {
   readonly random: () => number;
   /** The table has work to do. */
   readonly changed: () => void;
+  /** Its socket takes what is queued for it. */
+  readonly ready: (sender: Sender) => void;
   /** The peer's first transfer is complete, as far as one can know. */
   readonly complete: (name: string) => void;
   /** A session ended and nothing is kept for it. */
@@ -38,7 +41,7 @@ export type NeighbourHost = {
 /** A peer without graceful restart never says that it is done: silence of this length counts. */
 const assumedCompleteMs = 2_000;
 
-export class Neighbour implements SessionOwner {
+export class Neighbour implements SessionOwner, Sender {
   readonly #host: NeighbourHost;
   #config: NeighbourConfig;
   readonly ribPeer: PeerId;
@@ -122,8 +125,16 @@ export class Neighbour implements SessionOwner {
     if (session !== undefined) this.#host.rib.changePeer(this.ribPeer, this.#ribConfig(session, this.#local));
   }
 
-  send(messages: readonly Uint8Array[]): boolean {
-    return this.#session.send(messages);
+  send(messages: readonly Uint8Array[], shared: boolean): boolean {
+    return this.#session.send(messages, shared);
+  }
+
+  get readyBytes(): number {
+    return this.#session.readyBytes;
+  }
+
+  deliver(): void {
+    this.#session.deliver();
   }
 
   // ── what the session says ──────────────────────────────────────────────────────────────────────────────────────────
@@ -236,6 +247,10 @@ export class Neighbour implements SessionOwner {
     else if (request.subtype === 'begin') this.#host.rib.markStale(this.ribPeer, family);
     else if (request.subtype === 'end') this.#host.rib.sweepStale(this.ribPeer, family);
     this.#host.changed();
+  }
+
+  ready(): void {
+    this.#host.ready(this);
   }
 
   writable(): void {

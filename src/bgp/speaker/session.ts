@@ -44,7 +44,9 @@ export interface SessionOwner {
   down(reason: DownReason, graceful: boolean): void;
   update(view: UpdateView): void;
   refresh(request: RouteRefresh): void;
-  /** The send queue is empty again after `send` said false. */
+  /** There is room in the socket for what is queued (`deliver`). */
+  ready(): void;
+  /** The queue is empty again after `send` said false. */
   writable(): void;
 }
 
@@ -62,9 +64,11 @@ export type SessionOptions = {
   readonly random: () => number;
 };
 
-/** Above this the table is asked to hold back; below it bulk data is handed to the socket. */
-const queueLimitBytes = 1024 * 1024;
-const socketLimitBytes = 256 * 1024;
+/** Above this the table is asked to hold back: what others get as well costs no memory of its own. */
+const sharedLimitBytes = 4 * 1024 * 1024;
+const ownLimitBytes = 512 * 1024;
+/** Bulk goes to the socket in portions, so that a keepalive never waits behind all of it. */
+const portionBytes = 256 * 1024;
 const keepalive = encodeKeepalive();
 
 type Connection = { readonly wire: Wire; readonly framer: Framer; decode: DecodeContext | undefined };
@@ -133,16 +137,38 @@ export class Session {
     this.#handle({ type: 'accepted' }, wire);
   }
 
-  /** Queues encoded messages; they are shared and must never change. False: please hold further ones back. */
-  send(messages: readonly Uint8Array[]): boolean {
+  /** Queues encoded messages, which must never change. False: please hold further ones back. */
+  send(messages: readonly Uint8Array[], shared: boolean): boolean {
     if (this.#live === undefined) return true;
     for (const message of messages) {
       this.#queue.push(message);
       this.#queuedBytes += message.length;
     }
-    this.#pump();
-    this.#heldBack = this.#queuedBytes > queueLimitBytes;
+    if (this.#queuedBytes > (shared ? sharedLimitBytes : ownLimitBytes)) this.#heldBack = true;
     return !this.#heldBack;
+  }
+
+  /** What is queued while the socket takes it. */
+  get readyBytes(): number {
+    const live = this.#live;
+    return live === undefined || live.wire.queuedBytes >= portionBytes ? 0 : this.#queuedBytes;
+  }
+
+  deliver(): void {
+    const live = this.#live;
+    if (live === undefined) return;
+    let room = portionBytes - live.wire.queuedBytes;
+    let count = 0;
+    while (count < this.#queue.length && room > 0) room -= this.#queue[count++]?.length ?? 0;
+    if (count > 0) {
+      const batch = this.#queue.splice(0, count);
+      for (const message of batch) this.#queuedBytes -= message.length;
+      this.sent += batch.length;
+      live.wire.write(batch);
+    }
+    if (!this.#heldBack || this.#queue.length > 0) return;
+    this.#heldBack = false;
+    this.#options.owner.writable();
   }
 
   requestRefresh(refresh: RouteRefresh): void {
@@ -152,27 +178,6 @@ export class Session {
   get #live(): Connection | undefined {
     const side = establishedSide(this.#state);
     return side === undefined ? undefined : this.#connections[side];
-  }
-
-  /** Bulk goes to the socket in measured portions, so that a keepalive never waits behind all of it. */
-  #pump(): void {
-    const live = this.#live;
-    if (live === undefined || this.#queue.length === 0) return;
-    let room = socketLimitBytes - live.wire.queuedBytes;
-    let count = 0;
-    while (count < this.#queue.length && room > 0) room -= this.#queue[count++]?.length ?? 0;
-    if (count === 0) return;
-    const batch = this.#queue.splice(0, count);
-    for (const message of batch) this.#queuedBytes -= message.length;
-    this.sent += batch.length;
-    live.wire.write(batch);
-  }
-
-  #drained(): void {
-    this.#pump();
-    if (!this.#heldBack || this.#queue.length > 0) return;
-    this.#heldBack = false;
-    this.#options.owner.writable();
   }
 
   // ── the state machine ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -298,7 +303,7 @@ export class Session {
           this.#handle(detail === undefined ? { type: 'closed', side } : { type: 'closed', side, detail });
       },
       drained: () => {
-        if (isCurrent()) this.#drained();
+        if (isCurrent()) this.#options.owner.ready();
       },
     });
   }

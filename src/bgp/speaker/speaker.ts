@@ -15,6 +15,7 @@ import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import { subcode } from '../packet/mod.ts';
 import { createRib, type NextHopState, type PeerId, type Rib, type RibExplanation } from '../rib/mod.ts';
+import { Announcer } from './announcer.ts';
 import { KernelLearner } from './kernel/learn.ts';
 import { KernelProgram } from './kernel/program.ts';
 import { KernelSync } from './kernel/sync.ts';
@@ -39,13 +40,8 @@ export type SpeakerOptions = {
   readonly auditMs?: number;
 };
 
-/** Changes that arrive together are announced together. */
-const flushDelayMs = 2;
-/** More prefixes than this at once are a flood: then it rests so many times as long as the work took. */
-const floodPrefixes = 64;
-const restFactor = 3;
-const longestRestMs = 250;
-const flushBudgetMs = 8;
+/** What the kernel says at once is looked at together. */
+const learnDelayMs = 2;
 /** Best paths handed to the kernel's rows between two looks at the clock, and for how long in one turn. */
 const bestBatch = 256;
 const writeBudgetMs = 4;
@@ -61,12 +57,7 @@ export class Speaker {
   #learner: KernelLearner | undefined;
   #program: KernelProgram;
   #recovery: Recovery;
-  #flushTimer: Timer | undefined;
-  #flushedAt = 0;
-  #restMs = 0;
-  /** Of the flushes since everything was told for the last time. */
-  #workMs = 0;
-  #workPrefixes = 0;
+  readonly #announcer: Announcer;
   /** Forwarding has been told something. */
   #hasRows = false;
   #learnTimer: Timer | undefined;
@@ -85,6 +76,14 @@ export class Speaker {
     this.#neighbours = this.#newNeighbours();
     this.#recovery = new Recovery({ ...this.#recoveryOptions, onPhase: () => {} }, false, []);
     const { transport, clock, logger } = options;
+    this.#announcer = new Announcer({
+      clock,
+      senderOf: (peer) => this.#neighbours.ofRibPeer(peer),
+      flush: (budgetMs, sink) => this.#rib.flush(budgetMs, sink),
+      writeBest: () => this.#writeBest(),
+      done: () => this.#removeStale(),
+      isHeld: () => this.#recovery.phase === 'deferring',
+    });
     this.#listeners = new Listeners({
       transport,
       clock,
@@ -123,7 +122,7 @@ export class Speaker {
   async stop(mode: 'persist' | 'end'): Promise<void> {
     this.#stopped = true;
     this.#recovery.stop();
-    this.#flushTimer?.cancel();
+    this.#announcer.stop();
     this.#learnTimer?.cancel();
     if (mode === 'persist') this.#neighbours.abandon();
     else this.#neighbours.end(subcode.cease.administrativeShutdown);
@@ -187,6 +186,7 @@ export class Speaker {
       local: () => this.#config,
       restarting: () => this.#recovery.phase === 'deferring',
       changed: () => this.#changed(),
+      ready: (sender) => this.#announcer.writable(sender),
       complete: (name) => this.#recovery.heard(name),
     });
   }
@@ -234,38 +234,11 @@ export class Speaker {
     for (const prefix of old) this.#rib.withdrawLocal(this.#origins, prefix);
   }
 
-  /** Soon after single changes; in a flood, so much later that what comes meanwhile is told to all peers at once. */
-  get #flushDelayMs(): number {
-    const restedMs = this.#options.clock.monotonic() - this.#flushedAt;
-    return Math.max(flushDelayMs, this.#restMs - restedMs);
-  }
-
   #changed(): void {
-    if (this.#flushTimer !== undefined || this.#stopped || this.#recovery.phase === 'deferring') return;
-    this.#flushTimer = this.#options.clock.after(this.#flushDelayMs, () => {
-      this.#flushTimer = undefined;
-      this.#flush();
-    });
+    this.#announcer.changed();
   }
 
-  #flush(): void {
-    const { clock } = this.#options;
-    const started = clock.monotonic();
-    const report = this.#rib.flush(
-      flushBudgetMs,
-      (peer, messages) => this.#neighbours.ofRibPeer(peer)?.send(messages) ?? true,
-    );
-    const isTaken = this.#writeBest();
-    const isDone = report.done && isTaken;
-    this.#flushedAt = clock.monotonic();
-    this.#workMs += this.#flushedAt - started;
-    this.#workPrefixes += report.prefixes;
-    // Work that goes on does not rest.
-    this.#restMs =
-      isDone && this.#workPrefixes > floodPrefixes ? Math.min(longestRestMs, this.#workMs * restFactor) : 0;
-    if (!isDone) return this.#changed();
-    this.#workMs = 0;
-    this.#workPrefixes = 0;
+  #removeStale(): void {
     if (!this.#removesStale) return;
     this.#removesStale = false;
     this.#sync?.removeStale();
@@ -301,7 +274,7 @@ export class Speaker {
 
   #learnSoon(): void {
     if (this.#learnTimer !== undefined || this.#stopped) return;
-    this.#learnTimer = this.#options.clock.after(flushDelayMs, () => {
+    this.#learnTimer = this.#options.clock.after(learnDelayMs, () => {
       this.#learnTimer = undefined;
       if (this.#sync !== undefined) this.#learner?.update(this.#sync.view);
       this.#changed();
