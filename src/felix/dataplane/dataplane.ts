@@ -8,7 +8,15 @@ import { type Clock, systemClock } from '../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { ok, type Result } from '../../lib/result.ts';
 import { sleep } from '../../lib/wait.ts';
-import type { Kernel, KernelEvent, Link, LinkAddress, Route, Subscription } from '../../kernel/mod.ts';
+import type {
+  Kernel,
+  KernelEvent,
+  Link,
+  LinkAddress,
+  Route,
+  Subscription,
+  WireGuardDevice,
+} from '../../kernel/mod.ts';
 import type { Address } from '../../lib/ip/mod.ts';
 import {
   type CalcDelta,
@@ -41,6 +49,8 @@ import { RuleSwitch } from './rule-switch.ts';
 import { interfaceSysctls, nodeSysctls, sysctlOperations, type SysctlRow } from './sysctls.ts';
 import { setIfOther, Table } from './table.ts';
 import type { ReconcilerCounters, RowStatus, TableCounts } from './types.ts';
+import { isOwnTable, type WireGuardStates } from './wireguard/types.ts';
+import { WireGuard } from './wireguard/wireguard.ts';
 
 export type DataplaneOptions = {
   readonly kernel: Kernel;
@@ -54,6 +64,8 @@ export type DataplaneOptions = {
   readonly commands?: CommandRunner;
   /** All that was applied so far as one delta: for a back end of rules that takes over while the agent runs. */
   readonly everything?: () => CalcDelta;
+  /** Told what WireGuard is on this node, when that changes. */
+  readonly onEncryption?: (states: WireGuardStates) => void;
 };
 
 /** Rows of the kernel tables that one endpoint stands on. */
@@ -71,6 +83,8 @@ export type DataplaneTableName =
   | 'devices'
   | 'vteps'
   | 'programs'
+  | 'wireguard'
+  | 'rules'
   | 'bandwidth';
 export type DataplaneTableStatus = {
   readonly synced: boolean;
@@ -113,6 +127,7 @@ export class Dataplane {
   readonly #sysctls: Reconciler<SysctlRow, string>;
   readonly #rules: RuleSwitch;
   readonly #overlay: Overlay;
+  readonly #wireguard: WireGuard;
   readonly #bandwidth: Bandwidth;
   readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
@@ -121,6 +136,7 @@ export class Dataplane {
   readonly #everything: DataplaneOptions['everything'];
   #cutter: ConnectionCutter | undefined;
   #node: NodeRow | undefined;
+  #config: FelixConfig | undefined;
   #subscription: Subscription | undefined;
   #started = false;
   #stopped = false;
@@ -136,6 +152,7 @@ export class Dataplane {
       kernel,
       links: this.#links,
       node: () => this.#node,
+      isOwnTable: (table) => this.#config !== undefined && isOwnTable(this.#config, table),
       wantedOn: (dst) => this.#wantedOn(dst),
       logger,
     });
@@ -168,6 +185,16 @@ export class Dataplane {
       logger,
       isWorkload: (name) => this.#isWorkload(name),
     });
+    this.#wireguard = new WireGuard({
+      kernel,
+      links: this.#links,
+      addresses: this.#addresses,
+      clock,
+      logger,
+      onRoutes: (source, rows) => this.#setRoutes(source, rows),
+      onSettings: (rows) => this.#derive('wireguard', rows),
+      onStates: options.onEncryption ?? (() => undefined),
+    });
     this.#setRoutes('gateway', [{ row: gatewayRoute, rank: '9' }]);
   }
 
@@ -183,6 +210,7 @@ export class Dataplane {
     this.#rules.apply(delta);
     this.#watchConnections(delta);
     this.#overlay.apply(delta);
+    this.#wireguard.apply(delta);
     this.#bandwidth.apply(delta);
   }
 
@@ -190,7 +218,7 @@ export class Dataplane {
   async start(): Promise<Result<void>> {
     this.#started = true;
     this.#subscription ??= this.#kernel.subscribe(
-      ['links', 'addresses', 'routes', 'neighbours', 'filters', 'nftables'],
+      ['links', 'addresses', 'routes', 'rules', 'neighbours', 'filters', 'nftables'],
       (event) => this.#observe(event),
     );
     const links = await this.#kernel.links.list();
@@ -200,6 +228,7 @@ export class Dataplane {
     const addressed = await this.#loadAddresses();
     if (!addressed.ok) return addressed;
     this.#overlay.start();
+    this.#wireguard.start();
     // Closed before open: nothing is routed to a workload before its policy is in force.
     const standing = await this.#rules.start();
     if (!standing.ok) return standing;
@@ -244,6 +273,7 @@ export class Dataplane {
       this.#sysctls.stop(),
       this.#rules.stop(),
       this.#overlay.stop(),
+      this.#wireguard.stop(),
       this.#bandwidth.reconciler.stop(),
     ]);
   }
@@ -282,8 +312,19 @@ export class Dataplane {
       this.#sysctls.synced &&
       this.#rules.synced &&
       this.#overlay.synced &&
+      this.#wireguard.synced &&
       this.#bandwidth.reconciler.synced
     );
+  }
+
+  /** Whether and how traffic to other nodes is encrypted. */
+  get encryption(): WireGuardStates {
+    return this.#wireguard.states();
+  }
+
+  /** Devices and peers of WireGuard as they are, with what went through them. */
+  wireguardDevices(): Promise<readonly WireGuardDevice[]> {
+    return this.#wireguard.read();
   }
 
   status(): DataplaneStatus {
@@ -303,6 +344,8 @@ export class Dataplane {
       devices: of(this.#overlay.devices),
       vteps: of(this.#overlay.vteps),
       programs: of(this.#overlay.programs),
+      wireguard: of(this.#wireguard.devices),
+      rules: of(this.#wireguard.rules),
       bandwidth: of(this.#bandwidth.reconciler),
     };
   }
@@ -314,6 +357,7 @@ export class Dataplane {
       this.#sysctls.idle(),
       this.#rules.idle(),
       this.#overlay.idle(),
+      this.#wireguard.idle(),
       this.#bandwidth.reconciler.idle(),
     ]);
     await this.#cutter?.idle();
@@ -322,7 +366,7 @@ export class Dataplane {
   #wantedOn(dst: string): string | undefined {
     const [key] = this.#derived.get(`route ${dst}`) ?? [];
     const target = key === undefined ? undefined : this.#routeTable.rows.get(key)?.target;
-    return target === undefined || target === 'blackhole' ? undefined : target.interfaceName;
+    return target === undefined || typeof target === 'string' ? undefined : target.interfaceName;
   }
 
   #setNode(node: NodeRow): void {
@@ -352,6 +396,7 @@ export class Dataplane {
   }
 
   #setConfig(config: FelixConfig): void {
+    this.#config = config;
     this.#routes.setAuditInterval(config.number('RouteRefreshInterval'));
     this.#sysctls.setAuditInterval(config.number('InterfaceRefreshInterval'));
   }
@@ -371,7 +416,7 @@ export class Dataplane {
     const { set, deleted } = this.#routeClaims.flush();
     for (const row of set) {
       const key = routeKey(row);
-      this.#routeIndex.set(key, row.target === 'blackhole' ? undefined : row.target.interfaceName);
+      this.#routeIndex.set(key, typeof row.target === 'string' ? undefined : row.target.interfaceName);
       setIfOther(this.#routeTable, key, row);
     }
     for (const key of deleted) {
@@ -408,6 +453,7 @@ export class Dataplane {
 
   #observe(event: KernelEvent): void {
     this.#overlay.observe(event);
+    this.#wireguard.observe(event);
     this.#bandwidth.observe(event);
     switch (event.type) {
       case 'address':
@@ -442,6 +488,7 @@ export class Dataplane {
     if (deleted) this.#forgetRoutes(name);
     this.#addresses.observe(address, deleted);
     this.#overlay.observeAddress(name);
+    this.#wireguard.observeInterface(name);
     if (name === undefined || !this.#isEndpoint(name)) this.#tellPolicyInterfaces();
   }
 
@@ -451,7 +498,10 @@ export class Dataplane {
     for (const name of names) this.#linkChanged(name);
     if (known !== undefined && known.mtu !== link.mtu) this.#bandwidth.observeLink(link.name);
     for (const name of new Set([link.name, ...names]))
-      if (!this.#isEndpoint(name)) this.#overlay.observeLink(name, names.includes(name));
+      if (!this.#isEndpoint(name)) {
+        this.#overlay.observeLink(name, names.includes(name));
+        this.#wireguard.observeInterface(name);
+      }
     if (deleted || known === undefined || known.mtu !== link.mtu || known.up !== link.up) {
       this.#tellHostInterfaces(link.name);
       if (!this.#isEndpoint(link.name)) this.#tellPolicyInterfaces();
@@ -484,6 +534,7 @@ export class Dataplane {
     this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
     await this.#loadAddresses();
     this.#overlay.reload();
+    this.#wireguard.reload();
   }
 
   /** Endpoint interfaces have no say in the MTU. */

@@ -30,3 +30,4 @@ export type {
   RowStatus,
   TableCounts,
 } from './types.ts';
+export type { WireGuardState, WireGuardStates } from './wireguard/types.ts';

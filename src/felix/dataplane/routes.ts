@@ -47,7 +47,9 @@ export type KernelRouteRow = {
         /** The gateway is a neighbour there, whatever the interface's networks say. */
         readonly onlink?: boolean;
       }
-    | 'blackhole';
+    | 'blackhole'
+    /** On to the table of the next rule. */
+    | 'throw';
 };
 
 /** All routes the kernel holds under one key: more than one only when somebody appended. */
@@ -85,6 +87,8 @@ export type RouteTableOptions = {
   readonly kernel: Kernel;
   readonly links: LinkMirror;
   readonly node: () => NodeRow | undefined;
+  /** Whether a table, beside the main and local ones, is Felix's to use (FX-083). */
+  readonly isOwnTable: (table: number) => boolean;
   /** The interface an address is wanted on by now, whatever the metric. */
   readonly wantedOn: (dst: Prefix) => string | undefined;
   readonly logger: Logger;
@@ -118,14 +122,17 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
 
   const candidate = (route: Route): boolean => {
     if (route.table !== mainTable)
-      return route.table === localTable && route.protocol === routeProtocols.felix;
+      return (
+        route.protocol === routeProtocols.felix &&
+        (route.table === localTable || options.isOwnTable(route.table))
+      );
     if (ownMark(route) || onOverlay(route)) return true;
     // The kernel's own (fe80::/64, multicast) come and go with the interface.
     return route.type === 'unicast' && route.protocol !== routeProtocols.kernel && onEndpointInterface(route);
   };
 
   const concerns = (route: Route, rows: ReadonlyMap<string, KernelRouteRow>): boolean =>
-    (route.table === mainTable || route.table === localTable) &&
+    (route.table === mainTable || route.table === localTable || options.isOwnTable(route.table)) &&
     (rows.has(routeKey(route)) || candidate(route));
 
   const orphan = (_key: string, actual: ActualRoute, firstSync: boolean): OrphanVerdict => {
@@ -164,6 +171,11 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
       : before.dst;
   };
 
+  const listOwnTables = async () => {
+    const listed = await kernel.routes.list({ protocol: routeProtocols.felix });
+    return listed.ok ? ok(listed.value.filter((route) => options.isOwnTable(route.table))) : listed;
+  };
+
   return {
     name: 'routes',
     keyOf: routeKey,
@@ -174,6 +186,7 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
       const listed = await Promise.all([
         kernel.routes.list({ table: mainTable }),
         kernel.routes.list({ table: localTable, protocol: routeProtocols.felix }),
+        listOwnTables(),
       ]);
       const found = new Map<string, Route[]>();
       for (const result of listed) {
@@ -195,7 +208,7 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
     },
 
     blocked(row) {
-      if (row.target === 'blackhole') return undefined;
+      if (typeof row.target === 'string') return undefined;
       const link = links.byName(row.target.interfaceName);
       if (link === undefined) return `interface ${row.target.interfaceName} does not exist`;
       return link.up ? undefined : `interface ${row.target.interfaceName} is down`;
@@ -249,8 +262,8 @@ const deletions = (actual: ActualRoute): RouteChange[] =>
 function resolve(row: KernelRouteRow, links: LinkMirror): Route | undefined {
   const { dst, table, priority, protocol, target } = row;
   const v6 = prefixFamily(dst) === 6;
-  if (target === 'blackhole') {
-    return { dst, table, priority, protocol, type: 'blackhole', scope: 'global', nextHops: [] };
+  if (typeof target === 'string') {
+    return { dst, table, priority, protocol, type: target, scope: 'global', nextHops: [] };
   }
   const link = links.byName(target.interfaceName);
   if (link === undefined) return undefined;
@@ -274,7 +287,7 @@ function resolve(row: KernelRouteRow, links: LinkMirror): Route | undefined {
 
 function matches(row: KernelRouteRow, route: Route, links: LinkMirror): boolean {
   if (route.protocol !== row.protocol) return false;
-  if (row.target === 'blackhole') return route.type === 'blackhole';
+  if (typeof row.target === 'string') return route.type === row.target;
   const [hop, second] = route.nextHops;
   return (
     route.type === 'unicast' &&
