@@ -154,7 +154,7 @@ try {
   await measure('one rule', (i) => policy((i * 7) % policies, i % 2 === 0 ? 1000 + i : 80));
   await measure('one member', (i) => networkSet(7 % policies, i % 2 === 0 ? ['12.0.0.1/32'] : []));
   await measure('one policy made, deleted', (i) =>
-    i % 2 === 0 ? policy(policies + 7) : update('GlobalNetworkPolicy', `p${policies + 7}`, undefined),
+    i % 2 === 0 ? policy(policies + 7, 9000) : update('GlobalNetworkPolicy', `p${policies + 7}`, undefined),
   );
   await measure('one endpoint made, deleted', (i) =>
     i % 2 === 0

@@ -180,6 +180,7 @@ class FamilyPrograms {
       for (const source of changes.unused) this.sources.release(source, program);
     for (const program of this.#abandoned.splice(0))
       for (const source of program.parts.sources) this.sources.release(source, program);
+    this.sources.settle();
     const { born, died, moved } = this.#classes.settle();
     const changed = new Set<Program>(this.#stale);
     for (const set of died)

@@ -22,6 +22,8 @@ export class Sources {
   readonly #classes: AddressClasses;
   readonly #members: Members;
   readonly #states = new Map<string, State>();
+  /** Atoms of ports that lost their last address, with their keys. */
+  readonly #idle = new Map<Atom, string>();
   #nextAtom = 1;
   #atoms = 0;
 
@@ -81,9 +83,17 @@ export class Sources {
       return;
     }
     this.#classes.removeHost(member.address, atom);
-    if (--atom.addresses > 0) return;
-    state.source.atoms.delete(key);
-    this.#atoms--;
+    if (--atom.addresses === 0) this.#idle.set(atom, key);
+  }
+
+  /** Lets go of ports that no address has any more. Not before all is told: one that comes back is the same atom. */
+  settle(): void {
+    for (const [atom, key] of this.#idle) {
+      if (atom.addresses > 0 || atom.source.atoms.get(key) !== atom) continue;
+      atom.source.atoms.delete(key);
+      this.#atoms--;
+    }
+    this.#idle.clear();
   }
 
   #fill({ wish }: State): void {

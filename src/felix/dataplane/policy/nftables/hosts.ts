@@ -167,9 +167,10 @@ export class Hosts {
       if (plan.tiers.length === 0 && place.stage !== 'normal') return 'return';
       const name = shortened(`hep-${place.chain}-${endpoint.name}`);
       if (!chains.has(name)) {
-        used.push({ plan, family });
-        const program = this.#programs.use({ plan, family });
-        const rules = [...this.#failsafe(place, family), `goto ${program}`];
+        const user = { plan, family };
+        used.push(user);
+        this.#programs.use(user);
+        const rules = [...this.#failsafe(place, family), `goto ${this.#programs.chainOf(user)}`];
         chains.set(name, { kind: 'chain', family: table, chain: { name }, rules, closed: ['drop'] });
       }
       return `goto ${name}`;

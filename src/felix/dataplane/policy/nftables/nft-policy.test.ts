@@ -74,8 +74,12 @@ class Node {
     return this.#policy;
   }
 
+  /** Programs by their plans: what they are called tells where they come from. */
   texts(): readonly string[] {
-    return [...this.rows].map(([key, row]) => `${key} ${JSON.stringify(row)}`).toSorted();
+    const names = this.policy.programNames();
+    const named = (text: string): string =>
+      text.replace(/[0-9a-f]{12}(?:x\d+)?/g, (id) => names.get(id) ?? id);
+    return [...this.rows].map(([key, row]) => named(`${key} ${JSON.stringify(row)}`)).toSorted();
   }
 }
 
@@ -145,6 +149,36 @@ test('what comes and goes between two flushes costs no write; a change writes wh
   node.remove('WorkloadEndpoint', 'c');
   node.flush();
   assert.deepEqual(node.texts(), before);
+});
+
+test('a policy that comes for all endpoints of a program changes the program, and nothing that leads to it', () => {
+  const node = started();
+  const allow = (name: string, port: number): void =>
+    node.set('NetworkPolicy', name, {
+      selector: 'all()',
+      types: ['Ingress'],
+      ingress: [{ action: 'Allow', protocol: 'TCP', destination: { ports: [port] } }],
+    });
+  allow('first', 80);
+  for (let i = 0; i < 50; i++) node.endpoint(`e${i}`, `10.0.1.${i}`);
+  node.flush();
+  const before = node.texts();
+  const entry = (): unknown => node.rows.get('ip element to-workload calia');
+  const ofA = entry();
+  node.writes = 0;
+  allow('second', 81);
+  node.flush();
+  assert.deepEqual(entry(), ofA);
+  assert.ok(node.writes < 20, `${node.writes} writes`);
+  node.remove('NetworkPolicy', 'second');
+  node.flush();
+  assert.deepEqual(node.texts(), before);
+  // Who leaves gets a program of its own under another name, though its plan is the one that the name was made of.
+  allow('second', 81);
+  node.flush();
+  node.set('NetworkPolicy', 'second', { selector: 'app == "a"', types: ['Ingress'] });
+  node.flush();
+  assert.notDeepEqual(entry(), node.rows.get('ip element to-workload calib'));
 });
 
 test('the rows are a function of the state: another order, and another history, give the same', () => {

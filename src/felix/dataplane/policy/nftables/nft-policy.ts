@@ -85,6 +85,7 @@ export class NftPolicy {
         isHost = true;
       }
     }
+    this.#workloads.flush();
     const { rates, dscp } = this.#workloads.limits;
     if (isHost) this.#refreshHosts();
     else if (rates !== this.#limits.rates || dscp !== this.#limits.dscp) this.#layOutBase();
@@ -114,6 +115,11 @@ export class NftPolicy {
   /** Keys of the rows that put the endpoint's policy in force. */
   keysOf(endpoint: string): readonly string[] {
     return this.#workloads.keysOf(endpoint);
+  }
+
+  /** By what name the program of each plan goes. */
+  programNames(): ReadonlyMap<string, string> {
+    return new Map(this.#programs.names());
   }
 
   #layOutBase(): void {

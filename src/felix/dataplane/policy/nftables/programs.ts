@@ -1,10 +1,12 @@
 // The programs in the kernel, shared by all endpoints with equal plans: laid out when the first user comes, anew under the
-// same names when what they say changes, and taken away with the last.
+// same names when what they say changes, and taken away with the last. Where all users of a plan go on to another one, as
+// when a policy comes or goes, the program of the new plan takes over the names of the old one: it is the old program,
+// changed, and whatever leads to it stays.
 //
-//   in-<plan>      compiled:    goto program-<plan>
-//                  linear:      its lines, and further chains in-<plan>-1, …
+//   in-<id>        compiled:    goto program-<id>                  `id` is a hash of the first plan it was made for
+//                  linear:      its lines, and further chains in-<id>-1, …
 //                  both, where rules ask for the endpoint's own address, which a compiled program knows beforehand:
-//                               ip daddr vmap @own-in-<plan>      10.0.0.1 : goto program-<plan>-<address>
+//                               ip daddr vmap @own-in-<id>        10.0.0.1 : goto program-<id>-<address>
 //                               the linear lines, for packets to any other address
 import { createHash } from 'node:crypto';
 import type { Address, Family } from '../../../../lib/ip/mod.ts';
@@ -22,7 +24,10 @@ type Group = {
   readonly key: string;
   readonly plan: ProgramPlan;
   readonly family: Family;
-  readonly base: string;
+  /** What it is called by in the kernel; undefined: not yet. */
+  id: string | undefined;
+  /** Whose users came to this one before it had a name. */
+  readonly formers: Set<Group>;
   /** Whether it may be compiled: hosts' programs are linear always. */
   readonly isOfWorkloads: boolean;
   /** Addresses of the endpoints that have just one of the family, with how many have it. */
@@ -55,6 +60,8 @@ export class ProgramBook {
   readonly #groups = new Map<string, Group>();
   /** Groups by what they read: `policy …`, `profile …`, `set …`. */
   readonly #readers = new Map<string, Set<Group>>();
+  /** Names in use, by family. */
+  readonly #ids = new Set<string>();
   /** Groups to be laid out with the next flush. */
   readonly #stale = new Set<Group>();
   #settings: PolicySettings;
@@ -76,10 +83,11 @@ export class ProgramBook {
     return { compiled, linear: this.#groups.size - compiled };
   }
 
-  /** The chain to `goto`. */
-  use({ plan, family, own }: ProgramUser): string {
-    const key = groupKey(plan, family, own !== undefined);
-    const group = this.#groups.get(key) ?? this.#make(key, plan, family, own !== undefined);
+  /** Counts one user more. `former`: the program that it used until now, and is about to release. */
+  use({ plan, family, own }: ProgramUser, former?: ProgramUser): void {
+    const isOfWorkloads = own !== undefined;
+    const key = groupKey(plan, family, isOfWorkloads);
+    const group = this.#groups.get(key) ?? this.#make(key, plan, family, isOfWorkloads);
     group.users++;
     const only = own?.length === 1 ? own[0] : undefined;
     if (only !== undefined) {
@@ -88,7 +96,44 @@ export class ProgramBook {
       // Only where rules ask for it; that is found out there.
       if (holders === 0) this.#stale.add(group);
     }
-    return group.base;
+    if (group.id !== undefined || former === undefined) return;
+    const before = this.#groups.get(groupKey(former.plan, former.family, former.own !== undefined));
+    if (before !== undefined && before !== group) group.formers.add(before);
+  }
+
+  /** The chain to `goto`, of a program in use. When it is asked for first, whoever uses the program now should have said so,
+   *  and have released what it used before. */
+  chainOf({ plan, family, own }: ProgramUser): string {
+    const group = this.#groups.get(groupKey(plan, family, own !== undefined));
+    if (group === undefined) throw new Error(`nobody uses the program ${plan.key}`);
+    if (group.id === undefined) this.#name(group);
+    return baseOf(group);
+  }
+
+  /** The names by which the programs of plans go. */
+  *names(): Generator<readonly [id: string, plan: string]> {
+    for (const { id, plan } of this.#groups.values()) if (id !== undefined) yield [id, plan.key];
+  }
+
+  #name(group: Group): void {
+    const isFree = (former: Group): boolean =>
+      former.users === 0 && former.id !== undefined && this.#groups.get(former.key) === former;
+    const former = [...group.formers].find(isFree);
+    group.formers.clear();
+    if (former === undefined) {
+      let id = group.plan.key;
+      for (let n = 2; this.#ids.has(`${group.family} ${id}`); n++) id = `${group.plan.key}x${n}`;
+      group.id = id;
+      this.#ids.add(`${group.family} ${id}`);
+      return;
+    }
+    group.id = former.id;
+    group.uses = former.uses;
+    group.compiled = former.compiled;
+    for (const set of former.uses.sets) this.#read(`set ${set}`, group);
+    former.uses = new Uses();
+    this.#forgetGroup(former);
+    this.#stale.delete(former);
   }
 
   release({ plan, family, own }: ProgramUser): void {
@@ -108,13 +153,12 @@ export class ProgramBook {
   }
 
   #make(key: string, plan: ProgramPlan, family: Family, isOfWorkloads: boolean): Group {
-    const word = `${isOfWorkloads ? '' : 'host-'}${stageWords[plan.stage]}`;
-    const base = `${word}${plan.direction === 'ingress' ? 'in' : 'out'}-${plan.key}`;
     const group: Group = {
       key,
       plan,
       family,
-      base,
+      id: undefined,
+      formers: new Set(),
       isOfWorkloads,
       own: new Map(),
       users: 0,
@@ -131,8 +175,11 @@ export class ProgramBook {
   /** Lays out what is new or changed, and takes away what nobody uses any more. */
   flush(): void {
     for (const group of this.#stale) {
-      if (group.users > 0) this.#layOut(group);
-      else this.#remove(group);
+      if (group.users === 0) this.#remove(group);
+      else {
+        if (group.id === undefined) this.#name(group);
+        this.#layOut(group);
+      }
     }
     this.#stale.clear();
     const { put, drop } = this.#parts.compiled.flush();
@@ -142,14 +189,20 @@ export class ProgramBook {
   }
 
   #remove(group: Group): void {
-    const { plan, key, family } = group;
+    this.#forgetGroup(group);
+    if (group.id === undefined) return;
+    this.#ids.delete(`${group.family} ${group.id}`);
+    this.#owned.replace(ownerOf(group), []);
+    for (const compiled of group.compiled) this.#parts.compiled.delete(group.family, compiled);
+    group.uses.release();
+  }
+
+  #forgetGroup(group: Group): void {
+    const { plan, key } = group;
     this.#groups.delete(key);
     for (const policy of policiesOf(plan)) this.#forget(`policy ${policy}`, group);
     for (const profile of plan.profiles) this.#forget(`profile ${profile}`, group);
     for (const set of group.uses.sets) this.#forget(`set ${set}`, group);
-    this.#owned.replace(key, []);
-    for (const compiled of group.compiled) this.#parts.compiled.delete(family, compiled);
-    group.uses.release();
   }
 
   /** Lays out anew what reads something that changed. */
@@ -175,11 +228,13 @@ export class ProgramBook {
 
   /** Keys of the rows by which a program is entered. */
   rowsOf({ plan, family, own }: ProgramUser): readonly string[] {
-    return this.#owned.keysOf(groupKey(plan, family, own !== undefined));
+    const group = this.#groups.get(groupKey(plan, family, own !== undefined));
+    return group === undefined ? [] : this.#owned.keysOf(ownerOf(group));
   }
 
   #layOut(group: Group): void {
     const { family, plan } = group;
+    const base = baseOf(group);
     const { mirror } = this.#parts;
     const program = programOf(plan, mirror);
     const uses = new Uses();
@@ -191,19 +246,19 @@ export class ProgramBook {
           ({ chain, own = '' }): NftRow => ({
             kind: 'element',
             family: nftFamily(family),
-            set: `own-${group.base}`,
+            set: `own-${base}`,
             element: { key: own, data: `goto ${chain}` },
           }),
         );
     const rows = isWhole
-      ? [this.#chain(group, group.base, [`goto ${compiled[0]?.chain ?? ''}`])]
+      ? [this.#chain(group, base, [`goto ${compiled[0]?.chain ?? ''}`])]
       : this.#linear(group, program, uses, entry.length > 0);
     const map: NftRow = {
       kind: 'set',
       family: nftFamily(family),
-      set: { name: `own-${group.base}`, key: [addressType(family)], data: ['verdict'] },
+      set: { name: `own-${base}`, key: [addressType(family)], data: ['verdict'] },
     };
-    this.#owned.replace(group.key, [...rows, ...(entry.length > 0 ? [map, ...entry] : [])]);
+    this.#owned.replace(ownerOf(group), [...rows, ...(entry.length > 0 ? [map, ...entry] : [])]);
     const kept = new Set(compiled.map(({ key }) => key));
     for (const key of group.compiled) if (!kept.has(key)) this.#parts.compiled.delete(family, key);
     group.compiled = [...kept];
@@ -216,18 +271,18 @@ export class ProgramBook {
 
   /** Compiled programs of the group: one for all, or one for each own address where rules ask for it. */
   #compile(
-    { plan, family, own }: Group,
+    { plan, family, own, id = plan.key }: Group,
     program: PolicyProgram,
   ): readonly { readonly key: string; readonly chain: string; readonly own?: Address }[] {
     const { compiled } = this.#parts;
     const of = { family, direction: plan.direction, program };
     if (!asksOwnAddress(of)) {
-      const group: GroupProgram = { ...of, key: plan.key, own: [] };
+      const group: GroupProgram = { ...of, key: id, own: [] };
       const outcome = compiled.set(group);
       return outcome.compiled ? [{ key: group.key, chain: outcome.chain }] : [];
     }
     return [...own.keys()].flatMap((address) => {
-      const group: GroupProgram = { ...of, key: `${plan.key}-${digest(address)}`, own: [address] };
+      const group: GroupProgram = { ...of, key: `${id}-${digest(address)}`, own: [address] };
       if (linearReason(group) !== undefined) return [];
       const outcome = compiled.set(group);
       return outcome.compiled ? [{ key: group.key, chain: outcome.chain, own: address }] : [];
@@ -235,7 +290,8 @@ export class ProgramBook {
   }
 
   #linear(group: Group, program: PolicyProgram, uses: Uses, byOwn: boolean): readonly NftRow[] {
-    const { family, plan, base } = group;
+    const { family, plan } = group;
+    const base = baseOf(group);
     const { chains, lists, members } = this.#parts;
     const laidOut = linearChains({
       base,
@@ -270,6 +326,12 @@ export class ProgramBook {
 
 const groupKey = (plan: ProgramPlan, family: Family, isOfWorkloads: boolean): string =>
   `${family} ${isOfWorkloads ? 'workload' : 'host'} ${plan.key}`;
+
+/** Its chain. */
+const baseOf = ({ plan, isOfWorkloads, id = plan.key }: Group): string =>
+  `${isOfWorkloads ? '' : 'host-'}${stageWords[plan.stage]}${plan.direction === 'ingress' ? 'in' : 'out'}-${id}`;
+
+const ownerOf = (group: Group): string => `${group.family} ${baseOf(group)}`;
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
 

@@ -27,6 +27,10 @@ export class Workloads {
   readonly #claims = new Map<string, Map<string, EndpointPolicy>>();
   /** What the holder of an interface uses. */
   readonly #held = new Map<string, readonly ProgramUser[]>();
+  /** Interfaces to be looked at with the next flush. */
+  readonly #stale = new Set<string>();
+  /** How many endpoints have limits of a kind, and each DSCP. */
+  readonly #limited = { rates: 0, dscp: new Map<number | string, number>() };
   #settings: PolicySettings;
 
   constructor(sink: RowSink, programs: ProgramBook, settings: PolicySettings) {
@@ -36,31 +40,44 @@ export class Workloads {
   }
 
   set(key: string, endpoint: EndpointPolicy | undefined): void {
-    const before = this.#endpoints.get(key)?.interfaceName;
+    const known = this.#endpoints.get(key);
+    const before = known?.interfaceName;
     const after = endpoint?.interfaceName;
+    this.#countLimits(known, -1);
+    this.#countLimits(endpoint, 1);
     if (endpoint === undefined) this.#endpoints.delete(key);
     else this.#endpoints.set(key, endpoint);
     if (before !== undefined && before !== after) {
       const claims = this.#claims.get(before);
       claims?.delete(key);
       if (claims?.size === 0) this.#claims.delete(before);
-      this.#refresh(before);
+      this.#stale.add(before);
     }
     if (endpoint === undefined || after === undefined) return;
     const claims = this.#claims.get(after) ?? new Map<string, EndpointPolicy>();
     this.#claims.set(after, claims.set(key, endpoint));
-    this.#refresh(after);
+    this.#stale.add(after);
   }
 
   configure(settings: PolicySettings): void {
     this.#settings = settings;
-    for (const name of this.#claims.keys()) this.#refresh(name);
+    for (const name of this.#claims.keys()) this.#stale.add(name);
+    this.flush();
   }
 
   /** Which limits some endpoint of the node has. */
   get limits(): LimitKinds {
-    const all = [...this.#endpoints.values()].map(({ limits }) => limitKinds(limits));
-    return { rates: all.some(({ rates }) => rates), dscp: all.some(({ dscp }) => dscp) };
+    return { rates: this.#limited.rates > 0, dscp: this.#limited.dscp.size > 0 };
+  }
+
+  #countLimits(endpoint: EndpointPolicy | undefined, by: 1 | -1): void {
+    if (endpoint?.limits === undefined) return;
+    if (limitKinds(endpoint.limits).rates) this.#limited.rates += by;
+    const { dscp } = endpoint.limits;
+    if (dscp === undefined) return;
+    const count = (this.#limited.dscp.get(dscp) ?? 0) + by;
+    if (count === 0) this.#limited.dscp.delete(dscp);
+    else this.#limited.dscp.set(dscp, count);
   }
 
   /** Rows without which the endpoint's policy is not in force; empty for one whose interface another has. */
@@ -75,38 +92,56 @@ export class Workloads {
     return [...(this.#claims.get(name)?.values() ?? [])].at(-1);
   }
 
-  #refresh(name: string): void {
-    const endpoint = this.#holder(name);
-    const before = this.#held.get(name) ?? [];
-    const users: ProgramUser[] = [];
-    const rows =
-      endpoint === undefined
-        ? []
-        : this.#settings.families.flatMap((family) => {
-            const own = ownAddresses(endpoint, family);
-            const [ingress = '', egress = ''] = directions.map((direction) => {
-              const user = { plan: planOf(endpoint, 'normal', direction), family, own };
-              users.push(user);
-              return this.#programs.use(user);
-            });
-            return this.#endpointRows(endpoint, name, family, { ingress, egress });
-          });
-    this.#rows.replace(name, rows);
-    this.#refreshDscp();
-    for (const user of before) this.#programs.release(user);
-    if (endpoint === undefined) this.#held.delete(name);
-    else this.#held.set(name, users);
-  }
-
-  /** One chain for each value, whoever has it. */
-  #refreshDscp(): void {
-    const values = new Set<number | string>();
-    for (const { limits } of this.#endpoints.values())
-      if (limits?.dscp !== undefined) values.add(limits.dscp);
+  /** Brings programs and rows up to what was set. First all say what they use: only then it is known which program is
+   *  another one by now, and which goes on under its name. */
+  flush(): void {
+    if (this.#stale.size === 0) return;
+    const released: ProgramUser[] = [];
+    for (const name of this.#stale) {
+      const before = this.#held.get(name) ?? [];
+      const users = this.#usersOf(this.#holder(name));
+      for (const user of users)
+        this.#programs.use(
+          user,
+          before.find(({ family, plan }) => family === user.family && plan.direction === user.plan.direction),
+        );
+      released.push(...before);
+      if (users.length === 0) this.#held.delete(name);
+      else this.#held.set(name, users);
+    }
+    for (const user of released) this.#programs.release(user);
+    for (const name of this.#stale) this.#rows.replace(name, this.#rowsOf(name));
+    this.#stale.clear();
+    const values = [...this.#limited.dscp.keys()];
     this.#rows.replace(
       ' dscp',
-      this.#settings.families.flatMap((family) => [...values].map((value) => dscpChain(value, family))),
+      this.#settings.families.flatMap((family) => values.map((value) => dscpChain(value, family))),
     );
+  }
+
+  #usersOf(endpoint: EndpointPolicy | undefined): readonly ProgramUser[] {
+    if (endpoint === undefined) return [];
+    const plans = directions.map((direction) => planOf(endpoint, 'normal', direction));
+    return this.#settings.families.flatMap((family) => {
+      const own = ownAddresses(endpoint, family);
+      return plans.map((plan) => ({ plan, family, own }));
+    });
+  }
+
+  #rowsOf(name: string): readonly NftRow[] {
+    const endpoint = this.#holder(name);
+    if (endpoint === undefined) return [];
+    const users = this.#held.get(name) ?? [];
+    return this.#settings.families.flatMap((family) => {
+      const chain = (direction: Direction): string => {
+        const user = users.find((one) => one.family === family && one.plan.direction === direction);
+        return user === undefined ? '' : this.#programs.chainOf(user);
+      };
+      return this.#endpointRows(endpoint, name, family, {
+        ingress: chain('ingress'),
+        egress: chain('egress'),
+      });
+    });
   }
 
   #endpointRows(
