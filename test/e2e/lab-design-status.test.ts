@@ -276,3 +276,21 @@ test('SR-225, BG-072: how the address of a node was found is told by an event an
   });
   assert.match(shown.out.replaceAll(/\n +/g, ' '), chosen);
 });
+
+test('SR-228, BG-074: an agent with the name of another machine that lives, or with its address, does not start', {
+  skip,
+}, async () => {
+  const agent = (nodeName: string, env: string): Promise<{ code: number; err: string }> =>
+    lab.exec(
+      'worker2',
+      'sh',
+      '-c',
+      `${env} timeout 30 margay agent --nodename ${nodeName} --no-cni --state-directory /run/second`,
+    );
+  const twin = await agent('worker1', 'IP=autodetect');
+  assert.equal(twin.code, 1, twin.err);
+  assert.match(twin.err, /Another machine is the node worker1, and lives at 10\.0\.0\.21\./);
+  const thief = await agent('worker2', 'IP=10.0.0.21/24');
+  assert.equal(thief.code, 1, thief.err);
+  assert.match(thief.err, /Node worker1 has the address 10\.0\.0\.21 already/);
+});

@@ -14,7 +14,7 @@ import type { KindName, ResourceOf } from '../../model/mod.ts';
 import { startAgent } from './agent.ts';
 import { liveness, readiness } from './health.ts';
 import { samples } from './metrics.ts';
-import type { Agent } from './types.ts';
+import type { Agent, AgentOptions } from './types.ts';
 
 const object = <K extends KindName>(kind: K, name: string, spec: object, namespace?: string): ResourceOf<K> =>
   ({
@@ -51,7 +51,7 @@ class Cluster {
     await this.store.open().create('Node', object('Node', 'n1', {}));
   }
 
-  start(environment: Record<string, string> = {}): Agent {
+  start(environment: Record<string, string> = {}, more: Partial<AgentOptions> = {}): Agent {
     const path = (name: string): string => join(this.directory, name);
     return startAgent({
       nodeName: 'n1',
@@ -69,6 +69,7 @@ class Cluster {
       },
       logger: silentLogger,
       serveCni: true,
+      ...more,
     });
   }
 
@@ -248,6 +249,41 @@ test('BG-074: an address that moves is followed; one that another node has is re
   const allowed = cluster.start({ IP: '10.0.0.8/24', DISABLE_NODE_IP_CHECK: 'true' });
   expect(await allowed.ready, 'ready');
   await allowed.stop();
+});
+
+test('SR-228: a machine that calls itself as another one that lives is refused; one that moved or replaces a dead one is not', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const first = cluster.start();
+  expect(await first.ready, 'ready');
+  await first.stop();
+  // Another host with the same datastore.
+  const other = new FakeHost();
+  const eth0 = expect(
+    await other.kernel().links.create({
+      name: 'eth0',
+      kind: 'veth',
+      mac: '02:00:00:00:00:99',
+      up: true,
+      peer: { name: 'far' },
+    }),
+    'eth0',
+  );
+  const own = { address: '10.0.0.9' as Address, length: 24, linkIndex: eth0.index };
+  await other.kernel().addresses.apply([{ op: 'add', address: own }]);
+  const env = { IP: 'autodetect' };
+  const refused = cluster.start(env, { kernel: other.kernel(), isHostAt: () => Promise.resolve(true) });
+  const result = await refused.ready;
+  assert.ok(!result.ok && result.error.code === 'DuplicateName');
+  assert.match(result.error.message, /the node n1, and lives at 10\.0\.0\.1\./);
+  await refused.stop();
+  const addressOf = async (): Promise<string | undefined> =>
+    expect(await cluster.store.open().get('Node', { name: 'n1' }), 'node').spec.bgp?.ipv4Address;
+  assert.equal(await addressOf(), '10.0.0.1/24');
+  const replacing = cluster.start(env, { kernel: other.kernel(), isHostAt: () => Promise.resolve(false) });
+  expect(await replacing.ready, 'ready');
+  assert.equal(await addressOf(), '10.0.0.9/24');
+  await replacing.stop();
 });
 
 test('BG-077: AS number, cluster type and the switch for pools come from the environment', async () => {

@@ -28,13 +28,12 @@ import {
 import { Dataplane } from '../dataplane/mod.ts';
 import { endpointProgrammer, type TimedProgrammer } from './endpoints.ts';
 import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
-import { mayWrite, readInterfaces, readNodeFile, sourceTowards, writeNodeFile } from './host.ts';
+import { mayWrite, readNodeFile, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
 import { NetworkCondition } from './network-condition.ts';
-import { conflictingNode, ensureDefaults, type NodeEvent, publishNode, tellOfNode } from './resources.ts';
+import { registerNode } from './register.ts';
+import { type NodeEvent, tellOfNode } from './resources.ts';
 import { RouteWriters } from './route-writers.ts';
-import { configureAddresses } from './startup/addresses.ts';
-import { choiceText } from './startup/candidates.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
 
@@ -177,46 +176,8 @@ class RunningAgent implements Agent {
   }
 
   /** Addresses of this node, found or given, into the datastore; defaults for a new cluster. */
-  async #startNode(): Promise<Result<void, AgentError>> {
-    const { kernel, environment, datastore, nodeName } = this.#options;
-    const [node, kubernetesNode] = await Promise.all([
-      datastore.get('Node', { name: nodeName }),
-      datastore.get('KubernetesNode', { name: nodeName }),
-    ]);
-    if (!node.ok) return err(failure('DatastoreFailed', `Reading node ${nodeName}: ${node.error.message}`));
-    const interfaces = await readInterfaces(kernel);
-    if (!interfaces.ok) return interfaces;
-    const internal = kubernetesNode.ok ? (kubernetesNode.value.status?.addresses ?? []) : [];
-    const configured = await configureAddresses(environment, node.value.spec.bgp ?? {}, {
-      interfaces: interfaces.value,
-      kubernetesAddresses: internal.filter((a) => a.type === 'InternalIP').map((a) => a.address ?? ''),
-      sourceTowards: sourceTowards(kernel),
-    });
-    if (!configured.ok) return err(failure('NoAddress', configured.error.message, configured.error.hint));
-    const { addresses, changed, choices } = configured.value;
-    const detection = choices.map(choiceText).join('. ');
-    if (changed && environment['DISABLE_NODE_IP_CHECK'] !== 'true') {
-      const conflict = await conflictingNode(datastore, nodeName, addresses);
-      if (!conflict.ok) return conflict;
-      if (conflict.value !== undefined) {
-        const { node: other, address } = conflict.value;
-        return err(
-          failure(
-            'AddressConflict',
-            `Node ${other} has the address ${address} already.`,
-            'Give this node another one in IP.',
-          ),
-        );
-      }
-    }
-    const published = await publishNode(datastore, nodeName, { addresses, detection }, environment);
-    if (!published.ok) return published;
-    if (changed && detection !== '') {
-      const { logger } = this.#options;
-      logger.info('The address of the node', { detection, candidates: choices });
-      await this.#tell({ type: 'Normal', reason: 'NodeAddress', message: detection });
-    }
-    return ensureDefaults(datastore, environment, interfaces.value);
+  #startNode(): Promise<Result<void, AgentError>> {
+    return registerNode(this.#options, (event) => this.#tell(event));
   }
 
   #tell(event: NodeEvent): Promise<void> {

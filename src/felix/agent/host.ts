@@ -1,5 +1,6 @@
 // What start-up asks of the host: its interfaces with their addresses, and the source address towards a host name.
 import { lookup } from 'node:dns/promises';
+import { connect } from 'node:net';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseAddress, type Address, type Family, type Prefix } from '../../lib/ip/mod.ts';
@@ -19,8 +20,9 @@ export async function readInterfaces(kernel: Kernel): Promise<Result<DetectedInt
   const found = links.value
     .filter((link) => link.up)
     .toSorted((a, b) => a.index - b.index)
-    .map(({ index, name }) => ({
+    .map(({ index, name, mac }) => ({
       name,
+      ...(mac === undefined ? {} : { mac }),
       addresses: addresses.value
         .filter((a) => a.linkIndex === index)
         .map(({ address, length }) => ({ address, length })),
@@ -46,6 +48,24 @@ async function resolveName(host: string, family: Family): Promise<Address | unde
     return undefined;
   }
 }
+
+/** Whether a host is at an address: it answers a TCP connection, if only to refuse it. */
+export function isHostAt(address: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port: bgpPort, timeout: hostAnswerMs });
+    const end = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.on('connect', () => end(true));
+    socket.on('timeout', () => end(false));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      end(error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET'),
+    );
+  });
+}
+const bgpPort = 179;
+const hostAnswerMs = 1_500;
 
 /** An agent changes routes, rules and settings of its whole namespace: never by accident those of the machine. Asks the
  *  kernel for a write that changes nothing: the removal of a route of a documentation prefix that nobody has. */

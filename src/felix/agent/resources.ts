@@ -105,11 +105,21 @@ const networksOf = (interfaces: readonly DetectedInterface[]): Prefix[] =>
 /** How the node's address was found, as `get node -o yaml` shows it. */
 export const detectionAnnotation = 'margay.projectcalico.org/address-detection';
 
+/** Which machine gave the Node its addresses: the MAC address of the device that has them. */
+export const machineAnnotation = 'margay.projectcalico.org/machine';
+
+export type PublishedFacts = {
+  readonly addresses: NodeAddresses;
+  /** Empty when no address was detected now. */
+  readonly detection: string;
+  readonly machine: string | undefined;
+};
+
 /** Writes addresses, how they were found and AS number to the Calico Node; nothing when all is there already. */
 export async function publishNode(
   datastore: Datastore,
   nodeName: string,
-  { addresses, detection }: { readonly addresses: NodeAddresses; readonly detection: string },
+  { addresses, detection, machine }: PublishedFacts,
   env: Environment,
 ): Promise<Result<void, AgentError>> {
   const asNumber = env['AS'] === undefined || env['AS'] === '' ? undefined : Number(env['AS']);
@@ -125,8 +135,13 @@ export async function publishNode(
     const sameBgp = JSON.stringify(sorted(bgp)) === JSON.stringify(sorted(node.value.spec.bgp ?? {}));
     // An address that is only kept was found as it says there.
     const sameDetection = detection === '' || metadata.annotations?.[detectionAnnotation] === detection;
-    if (sameBgp && sameDetection) return ok(undefined);
-    const { [detectionAnnotation]: _before, ...annotations } = metadata.annotations ?? {};
+    const sameMachine = machine === undefined || metadata.annotations?.[machineAnnotation] === machine;
+    if (sameBgp && sameDetection && sameMachine) return ok(undefined);
+    const {
+      [detectionAnnotation]: _before,
+      [machineAnnotation]: _machine,
+      ...annotations
+    } = metadata.annotations ?? {};
     const updated = await datastore.update('Node', {
       ...node.value,
       metadata: {
@@ -134,6 +149,7 @@ export async function publishNode(
         annotations: {
           ...annotations,
           ...(detection === '' ? {} : { [detectionAnnotation]: detection }),
+          ...(machine === undefined ? {} : { [machineAnnotation]: machine }),
         },
       },
       spec: { ...node.value.spec, bgp },
@@ -165,6 +181,29 @@ export async function conflictingNode(
 }
 const addressOf = (text: string | undefined): string[] =>
   text === undefined || text === '' ? [] : [text.replace(/\/.*$/, '')];
+
+/** The address where another machine lives under our name (SR-228): the Node has it, from a machine that is not this one,
+ *  and a host is there. A node that moved, or was built anew after the old one had gone, is none. */
+export async function otherMachine(
+  node: Node,
+  {
+    machine,
+    own,
+    isHostAt,
+  }: {
+    readonly machine: string | undefined;
+    /** All addresses of this host. */
+    readonly own: ReadonlySet<string>;
+    readonly isHostAt: (address: string) => Promise<boolean>;
+  },
+): Promise<string | undefined> {
+  const before = node.metadata.annotations?.[machineAnnotation];
+  if (before === undefined || machine === undefined || before === machine) return undefined;
+  const { ipv4Address, ipv6Address } = node.spec.bgp ?? {};
+  for (const address of [ipv4Address, ipv6Address].flatMap(addressOf))
+    if (!own.has(address) && (await isHostAt(address))) return address;
+  return undefined;
+}
 
 /** Tells Kubernetes whether pods of the node can reach others (BG-078). A node that is not there, or a refusal, is no matter. */
 export async function reportNetwork(

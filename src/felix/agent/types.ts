@@ -41,6 +41,8 @@ export type AgentOptions = {
   readonly clock?: Clock;
   /** Runs iptables and ipset in the node's namespace; without it rules are in nftables only. */
   readonly commands?: CommandRunner;
+  /** Whether a host is at an address; asked over the network when absent. */
+  readonly isHostAt?: (address: string) => Promise<boolean>;
   /** Without it no CNI server is started. */
   readonly serveCni: boolean;
 };
@@ -49,6 +51,7 @@ export type AgentErrorCode =
   | 'RootNamespaceRefused'
   | 'BadEnvironment'
   | 'AddressConflict'
+  | 'DuplicateName'
   | 'NoAddress'
   | 'DatastoreFailed'
   | 'KernelFailed'

@@ -1,7 +1,13 @@
 // Why an address became the node's: every address of the host, with the reason for or against it, for log, event and
 // `margay get node -o yaml`. Pure.
 import { familyOf, type Family, type InterfaceAddress } from '../../../lib/ip/mod.ts';
-import { type DetectedInterface, formatInterfaceAddress, isNeverFirstFound, isUsable } from './detection.ts';
+import {
+  type DetectedInterface,
+  formatInterfaceAddress,
+  isCalicos,
+  isNeverFirstFound,
+  isUsable,
+} from './detection.ts';
 
 export type AddressCandidate = {
   readonly interface: string;
@@ -49,19 +55,28 @@ function whyNot(
   method: string,
   isPast: boolean,
 ): string {
-  if (skipping.has(name) && isNeverFirstFound(interfaceName)) return 'never the way to other nodes';
+  if (isCalicos(interfaceName) || (skipping.has(name) && isNeverFirstFound(interfaceName)))
+    return 'never the way to other nodes';
   if (!isUsable(address)) return 'loopback or link-local';
   if (isPast && (name === 'first-found' || name === 'skip-interface')) return 'after the chosen one';
   return `not what ${method} asks for first`;
 }
 
+/** An event is short. */
+const mostShown = 8;
+
 /** One line: `IPv4 10.0.0.21/24 of eth0, chosen by first-found; not docker0 172.17.0.1/16 (…)`. */
 export function choiceText({ family, candidates }: AddressChoice): string {
   const chosen = candidates.find((c) => c.chosen);
+  // Pods' devices have link-local addresses only, and are many.
   const others = candidates
-    .filter((c) => !c.chosen && c.interface !== 'lo')
+    .filter(
+      (c) => !c.chosen && c.interface !== 'lo' && !(isCalicos(c.interface) && c.address.startsWith('fe80')),
+    )
     .map((c) => `${c.interface} ${c.address} (${c.why})`);
-  const rest = others.length === 0 ? '' : `; not ${others.join(', ')}`;
+  const shown = others.slice(0, mostShown).join(', ');
+  const more = others.length > mostShown ? `, and ${others.length - mostShown} more` : '';
+  const rest = others.length === 0 ? '' : `; not ${shown}${more}`;
   return chosen === undefined
     ? `IPv${family}: an address of no interface of this host`
     : `IPv${family} ${chosen.address} of ${chosen.interface}, ${chosen.why}${rest}`;

@@ -13,7 +13,12 @@ import {
 } from '../../../lib/ip/mod.ts';
 import { err, failure, ok, type Failure, type Result } from '../../../lib/result.ts';
 
-export type DetectedInterface = { readonly name: string; readonly addresses: readonly InterfaceAddress[] };
+export type DetectedInterface = {
+  readonly name: string;
+  readonly addresses: readonly InterfaceAddress[];
+  /** Absent where it does not matter. */
+  readonly mac?: string;
+};
 export type DetectionError = Failure<'BadMethod' | 'NothingFound'>;
 
 export type DetectionInputs = {
@@ -25,31 +30,36 @@ export type DetectionInputs = {
   readonly sourceTowards?: (host: string, family: Family) => Promise<Address | undefined>;
 };
 
-/** Interfaces that are never the way to other nodes. */
-const neverFirstFound: readonly RegExp[] = [
-  /^docker\d+$/,
-  /^cbr\d+$/,
-  /^dummy\d+$/,
-  /^podman\d*$/,
-  /^virbr\d+$/,
-  /^lxcbr\d+$/,
-  /^veth.*$/,
-  /^lo$/,
-  /^cali.*$/,
-  /^tunl.*$/,
-  /^flannel.*$/,
-  /^kube-ipvs.*$/,
-  /^cni.*$/,
-  /^vxlan\.calico.*$/,
-  /^vxlan-v6\.calico.*$/,
-  /^wireguard\.cali.*$/,
-  /^wg-v6\.cali.*$/,
-  /^nodelocaldns.*$/,
-  /^br-.*$/,
-  /^bpfin\.cali$/,
-  /^bpfout\.cali$/,
+/** Calico's own devices: no method chooses them. */
+const calicoDevices: readonly RegExp[] = [
+  /^cali/,
+  /^tunl/,
+  /^vxlan\.calico/,
+  /^vxlan-v6\.calico/,
+  /^wireguard\.cali/,
+  /^wg-v6\.cali/,
+  /^bpf(in|out)\.cali$/,
 ];
 
+/** Interfaces that are never the way to other nodes; who names one in `interface=` gets it nevertheless. */
+const neverFirstFound: readonly RegExp[] = [
+  ...calicoDevices,
+  /^docker/,
+  /^br-/,
+  /^cbr/,
+  /^dummy/,
+  /^podman/,
+  /^virbr/,
+  /^lxcbr/,
+  /^veth/,
+  /^lo$/,
+  /^flannel/,
+  /^kube-ipvs/,
+  /^cni/,
+  /^nodelocaldns/,
+];
+
+export const isCalicos = (name: string): boolean => calicoDevices.some((pattern) => pattern.test(name));
 export const isNeverFirstFound = (name: string): boolean =>
   neverFirstFound.some((pattern) => pattern.test(name));
 
@@ -63,8 +73,9 @@ export const firstFoundCandidates = <I extends { readonly name: string }>(
 /** The address by a method of IP_AUTODETECTION_METHOD; '' means first-found. */
 export async function detectAddress(
   method: string,
-  inputs: DetectionInputs,
+  given: DetectionInputs,
 ): Promise<Result<InterfaceAddress, DetectionError>> {
+  const inputs = { ...given, interfaces: given.interfaces.filter(({ name }) => !isCalicos(name)) };
   const [name, argument] = splitMethod(method);
   switch (name) {
     case '':

@@ -44,6 +44,44 @@ test('SR-225, BG-071, BG-073: detection methods choose interface and address', a
   assert.equal(await detect('magic'), 'BadMethod');
 });
 
+test('BG-072: devices of containers are passed over by first-found and its like, those of Calico by every method', async () => {
+  const host = parseInterfaces([
+    { name: 'lo', cidrs: ['127.0.0.1/8'] },
+    { name: 'docker0', cidrs: ['172.17.0.1/16'] },
+    { name: 'docker_gwbridge', cidrs: ['172.19.0.1/16'] },
+    { name: 'br-1234deadbeaf', cidrs: ['172.18.0.1/16'] },
+    { name: 'cbr0', cidrs: ['172.20.0.1/16'] },
+    { name: 'dummy0', cidrs: ['172.21.0.1/16'] },
+    { name: 'podman0', cidrs: ['10.88.0.1/16'] },
+    { name: 'virbr0', cidrs: ['192.168.122.1/24'] },
+    { name: 'lxcbr0', cidrs: ['10.0.3.1/24'] },
+    { name: 'veth12', cidrs: ['10.5.0.1/24'] },
+    { name: 'flannel.1', cidrs: ['10.244.1.0/32'] },
+    { name: 'cni0', cidrs: ['10.244.1.1/24'] },
+    { name: 'kube-ipvs0', cidrs: ['10.96.0.1/32'] },
+    { name: 'nodelocaldns', cidrs: ['169.254.20.10/32', '10.96.0.10/32'] },
+    { name: 'cali1234', cidrs: ['10.6.0.1/32'] },
+    { name: 'tunl0', cidrs: ['192.168.5.1/32'] },
+    { name: 'vxlan.calico', cidrs: ['192.168.5.2/32'] },
+    { name: 'wireguard.cali', cidrs: ['192.168.5.3/32'] },
+    { name: 'ibmveth0', cidrs: ['10.0.0.21/24'] },
+  ]);
+  const detect = async (method: string): Promise<string> => {
+    const found = await detectAddress(method, {
+      family: 4,
+      interfaces: host,
+      sourceTowards: () => Promise.resolve('192.168.5.2' as Address),
+    });
+    return found.ok ? found.value.address : found.error.code;
+  };
+  for (const method of ['', 'first-found', 'skip-interface=eth9', 'cidr=0.0.0.0/0'])
+    assert.equal(await detect(method), '10.0.0.21', method);
+  assert.equal(await detect('interface=docker_.*'), '172.19.0.1');
+  for (const method of ['interface=cali.*,tunl.*,vxlan.*,wireguard.*', 'can-reach=192.168.7.7'])
+    assert.equal(await detect(method), 'NothingFound', method);
+  assert.equal(await detect('interface=vxlan.*,ibm.*'), '10.0.0.21');
+});
+
 test('BG-071: IP and IP6: detected, given, kept, switched off', async () => {
   const configure = async (env: Record<string, string>, current = {}) => {
     const configured = await configureAddresses(env, current, { interfaces });
