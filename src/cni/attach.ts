@@ -14,6 +14,7 @@ import {
 import type { Kernel } from '../kernel/mod.ts';
 import { assignAddresses, releaseAddresses } from './assignment.ts';
 import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
+import { tellLimitProblems } from './limit-problems.ts';
 import { configurePod, connectPod, disconnectPod, hostMac } from './pod-network.ts';
 import { podSettings } from './pod-settings.ts';
 import type { EndpointRecords } from './records.ts';
@@ -189,6 +190,8 @@ async function plumb(
     context.records.remove(record);
     return undo(refused);
   }
+  // Nobody waits for it.
+  if (subject.pod !== undefined) void tellLimitProblems(context, subject.pod, Date.now());
   return ok(resultOf(record, mtu));
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { address, containsAddress } from '../lib/ip/mod.ts';
+import { until } from '../lib/wait.ts';
 import { type Agent, added, type Machine, pool, type Request, withMachine } from './stage.test.ts';
 
 describe('ADD', () => {
@@ -51,6 +52,28 @@ describe('ADD', () => {
       assert.match(second.output, /10\.244\.0\.77/);
       assert.deepEqual(machine.allocated(), ['10.244.0.77']);
       assert.deepEqual(await machine.hostLinks(), [first.interfaces[0]?.name]);
+    }));
+
+  it('RS-190: a limit that cannot be breaks no pod; an event of the pod tells what became of it', () =>
+    withMachine(async (machine, netns) => {
+      machine.addPod('a', {
+        'qos.projectcalico.org/ingressBandwidth': 'fast',
+        'qos.projectcalico.org/egressPacketRate': '1M',
+      });
+      machine.addPod('b', { 'kubernetes.io/egress-bandwidth': '10M' });
+      const agent = await machine.startAgent();
+      for (const name of ['a', 'b'])
+        added(await agent.run({ command: 'ADD', container: name, pod: name, netns: await netns(name) }));
+      const events = await until(
+        () => (machine.store.all('Event').length > 0 ? machine.store.all('Event') : undefined),
+        { timeoutMs: 5000 },
+      );
+      assert.equal(events?.length, 1);
+      const [event] = events;
+      assert.equal(event?.reason, 'BadLimit');
+      assert.equal(event?.involvedObject.name, 'a');
+      assert.match(event?.message ?? '', /ingressBandwidth is left out: "fast" is not a quantity\./);
+      assert.match(event?.message ?? '', /egressPacketRate: 1M is outside of 1 to 10000; 10000 is used\./);
     }));
 
   it('CN-010: many at once get an address each', () =>

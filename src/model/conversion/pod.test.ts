@@ -154,6 +154,28 @@ test('floating addresses and foreign sources from annotations', () => {
     assert.ok(!podToWorkloadEndpoint(pod({ annotations: { [cni('allowedSourcePrefixes')]: bad } })).ok, bad);
 });
 
+test('NM-054, RS-190: each limit has a least and a most value; what lies beyond becomes the nearest', () => {
+  for (const [limit, least, most, beyond, below] of [
+    ['Bandwidth', 1000, 1e15, '2P', '999'],
+    ['Burst', 1000, 0xffffffff * 8, '1T', '999'],
+    ['PacketRate', 1, 10_000, '10001', '0'],
+    ['MaxConnections', 1, 2 ** 32 - 1, '4294967296', '0'],
+  ] as const)
+    for (const direction of ['ingress', 'egress'] as const) {
+      const read = (text: string | number) => {
+        const base = limit === 'Burst' ? { [`qos.projectcalico.org/${direction}Bandwidth`]: '1M' } : {};
+        const annotation = { [`qos.projectcalico.org/${direction}${limit}`]: String(text) };
+        const { controls, problems } = qosControlsOf({ ...base, ...annotation });
+        return [controls?.[`${direction}${limit}`], problems.length];
+      };
+      assert.deepEqual(read(least), [least, 0], limit);
+      assert.deepEqual(read(most), [most, 0], limit);
+      assert.deepEqual(read(beyond), [most, 1], limit);
+      assert.deepEqual(read(below), [least, 1], limit);
+      assert.deepEqual(read('many'), [limit === 'Burst' ? 4 * 2 ** 30 : undefined, 1], limit);
+    }
+});
+
 test('RS-190: limits of traffic, their bounds and what they need', () => {
   const qos = (annotations: Record<string, string>) =>
     qosControlsOf(
