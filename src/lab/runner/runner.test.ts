@@ -18,7 +18,7 @@ import {
   pluginInput,
 } from './cni.ts';
 import { FakeMachine } from './fake.ts';
-import { portMappings } from './pod-worker.ts';
+import { portMappings } from './pod-sandbox.ts';
 import { startRunner, type Runner } from './runner.ts';
 
 const facts = {

@@ -6,9 +6,9 @@ import { backoff, sleep } from '../../lib/wait.ts';
 import type { Pod } from '../../model/mod.ts';
 import { readNetworkList } from './cni.ts';
 import { type NodeFacts, nodeObject, nodeStatus, type NodeReadiness } from './node-object.ts';
-import { PodWorker, type WorkerEdges } from './pod-worker.ts';
+import { PodWorker } from './pod-worker.ts';
 import type { FindPod, PodPlace } from './streams/mod.ts';
-import type { ContainerRecord, Containers } from './types.ts';
+import type { ContainerRecord, Containers, WorkerEdges } from './types.ts';
 
 export type RunnerOptions = WorkerEdges & {
   readonly facts: NodeFacts;

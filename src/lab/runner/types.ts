@@ -1,5 +1,8 @@
 // What the runner keeps per pod, and its edges: network plugins, namespaces and container processes. The pod worker knows
 // only these; cni.ts, sandboxes.ts and processes.ts make them real, fake.ts plays them in tests.
+import type { Datastore } from '../../datastore/mod.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Logger } from '../../lib/log.ts';
 import type { Failure, Result } from '../../lib/result.ts';
 import type { Pod } from '../../model/mod.ts';
 import type { ProcessIdentity } from '../types.ts';
@@ -130,3 +133,15 @@ export interface Checkpoints {
   save(record: SandboxRecord): void;
   remove(uid: string): void;
 }
+
+/** What the worker of a pod acts on. */
+export type WorkerEdges = {
+  readonly datastore: Datastore;
+  readonly network: NetworkPlugins;
+  readonly namespaces: Namespaces;
+  readonly containers: Containers;
+  readonly checkpoints: Checkpoints;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly hostAddresses: readonly string[];
+};
