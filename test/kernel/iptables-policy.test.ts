@@ -285,6 +285,40 @@ for (const variant of variants) {
     assert.equal(allowed.answered, allowed.sent);
     assert.equal(denied.answered, 0);
   });
+
+  test(`FX-008, ${variant}: an ipset that is full closes what looks into it`, { skip }, async () => {
+    await using node = await threePods();
+    await using felix = new Felix(node, choosing(variant));
+    const bad = (...nets: readonly string[]): Update =>
+      ({
+        type: 'set',
+        kind: 'GlobalNetworkSet',
+        object: {
+          apiVersion: 'projectcalico.org/v3',
+          kind: 'GlobalNetworkSet',
+          metadata: { name: 'bad', labels: { bad: '' } },
+          spec: { nets },
+        },
+      }) as unknown as Update;
+    const notFromBad = policy('not-from-bad', {
+      selector: "app == 'a'",
+      types: ['Ingress'],
+      ingress: [{ action: 'Deny', source: { selector: 'has(bad)' } }, { action: 'Allow' }],
+    });
+    const [first, ...endpoints] = pods.slice(0, 4);
+    assert.ok(first !== undefined);
+    const small = configuration({ maxIpsetSize: 3 });
+    await felix.start(small, first, ...endpoints, notFromBad, bad('10.244.1.4/32'));
+    assert.ok(await node.pingWorks('b', '10.244.1.2'), 'b is not bad');
+    assert.equal(await node.ping('c', '10.244.1.2'), undefined, 'c is');
+    felix.graph.update(bad('10.244.1.4/32', '203.0.113.1/32', '203.0.113.2/32', '203.0.113.3/32'));
+    felix.dataplane.apply(felix.graph.flush());
+    await felix.dataplane.idle();
+    assert.equal(await node.ping('b', '10.244.1.2'), undefined, 'nobody knows who is missing in the set');
+    assert.match(JSON.stringify(felix.dataplane.status()), /Closed until the kernel takes/);
+    await felix.update(bad('10.244.1.4/32'));
+    assert.ok(await node.pingWorks('b', '10.244.1.2'), 'complete, and open');
+  });
 }
 
 const upper = (variant: Variant): string => (variant === 'nft' ? 'NFT' : 'Legacy');

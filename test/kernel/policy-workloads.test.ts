@@ -354,3 +354,57 @@ test('FX-057, FX-082: with PolicyChangeConnections=Cut a change of policy cuts w
   assert.deepEqual(await tracked(), [], 'the peer’s labels are of account, too');
   for (const child of held) child.kill('SIGKILL');
 });
+
+test('FX-008: a set that is full closes the programs that look into it, and opens them when nothing is missing', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  const nft = async (...argv: readonly string[]): Promise<string> => {
+    const { code, output } = await node.run('node', ['nft', ...argv]);
+    assert.equal(code, 0, output);
+    return output;
+  };
+  // Somebody made the map of classes before us, and too small: the kernel refuses all but one address.
+  const key = await classMap();
+  await nft('add', 'table', 'ip', 'calico');
+  await nft('add', 'map', 'ip', 'calico', 'hosts', `{ ${key}; size 1; }`);
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  const denied = (...nets: readonly string[]): void => felix.set('NetworkSet', 'bad', { nets }, { bad: '' });
+  denied(a);
+  felix.set('NetworkPolicy', 'b', {
+    selector: 'app == "b"',
+    types: ['Ingress'],
+    ingress: [{ action: 'Deny', source: { selector: 'has(bad)' } }, { action: 'Allow' }],
+  });
+  await felix.start();
+  assert.equal(await node.ping('a', b), undefined);
+  assert.equal(await node.ping('node', b), 64, 'a host reaches its own pods');
+  const open = await nft('list', 'table', 'ip', 'calico');
+  denied(a, '203.0.113.9/32', '203.0.113.10/32');
+  felix.dataplane.apply(felix.graph.flush());
+  await felix.dataplane.idle();
+  const { unfinished = [] } = felix.dataplane.status()['nftables'] ?? {};
+  assert.ok(unfinished.length >= 3, `two addresses and a program: ${JSON.stringify(unfinished)}`);
+  const program = /chain (program-\S+) \{[^}]*vmap @p-/.exec(open)?.[1] ?? '';
+  assert.match(await nft('list', 'chain', 'ip', 'calico', program), /\{\s+drop/, 'closed');
+  denied(a);
+  felix.dataplane.apply(felix.graph.flush());
+  await until(async () => /vmap @p-/.test(await nft('list', 'chain', 'ip', 'calico', program)));
+  await felix.settled();
+
+  /** How the map is declared, as another run makes it. */
+  async function classMap(): Promise<string> {
+    await using other = await TestNode.make();
+    await using run = new PolicyFelix(other);
+    await pods(run);
+    run.set('NetworkPolicy', 'b', {
+      selector: 'app == "b"',
+      types: ['Ingress'],
+      ingress: [{ action: 'Deny', source: { selector: 'has(app)' } }, { action: 'Allow' }],
+    });
+    await run.start();
+    const { output } = await other.run('node', ['nft', 'list', 'map', 'ip', 'calico', 'hosts']);
+    return /type [^\n]*/.exec(output)?.[0] ?? output;
+  }
+});

@@ -2,10 +2,10 @@
 // the kernel refuses is taken out and the rest tried again, and a chain that says how it is closed is closed meanwhile.
 // Everything in the tables named here is ours: what no row asks for goes. A rule is recognised by the hash in its comment,
 // so that a read-back needs no decoding of expressions (FX-018); a chain whose rules are right keeps its counters.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel, NftChain, NftCommand, NftElement, NftSet, NftTableName } from '../../kernel/mod.ts';
-import type { Change, Operations } from './types.ts';
+import type { ApplyFailure, Change, Closing, Operations } from './types.ts';
 
 export type NftTableFamily = 'ip' | 'ip6';
 export const nftTableName = 'calico';
@@ -49,12 +49,13 @@ const longestComment = 127;
 
 export function ruleComment(chain: string, rule: string | NftRuleText): string {
   const { expression, note } = typeof rule === 'string' ? { expression: rule } : rule;
-  const hash = createHash('sha256').update(`${chain}\n${expression}`).digest('base64url').slice(0, 16);
-  return note === undefined ? `cali:${hash}` : clipped(`cali:${hash} ${note}`);
+  const digest = hash('sha256', `${chain}\n${expression}`, 'base64url').slice(0, 16);
+  return note === undefined ? `cali:${digest}` : clipped(`cali:${digest} ${note}`);
 }
 
 /** Names of resources are ASCII; should one not be, no character is cut in two. */
 function clipped(text: string): string {
+  if (text.length * 3 <= longestComment) return text;
   let end = text.length;
   while (Buffer.byteLength(text.slice(0, end)) > longestComment) end--;
   return text.slice(0, end);
@@ -75,12 +76,29 @@ const chainSignature = (chain: NftChain, comments: readonly string[]): string =>
   ]);
 };
 
+/** Rows do not change, and their rules are hashed once. */
+type ChainRow = Extract<NftRow, { readonly kind: 'chain' }>;
+const chainComments = new WeakMap<ChainRow, readonly string[]>();
+const chainSignatures = new WeakMap<ChainRow, string>();
+function commentsOf(row: ChainRow): readonly string[] {
+  let comments = chainComments.get(row);
+  if (comments === undefined) {
+    comments = row.rules.map((rule) => ruleComment(row.chain.name, rule));
+    chainComments.set(row, comments);
+  }
+  return comments;
+}
+
 const signature = (row: NftRow): NftActual => {
   if (row.kind === 'table') return 'table';
   if (row.kind === 'set') return setSignature(row.set);
   if (row.kind === 'element') return elementSignature(row.element);
-  const comments = row.rules.map((rule) => ruleComment(row.chain.name, rule));
-  return chainSignature(row.chain, comments);
+  let text = chainSignatures.get(row);
+  if (text === undefined) {
+    text = chainSignature(row.chain, commentsOf(row));
+    chainSignatures.set(row, text);
+  }
+  return text;
 };
 
 const families: readonly NftTableFamily[] = ['ip', 'ip6'];
@@ -117,6 +135,7 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
     keyOf: nftKey,
     equal: (row, actual) => signature(row) === actual,
     orphan: () => 'remove',
+    closing: nftClosing,
 
     async dump() {
       const found = new Map<string, NftActual>();
@@ -156,7 +175,31 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
 const outcomesOf = (
   changes: readonly NftChange[],
   failed: Result<never>,
-): readonly Result<NftActual | undefined>[] => changes.map(() => failed);
+): readonly Result<NftActual | undefined, ApplyFailure>[] =>
+  changes.map(() => (failed.ok ? failed : err({ ...failed.error, isWhole: true })));
+
+/** Chains that look into a set or map which lacks an element. */
+const nftClosing: Closing<NftRow> = {
+  scopeOf: (key) => {
+    const [family = '', kind, name = ''] = key.split(' ', 3);
+    return kind === 'element' ? `${family} ${name}` : undefined;
+  },
+  looksInto: (row, scope) => {
+    if (row.kind !== 'chain' || row.closed === undefined) return false;
+    const [family, set = ''] = scope.split(' ');
+    const mention = `@${set}`;
+    return row.family === family && row.rules.some((rule) => mentions(expressionOf(rule), mention));
+  },
+  closed: (row) =>
+    row.kind === 'chain' && row.closed !== undefined ? { ...row, rules: row.closed } : undefined,
+};
+
+/** Whether a name stands there as a whole, and not as the beginning of a longer one. */
+function mentions(text: string, name: string): boolean {
+  for (let at = text.indexOf(name); at >= 0; at = text.indexOf(name, at + 1))
+    if (!/[\w.-]/.test(text[at + name.length] ?? '')) return true;
+  return false;
+}
 
 type Progress = Omit<Mode, 'isPrecise' | 'closed'> & {
   readonly refused: Map<string, Result<NftActual | undefined>>;
@@ -183,12 +226,20 @@ async function applyPhase(
       isPrecise = true;
       continue;
     }
+    if (isGoneAlready(culprit, applied.error.code)) {
+      refused.set(culprit.key, ok(undefined));
+      continue;
+    }
     refused.set(culprit.key, err(failure(applied.error.code, applied.error.message)));
     if (closed.has(culprit.key)) closed.delete(culprit.key);
     else if (closedRules(culprit) !== undefined) closed.add(culprit.key);
   }
   return undefined;
 }
+
+/** An element that somebody else took out before us. */
+const isGoneAlready = (change: NftChange, code: string): boolean =>
+  change.op === 'remove' && code === 'NotFound' && parseKey(change.key).kind === 'element';
 
 /** One transaction is enough, with one exception. A packet keeps to the rules of the generation in which it entered a hook,
  *  but looks into sets as they are by then; so for one that is under way while a transaction takes effect
@@ -216,7 +267,8 @@ function phasesOf(
   const phaseOf = (change: NftChange): 'before' | 'now' | 'after' => {
     if (change.op === 'remove') return isOfMaps(change, intervals) && !isVerdictNow(change) ? 'after' : 'now';
     const { row } = change;
-    if (change.actual !== undefined || row.kind === 'table') return 'now';
+    if (change.actual !== undefined) return 'now';
+    if (row.kind === 'table') return 'before';
     if (row.kind === 'chain') return row.chain.base === undefined ? 'before' : 'now';
     return row.kind === 'set' || newSets.has(`${row.family} ${row.set}`) ? 'before' : 'now';
   };
@@ -359,9 +411,11 @@ function compile(
   );
   for (const { change, row } of chains) {
     const { chain } = row;
-    const rules = closed.has(change.key) ? (row.closed ?? []) : row.rules;
-    for (const one of rules) {
-      const rule = { expression: expressionOf(one), comment: ruleComment(chain.name, one) };
+    const isClosed = closed.has(change.key);
+    const comments = commentsOf(row);
+    for (const [i, one] of (isClosed ? (row.closed ?? []) : row.rules).entries()) {
+      const comment = (isClosed ? undefined : comments[i]) ?? ruleComment(chain.name, one);
+      const rule = { expression: expressionOf(one), comment };
       add(change, { op: 'add-rule', table: tableOf(row.family), chain: chain.name, rule });
     }
   }

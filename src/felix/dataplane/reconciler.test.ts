@@ -5,7 +5,7 @@ import { VirtualClock } from '../../lib/clock.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { Reconciler } from './reconciler.ts';
 import { Table } from './table.ts';
-import type { Change, Operations, OrphanVerdict } from './types.ts';
+import type { Change, Closing, Operations, OrphanVerdict } from './types.ts';
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : 1);
 
@@ -274,4 +274,49 @@ test('property: whatever happens, in the end the kernel holds the rows and the o
     }),
     { numRuns: 300 },
   );
+});
+
+test('FX-008: rows that look into what lacks a refused row are closed until the kernel takes it, or nobody wants it', async () => {
+  const { table, kernel, reconciler, advance } = setUp();
+  const closed = -1;
+  Object.assign(kernel, {
+    closing: {
+      scopeOf: (key: string) => /^member of (\w+) /.exec(key)?.[1],
+      looksInto: (row: Row, scope: string) => row.key.startsWith(`chain on ${scope}`),
+      closed: (row: Row) => ({ ...row, value: closed }),
+    } satisfies Closing<Row>,
+  });
+  reconciler.start();
+  table.set({ key: 'chain on s', value: 1 });
+  table.set({ key: 'chain on t', value: 1 });
+  table.set({ key: 'member of s 1', value: 1 });
+  await advance(50);
+  kernel.refuse.add('member of s 2');
+  table.set({ key: 'member of s 2', value: 1 });
+  await advance(50);
+  assert.deepEqual([kernel.state.get('chain on s'), kernel.state.get('chain on t')], [closed, 1]);
+  assert.equal(table.status('chain on s')?.state, 'error', 'it is seen');
+  table.set({ key: 'chain on s, too', value: 7 });
+  table.set({ key: 'chain on s', value: 2 });
+  await advance(50);
+  assert.deepEqual([kernel.state.get('chain on s'), kernel.state.get('chain on s, too')], [closed, closed]);
+  kernel.refuse.clear();
+  await advance(1_000);
+  assert.deepEqual([kernel.state.get('chain on s'), kernel.state.get('chain on s, too')], [2, 7]);
+  assert.deepEqual(table.counts(), { rows: 5, done: 5, pending: 0, errors: 0 });
+  // One that should have gone and did not is as bad.
+  kernel.refuse.add('member of s 1');
+  table.delete('member of s 1');
+  await advance(50);
+  assert.equal(kernel.state.get('chain on s'), closed);
+  kernel.refuse.clear();
+  await advance(1_000);
+  assert.equal(kernel.state.get('chain on s'), 2);
+  kernel.refuse.add('member of s 3');
+  table.set({ key: 'member of s 3', value: 1 });
+  await advance(50);
+  assert.equal(kernel.state.get('chain on s'), closed);
+  table.delete('member of s 3');
+  await advance(50);
+  assert.equal(kernel.state.get('chain on s'), 2, 'nobody misses it any more');
 });

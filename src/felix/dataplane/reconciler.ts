@@ -6,7 +6,8 @@
 //                     drift, settle time│◄──── events, dumps (audit) ◄─────┘
 //
 // Invariants: nothing is written before the first dump; a row equal to the kernel's state is never written; one apply at
-// a time; a failed row is tried again with back-off and does not hold up the others. An event sets the believed state,
+// a time; a failed row is tried again with back-off and does not hold up the others, but rows that look at what it belongs
+// to (`Operations.closing`) are closed until the kernel takes it. An event sets the believed state,
 // whoever caused it: events come in kernel order, so after the last one belief and kernel agree. A difference found that
 // way waits `settleMs` before it is repaired, in which the echo of a newer own write arrives and clears it.
 import { type Clock, type Timer, systemClock } from '../../lib/clock.ts';
@@ -14,7 +15,7 @@ import { type Logger, silentLogger } from '../../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
 import { backoff } from '../../lib/wait.ts';
 import type { Table } from './table.ts';
-import type { Change, Observation, Operations, ReconcilerCounters } from './types.ts';
+import type { ApplyFailure, Change, Observation, Operations, ReconcilerCounters } from './types.ts';
 
 export type ReconcilerOptions = {
   readonly clock?: Clock;
@@ -37,6 +38,8 @@ export class Reconciler<Row, Actual> {
   /** Keys events spoke of while a dump or apply was under way: the event may be newer than the answer, and if it is not,
    *  a newer event follows; so for these the event counts. */
   readonly #seen = new Set<string>();
+  /** What is incomplete, and the refused rows that it lacks or should have let go. */
+  readonly #incomplete = new Map<string, Set<string>>();
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #options: Required<Omit<ReconcilerOptions, 'clock' | 'logger' | 'auditIntervalMs'>>;
@@ -174,8 +177,21 @@ export class Reconciler<Row, Actual> {
     else this.#actual.set(key, actual);
   }
 
-  #agrees(key: string): boolean {
+  /** What the kernel is to hold under the key now. */
+  #rowNow(key: string): Row | undefined {
     const row = this.table.rows.get(key);
+    return row !== undefined && this.#isClosed(row) ? this.operations.closing?.closed(row) : row;
+  }
+
+  #isClosed(row: Row): boolean {
+    const { closing } = this.operations;
+    if (closing === undefined || this.#incomplete.size === 0) return false;
+    const looks = this.#incomplete.keys().some((scope) => closing.looksInto(row, scope));
+    return looks && closing.closed(row) !== undefined;
+  }
+
+  #agrees(key: string): boolean {
+    const row = this.#rowNow(key);
     const actual = this.#actual.get(key);
     if (row === undefined) return actual === undefined;
     return actual !== undefined && this.operations.equal(row, actual);
@@ -307,7 +323,44 @@ export class Reconciler<Row, Actual> {
   #settle(key: string): void {
     this.#dirty.delete(key);
     this.#attempts.delete(key);
-    this.table.markDone(key);
+    this.#completes(key);
+    const row = this.table.rows.get(key);
+    if (row === undefined || !this.#isClosed(row)) return this.table.markDone(key);
+    const error = failure('Closed', 'Closed until the kernel takes all members of a set it looks into.');
+    this.table.mark(key, { state: 'error', error, attempts: 0, retryAtMs: this.#clock.monotonic() });
+  }
+
+  /** The row under the key was refused: who looks at what it belongs to is closed. */
+  #misses(key: string): void {
+    const scope = this.operations.closing?.scopeOf(key);
+    if (scope === undefined) return;
+    const missing = this.#incomplete.get(scope);
+    if (missing !== undefined) return void missing.add(key);
+    this.#incomplete.set(scope, new Set([key]));
+    const closed = this.#touchThoseWhoLookInto(scope);
+    if (closed > 0) this.#logger.error('Closed until the kernel takes what it refused', { scope, closed });
+  }
+
+  #completes(key: string): void {
+    if (this.#incomplete.size === 0) return;
+    const scope = this.operations.closing?.scopeOf(key);
+    const missing = scope === undefined ? undefined : this.#incomplete.get(scope);
+    if (scope === undefined || missing?.delete(key) !== true || missing.size > 0) return;
+    this.#incomplete.delete(scope);
+    const opened = this.#touchThoseWhoLookInto(scope);
+    if (opened > 0) this.#logger.info('Complete again, and open', { scope, opened });
+  }
+
+  #touchThoseWhoLookInto(scope: string): number {
+    const { closing } = this.operations;
+    let count = 0;
+    for (const [key, row] of this.table.rows) {
+      if (closing?.looksInto(row, scope) !== true || closing.closed(row) === undefined) continue;
+      this.#dirty.set(key, 0);
+      this.table.mark(key, { state: 'pending' });
+      count++;
+    }
+    return count;
   }
 
   /** Takes a batch of due keys that need a write; settles those that need none. */
@@ -324,7 +377,7 @@ export class Reconciler<Row, Actual> {
   }
 
   #changeFor(key: string): Change<Row, Actual> | undefined {
-    const row = this.table.rows.get(key);
+    const row = this.#rowNow(key);
     const actual = this.#actual.get(key);
     if (this.#agrees(key)) {
       this.#settle(key);
@@ -365,7 +418,7 @@ export class Reconciler<Row, Actual> {
     const applied = await this.#guarded(async () => ok(await this.operations.apply(changes)));
     const outcomes = applied.ok ? applied.value : changes.map(() => applied);
     for (const [i, change] of changes.entries()) {
-      const outcome: Result<Actual | undefined> = outcomes[i] ?? {
+      const outcome: Result<Actual | undefined, ApplyFailure> = outcomes[i] ?? {
         ok: false,
         error: failure('NoOutcome', `The ${this.operations.name} table got no answer for ${change.key}.`),
       };
@@ -379,6 +432,7 @@ export class Reconciler<Row, Actual> {
     else this.#counters.removes++;
     if (!this.#seen.has(change.key)) this.#believe(change.key, actual);
     this.#attempts.delete(change.key);
+    this.#completes(change.key);
     // The row may have changed meanwhile: then it is dirty and stays so.
     if (this.#agrees(change.key)) this.#settle(change.key);
     else if (!this.#dirty.has(change.key)) {
@@ -386,8 +440,9 @@ export class Reconciler<Row, Actual> {
     }
   }
 
-  #failed(change: Change<Row, Actual>, error: Failure): void {
+  #failed(change: Change<Row, Actual>, error: ApplyFailure): void {
     this.#counters.failures++;
+    if (error.isWhole !== true) this.#misses(change.key);
     const attempts = (this.#attempts.get(change.key) ?? 0) + 1;
     const retryAtMs =
       this.#clock.monotonic() + backoff(attempts - 1, this.#options.firstRetryMs, this.#options.maxRetryMs);

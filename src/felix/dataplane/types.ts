@@ -44,8 +44,24 @@ export interface Operations<Row, Actual> {
   /** `firstSync`: state of an earlier run may still be there. Default: leave. */
   orphan?(key: string, actual: Actual, firstSync: boolean): OrphanVerdict;
   /** One outcome per change, in order: what the kernel holds afterwards, or why it refused. */
-  apply(changes: readonly Change<Row, Actual>[]): Promise<readonly Result<Actual | undefined>[]>;
+  apply(
+    changes: readonly Change<Row, Actual>[],
+  ): Promise<readonly Result<Actual | undefined, ApplyFailure>[]>;
+  /** How rows that look at others are kept from meaning something else while one of those is refused. */
+  readonly closing?: Closing<Row>;
 }
+
+/** `isWhole`: nothing of what was written at once is in the kernel, which holds what it held before. */
+export type ApplyFailure = Failure & { readonly isWhole?: true };
+
+/** A set that lacks a member allows what it should deny: chains that look into it are closed until it has it. */
+export type Closing<Row> = {
+  /** What is incomplete while the row under the key is refused (a set); undefined: nothing. */
+  scopeOf(key: string): string | undefined;
+  looksInto(row: Row, scope: string): boolean;
+  /** The row closed; undefined: it cannot be. */
+  closed(row: Row): Row | undefined;
+};
 
 /** Numbers of one table, for metrics and health. */
 export type TableCounts = {

@@ -271,6 +271,23 @@ test('a set of another size takes the old one’s place with its members at once
   assert.deepEqual([...(members ?? [])], ['10.244.1.2']);
 });
 
+test('FX-008: a set that is full closes the policies that look into it, until it takes what it refused', async () => {
+  const bench = new IptablesBench(new FakeTools());
+  await bench.start(kubeNamespace, web, db, fromWeb);
+  const chain = 'cali-pi-gnp/from-web';
+  const open = bench.chain(chain);
+  assert.ok((open?.length ?? 0) > 0);
+  assert.notDeepEqual(open, ['--jump DROP']);
+  bench.tools.refuses = (line) => /^add cali40s:\S+ 10\.244\.1\.77/.test(line);
+  await bench.update(pod('late', '10.244.1.77', { app: 'web' }));
+  assert.deepEqual(bench.chain(chain), ['--jump DROP']);
+  assert.ok([...bench.backEnd.table.unfinished()].length >= 2, 'the member and the chain');
+  bench.tools.refuses = () => false;
+  await bench.pass(2_000);
+  assert.deepEqual(bench.chain(chain), open);
+  assert.deepEqual([...bench.backEnd.table.unfinished()], []);
+});
+
 test('policies with one selector share a chain; it changes with their selectors, and goes with them', async () => {
   const bench = new IptablesBench();
   const policy = (name: string, selector = "app == 'db'") =>

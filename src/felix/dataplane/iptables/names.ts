@@ -31,6 +31,9 @@ export const policyChain = (id: PolicyId, direction: Direction): string =>
 export const profileChain = (name: string, direction: Direction): string =>
   limitedName(`cali-pr${letter(direction)}-`, name);
 
+/** Whether rules of policies or profiles are in the chain. */
+export const isRuleChain = (name: string): boolean => /^cali-p(r?)[io]-/.test(name);
+
 /** The chain of a run of policies that always stand together. */
 export function groupChain(tier: string, direction: Direction, policies: readonly PolicyId[]): string {
   const prefix = `cali-g${letter(direction)}-`;

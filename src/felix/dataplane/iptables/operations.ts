@@ -10,9 +10,9 @@ import type { Family } from '../../../lib/ip/mod.ts';
 import type { Operations } from '../types.ts';
 import { toolFailure, type CommandRunner } from './commands.ts';
 import { parseSave, parseSets, unreadTable } from './listings.ts';
-import { temporarySetName } from './names.ts';
+import { isRuleChain, temporarySetName } from './names.ts';
 import { hashesOf, isSameHook, type TableChange } from './restore.ts';
-import { applyTables, type Outcomes } from './tables.ts';
+import { applyTables, type Outcome, type Outcomes } from './tables.ts';
 import { type Actual, type Row, rowKey } from './types.ts';
 
 export type Variant = 'legacy' | 'nft';
@@ -106,6 +106,16 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
       return row.kind === 'hook' && actual.kind === 'hook' && isSameHook(row, actual.rules);
     },
 
+    closing: {
+      scopeOf: (key) => {
+        const [, kind, set = ''] = key.split(' ', 3);
+        return kind === 'member' ? set : undefined;
+      },
+      looksInto: (row, set) =>
+        isOfPolicy(row) && row.rules.some((rule) => rule.includes(`--match-set ${set} `)),
+      closed: (row) => (isOfPolicy(row) ? { ...row, rules: closedRules } : undefined),
+    },
+
     orphan: (_key, actual) => (actual.kind === 'hook' && !isLeftover(actual) ? 'leave' : 'remove'),
 
     async apply(changes) {
@@ -125,6 +135,12 @@ export function iptablesOperations(options: OperationOptions): Operations<Row, A
     },
   };
 }
+
+/** Other chains look into sets only to let something pass. */
+const isOfPolicy = (row: Row): row is Extract<Row, { readonly kind: 'chain' }> =>
+  row.kind === 'chain' && isRuleChain(row.name);
+
+const closedRules: readonly string[] = ['--jump DROP'];
 
 // ── sets ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 type SetRow = Extract<Row, { readonly kind: 'set' }>;
@@ -179,10 +195,13 @@ function rewrite(row: SetRow, key: string, number: number, rows: ReadonlyMap<str
 }
 
 /** More refusals than this, and the rest of the lines shares the last one's reason. */
-const mostRefusals = 20;
+const mostRefusals = 200;
+/** A set that took none of so many members is full: the rest is not tried. */
+const mostRefusalsOfSet = 3;
 
 async function restoreSets(lines: readonly Line[], outcomes: Outcomes, runner: CommandRunner): Promise<void> {
   let left = lines;
+  const bySet = new Map<string, number>();
   for (let refusals = 0; left.length > 0; refusals++) {
     const input = left.map(({ text }) => `${text}\n`).join('');
     const result = await runner.run('ipset', ['restore', '-exist'], input);
@@ -191,12 +210,21 @@ async function restoreSets(lines: readonly Line[], outcomes: Outcomes, runner: C
     const number = Number(/in line (\d+)/.exec(result.stderr)?.[1] ?? Number.NaN);
     const culprit = left[number - 1];
     if (culprit === undefined || refusals >= mostRefusals) {
-      for (const { key } of left) outcomes.set(key, error);
+      const whole: Outcome = err({ ...error.error, ...(culprit === undefined ? { isWhole: true } : {}) });
+      for (const { key } of left) outcomes.set(key, whole);
       return;
     }
     outcomes.set(culprit.key, error);
     // The rest of a rewriting belongs to its refused line.
     left = left.slice(number).filter(({ key }) => key !== culprit.key);
+    const [command, set = ''] = culprit.text.split(' ');
+    const count = (bySet.get(set) ?? 0) + 1;
+    if (command !== 'add') continue;
+    bySet.set(set, count);
+    if (count < mostRefusalsOfSet) continue;
+    const start = `add ${set} `;
+    for (const { key, text } of left) if (text.startsWith(start)) outcomes.set(key, error);
+    left = left.filter(({ text }) => !text.startsWith(start));
   }
 }
 

@@ -16,10 +16,12 @@ import {
   type TableChange,
   type Wording,
 } from './restore.ts';
+import type { ApplyFailure } from '../types.ts';
 import type { Actual } from './types.ts';
 
+export type Outcome = Result<Actual | undefined, ApplyFailure>;
 /** By key of the row. */
-export type Outcomes = Map<string, Result<Actual | undefined>>;
+export type Outcomes = Map<string, Outcome>;
 type Restore = (input: string) => Promise<CommandResult>;
 
 export async function applyTables(
