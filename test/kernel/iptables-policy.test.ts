@@ -122,7 +122,7 @@ for (const variant of variants) {
   const iptables = (node: TestNode, ...words: readonly string[]) =>
     tool(node, `iptables-${variant}`, ...words);
 
-  test(`FX-043, FX-044, FX-045, FX-058, FX-065, ${variant}: pods reach what policy allows, the world sees the node`, {
+  test(`FX-043, FX-044, FX-045, FX-058, FX-065, SR-013, ${variant}: pods reach what policy allows, the world sees the node`, {
     skip,
   }, async () => {
     await using node = await threePods();
@@ -137,9 +137,11 @@ for (const variant of variants) {
     await felix.update(configuration({ defaultEndpointToHostAction: 'Accept' }));
     assert.ok(await node.pingWorks('c', '10.0.0.1'), 'to the host');
     assert.equal((await tool(node, 'nft', 'list', 'tables')).includes('calico'), false);
+    const chains = (await save(node, '-t', 'filter')).match(/^:cali-\S*calia(?= )/gm);
+    assert.deepEqual(chains?.toSorted(), [':cali-fw-calia', ':cali-tw-calia'], "by the interface's name");
   });
 
-  test(`FX-020, FX-040, ${variant}: an interface without an endpoint is closed, and a pod cannot send as another`, {
+  test(`FX-020, FX-040, SR-023, ${variant}: an interface without an endpoint is closed, and a pod cannot send as another`, {
     skip,
   }, async () => {
     await using node = await threePods();

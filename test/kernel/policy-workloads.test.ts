@@ -18,7 +18,7 @@ async function pods(felix: PolicyFelix, more: object = {}): Promise<void> {
   felix.endpoint('b', [`${b}/32`]);
 }
 
-test('FX-020, FX-031, RS-084: an interface nobody knows is closed both ways; so is one whose profile does not exist', {
+test('FX-020, FX-031, RS-084, SR-023: an interface nobody knows is closed both ways; so is one whose profile does not exist', {
   skip,
 }, async () => {
   await using node = await TestNode.make();
@@ -89,7 +89,7 @@ test('FX-044, FX-153: what a pod sends to its host meets its egress policy, then
   assert.equal(await node.ping('a', host), undefined, 'egress policy comes first');
 });
 
-test('FX-040, FX-138: a pod sends from its own addresses only; from foreign ones where it asked and the host allows', {
+test('FX-040, FX-138, SR-023: a pod sends from its own addresses only; from foreign ones where it asked and the host allows', {
   skip,
 }, async () => {
   await using node = await TestNode.make();
@@ -223,7 +223,7 @@ async function until(done: () => Promise<boolean>): Promise<void> {
   for (let i = 0; i < 100 && !(await done()); i++) await new Promise((resolve) => setTimeout(resolve, 40));
 }
 
-test('RS-190: connections beyond the limit are reset, packets beyond the rate are dropped, DSCP is written', {
+test('RS-190, FX-121, FX-122, SR-014: connections beyond the limit are reset, packets beyond the rate are dropped, DSCP is written on what leaves the pools', {
   skip,
 }, async () => {
   await using node = await TestNode.make();
@@ -239,24 +239,16 @@ test('RS-190: connections beyond the limit are reset, packets beyond the rate ar
   const { output } = await node.run('a', ['ping', '-n', '-q', '-i', '0.01', '-c', '50', '-W', '1', b]);
   const passed = Number(/(\d+) received/.exec(output)?.[1]);
   assert.ok(passed >= 5 && passed <= 20, output);
-  const capture = node.run('out', [
-    'timeout',
-    '3',
-    'tcpdump',
-    '-n',
-    '-v',
-    '-c',
-    '1',
-    '-i',
-    'eth0',
-    'icmp',
-    'and',
-    'src',
-    a,
-  ]);
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  await node.ping('a', out);
-  assert.match((await capture).output, /tos 0xb8/);
+  /** The type of service that an echo request arrives with. */
+  const arrives = async (part: string, to: string): Promise<string | undefined> => {
+    const argv = ['-n', '-v', '-c', '1', '-i', 'eth0', '--immediate-mode', 'icmp', 'and', 'src', a];
+    const capture = node.run(part, ['timeout', '20', 'tcpdump', ...argv]);
+    const isOver = capture.then(() => true);
+    while (!(await Promise.race([isOver, node.ping('a', to).then(() => false)])));
+    return /tos (0x[0-9a-f]+)/.exec((await capture).output)?.[1];
+  };
+  assert.equal(await arrives('out', out), '0xb8', 'EF');
+  assert.equal(await arrives('b', b), '0x0', 'not to other pods');
   felix.endpoint('a', [`${a}/32`]);
   felix.endpoint('b', [`${b}/32`]);
   await felix.apply();
@@ -265,6 +257,36 @@ test('RS-190: connections beyond the limit are reset, packets beyond the rate ar
     /rate-|count-|dscp/,
     'nothing is left',
   );
+});
+
+test('SR-013: the rules of a pod are found by its interface', { skip }, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  felix.set('NetworkPolicy', 'only-web', {
+    selector: 'app == "a"',
+    types: ['Ingress'],
+    ingress: [{ action: 'Allow', protocol: 'TCP', destination: { ports: [80] } }],
+  });
+  await felix.start();
+  const table = await felix.nft('list', 'table', 'ip', 'calico');
+  const blocks = new Map(
+    [...table.matchAll(/^\t(chain|map) (\S+) \{\n(.*?)^\t\}/gms)].map(([, kind, name, text]) => [
+      `${kind === 'map' ? '@' : ''}${name}`,
+      text ?? '',
+    ]),
+  );
+  /** All that a packet to the interface can meet. */
+  const rulesOf = (name: string): string => {
+    const [, first] = new RegExp(`"${name}" : goto ([\\w-]+)`).exec(blocks.get('@to-workload') ?? '') ?? [];
+    const met = new Set([first ?? '']);
+    for (const block of met)
+      for (const [, next] of (blocks.get(block) ?? '').matchAll(/(?:goto |jump |vmap )(@?[\w-]+)/g))
+        met.add(next ?? '');
+    return [...met].map((block) => blocks.get(block) ?? '').join('');
+  };
+  assert.match(rulesOf('calia'), /default np:default\/only-web/);
+  assert.doesNotMatch(rulesOf('calib'), /only-web/);
 });
 
 test('FX-008: what the kernel refuses is closed, and opens when it is taken', { skip }, async () => {
