@@ -13,7 +13,7 @@ import { FakeHost, mainTable } from '../../kernel/mod.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
 import { startAgent } from './agent.ts';
 import { liveness, readiness } from './health.ts';
-import { samples } from './metrics.ts';
+import { renderMetrics, samples } from './metrics.ts';
 import type { Agent, AgentOptions } from './types.ts';
 
 const object = <K extends KindName>(kind: K, name: string, spec: object, namespace?: string): ResourceOf<K> =>
@@ -284,6 +284,70 @@ test('SR-228: a machine that calls itself as another one that lives is refused; 
   expect(await replacing.ready, 'ready');
   assert.equal(await addressOf(), '10.0.0.9/24');
   await replacing.stop();
+});
+
+test('FX-092 OT-080 FX-113: the key of WireGuard is on the Node while the device is there, the same after a restart; metrics', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const store = cluster.store.open();
+  const on = { FELIX_WIREGUARDENABLED: 'true' };
+  const key = async (): Promise<string | undefined> =>
+    expect(await store.get('Node', { name: 'n1' }), 'node').status?.wireguardPublicKey;
+  const first = cluster.start(on);
+  expect(await first.ready, 'ready');
+  const published = await until(key, { timeoutMs: 3000 });
+  assert.match(published ?? '', /^[\w+/]{43}=$/);
+  const other = object('Node', 'n2', { bgp: { ipv4Address: '10.0.0.2/24' } });
+  cluster.store.put('Node', {
+    ...other,
+    status: { wireguardPublicKey: 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=' },
+  } as typeof other);
+  const kernel = cluster.host.kernel();
+  const peers = async () => expect(await kernel.wireguard.read('wireguard.cali'), 'device')?.peers ?? [];
+  await until(async () => ((await peers()).length > 0 ? true : undefined), { timeoutMs: 3000 });
+  assert.deepEqual(
+    (await peers()).map((peer) => peer.endpoint),
+    [{ address: '10.0.0.2', port: 51820 }],
+  );
+  const status = first.status();
+  assert.equal(status.encryption[4].state, 'on');
+  assert.equal(status.encryption[6].state, 'off');
+  const device = expect(await kernel.wireguard.read('wireguard.cali'), 'device');
+  const text = await renderMetrics(status, device === undefined ? [] : [device]);
+  assert.match(text, /wireguard_bytes_sent\{.*peer_endpoint="10\.0\.0\.2:51820"\} 0/);
+  assert.match(text, /wireguard_meta\{.*listen_port="51820",peer_count="1"/);
+  assert.match(text, /margay_encryption_state\{family="ipv4"\} 2/);
+  await first.stop();
+  const second = cluster.start(on);
+  expect(await second.ready, 'ready');
+  assert.equal(await key(), published);
+  await second.stop();
+  const third = cluster.start();
+  expect(await third.ready, 'ready');
+  const isGone = async (): Promise<true | undefined> => ((await key()) === undefined ? true : undefined);
+  assert.ok(await until(isGone, { timeoutMs: 3000 }));
+  assert.equal(expect(await kernel.links.get('wireguard.cali'), 'link'), undefined);
+  await third.stop();
+});
+
+test('OT-080: where WireGuard is not to be had, traffic is clear, no key is told, and it is said', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  cluster.host.withoutKind('wireguard');
+  const agent = cluster.start({ FELIX_WIREGUARDENABLED: 'true' });
+  expect(await agent.ready, 'ready');
+  const state = agent.status().encryption[4];
+  assert.equal(state.state, 'waiting');
+  assert.match('reason' in state ? (state.reason ?? '') : '', /WireGuard/);
+  assert.deepEqual(readiness(agent.status()).ok, true);
+  const store = cluster.store.open();
+  const told = async (): Promise<string | undefined> =>
+    expect(await store.list('Event'), 'events').items.find((event) => event.reason === 'NotEncrypted')
+      ?.message;
+  assert.match((await until(told, { timeoutMs: 3000 })) ?? '', /IPv4 between nodes is not encrypted here/);
+  assert.equal(expect(await store.get('Node', { name: 'n1' }), 'node').status?.wireguardPublicKey, undefined);
+  assert.match(await renderMetrics(agent.status()), /margay_encryption_state\{family="ipv4"\} 1/);
+  await agent.stop();
 });
 
 test('BG-077: AS number, cluster type and the switch for pools come from the environment', async () => {

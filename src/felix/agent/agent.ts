@@ -13,7 +13,7 @@ import { type CniServer, startCniServer } from '../../cni/mod.ts';
 import { TrialFilter } from '../../controllers/mod.ts';
 import { startSyncer, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
 import { createIpam, type Ipam, IpamCache } from '../../ipam/mod.ts';
-import { routeProtocols } from '../../kernel/mod.ts';
+import { routeProtocols, type WireGuardDevice } from '../../kernel/mod.ts';
 import {
   calcKinds,
   CalculationGraph,
@@ -35,6 +35,7 @@ import { registerNode } from './register.ts';
 import { type NodeEvent, tellOfNode } from './resources.ts';
 import { RouteWriters } from './route-writers.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
+import { WireGuardKeys } from './wireguard-keys.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
 
 const syncKinds = [
@@ -66,6 +67,7 @@ class RunningAgent implements Agent {
   readonly #ipamCache = new IpamCache();
   readonly #ipam: Ipam;
   readonly #tunnels: TunnelAddresses;
+  readonly #wireguardKeys: WireGuardKeys;
   readonly #routeWriters: RouteWriters;
   readonly #network: NetworkCondition;
   #phase: AgentPhase = 'starting';
@@ -99,6 +101,7 @@ class RunningAgent implements Agent {
       policy: true,
       ...(options.commands === undefined ? {} : { commands: options.commands }),
       everything: () => this.#graph.everything(),
+      onEncryption: (states) => this.#wireguardKeys.take(states),
       onHostInterfaces: (interfaces) => {
         this.#graph.setHostInterfaces(interfaces);
         if (this.#phase === 'ready') this.#flush();
@@ -114,6 +117,10 @@ class RunningAgent implements Agent {
     const told = { datastore, nodeName, clock: this.#clock, logger };
     this.#network = new NetworkCondition({ ...told, backend, bgpSocket });
     this.#ipam = createIpam(datastore, { clock: this.#clock, logger, view: this.#ipamCache });
+    this.#wireguardKeys = new WireGuardKeys({
+      ...told,
+      tell: (message) => void this.#tell({ type: 'Warning', reason: 'NotEncrypted', message }),
+    });
     this.#tunnels = new TunnelAddresses({
       nodeName,
       datastore,
@@ -134,6 +141,7 @@ class RunningAgent implements Agent {
       datastore: this.#datastore,
       calc: this.#graph.stats,
       mtus: this.#graph.state().mtus,
+      encryption: this.#dataplane.encryption,
       dataplane: this.#dataplane.status(),
       config: this.#graph.config,
       programming: this.#programmer.times,
@@ -152,6 +160,7 @@ class RunningAgent implements Agent {
     await this.#cni?.stop();
     await this.#syncer?.stop();
     await this.#tunnels.stop();
+    await this.#wireguardKeys.stop();
     await this.#dataplane.stop();
     await this.#serving;
     await Promise.all([this.#health?.close(), this.#metrics?.close()]);
@@ -215,7 +224,10 @@ class RunningAgent implements Agent {
       else this.#graph.update(update as CalcUpdate | PolicyUpdate);
     }
     this.#flush();
-    if (updates.some((update) => this.#concernsTunnels(update))) this.#tunnels.check();
+    if (updates.some((update) => this.#concernsTunnels(update))) {
+      this.#tunnels.check();
+      this.#wireguardKeys.check();
+    }
     this.#routeWriters.take(updates);
     if (this.#datastore === 'in-sync') this.#routeWriters.check(this.#graph.config, this.#ipamCache.pools());
     this.#wake();
@@ -347,7 +359,7 @@ class RunningAgent implements Agent {
         '/metrics': async () => ({
           status: 200,
           type: 'text/plain; version=0.0.4',
-          body: await renderMetrics(this.status()),
+          body: await renderMetrics(this.status(), await this.#measuredWireGuard(config)),
         }),
       };
       const host = config.text('PrometheusMetricsHost');
@@ -358,6 +370,10 @@ class RunningAgent implements Agent {
         pages,
       );
     }
+  }
+
+  async #measuredWireGuard(config: FelixConfig): Promise<readonly WireGuardDevice[]> {
+    return config.boolean('PrometheusWireGuardMetricsEnabled') ? this.#dataplane.wireguardDevices() : [];
   }
 
   async #listen(

@@ -1,6 +1,8 @@
 // Prometheus metrics under Felix's names (FX-110, FX-111), as far as they are true here. Read when asked for.
+import type { WireGuardDevice } from '../../kernel/mod.ts';
 import type { AgentStatus } from './types.ts';
 
+const encryptionStates = { off: 0, waiting: 1, on: 2 } as const;
 const resyncStates = { waiting: 0, syncing: 1, 'in-sync': 2 } as const;
 
 type Sample = {
@@ -12,7 +14,7 @@ type Sample = {
 };
 
 export function samples(status: AgentStatus): Sample[] {
-  const { calc, dataplane, policy, programming } = status;
+  const { calc, dataplane, encryption, policy, programming } = status;
   const sum = (field: 'failures' | 'puts' | 'removes' | 'dumps' | 'drifted'): number =>
     Object.values(dataplane).reduce((total, table) => total + table.counters[field], 0);
   const gauge = (name: string, help: string, value: number, labels?: Record<string, string>): Sample => ({
@@ -82,6 +84,14 @@ export function samples(status: AgentStatus): Sample[] {
       'Tables, sets, elements and chains this node should have in nftables.',
       dataplane.nftables.counts.rows,
     ),
+    ...([4, 6] as const).map((family) =>
+      gauge(
+        'margay_encryption_state',
+        'Encryption between nodes: 0 off, 1 asked for and not to be had, 2 on.',
+        encryptionStates[encryption[family].state],
+        { family: `ipv${family}` },
+      ),
+    ),
     counter('margay_dataplane_resyncs', 'Full reads of the kernel.', sum('dumps')),
     counter('margay_dataplane_drifted_rows', 'Rows found changed by somebody else.', sum('drifted')),
     ...Object.entries(dataplane).map(([table, { counts }]) =>
@@ -95,11 +105,68 @@ export function samples(status: AgentStatus): Sample[] {
   ];
 }
 
+/** What went through WireGuard, by peer; how it is set stands in labels, as with Felix. */
+function wireguardSamples(
+  { nodeName, encryption }: AgentStatus,
+  devices: readonly WireGuardDevice[],
+): Sample[] {
+  return devices.flatMap(({ name, port, peers }): Sample[] => {
+    const state = [encryption[4], encryption[6]].find((one) => one.state === 'on' && one.device === name);
+    const meta = {
+      hostname: nodeName,
+      iface: name,
+      listen_port: String(port),
+      peer_count: String(peers.length),
+      public_key: state?.state === 'on' ? state.publicKey : '',
+    };
+    return [
+      {
+        name: 'wireguard_meta',
+        help: 'The device of WireGuard.',
+        type: 'gauge',
+        value: 1,
+        labels: meta,
+      },
+      ...peers.flatMap((peer): Sample[] => {
+        const labels = {
+          hostname: nodeName,
+          iface: name,
+          peer_key: peer.publicKey,
+          peer_endpoint: peer.endpoint === undefined ? '' : `${peer.endpoint.address}:${peer.endpoint.port}`,
+        };
+        const of = (about: string, type: Sample['type'], value: number, help: string): Sample => ({
+          name: `wireguard_${about}`,
+          help,
+          type,
+          value,
+          labels,
+        });
+        return [
+          of('bytes_rcvd', 'counter', peer.receivedBytes, 'Bytes received from the peer.'),
+          of('bytes_sent', 'counter', peer.sentBytes, 'Bytes sent to the peer.'),
+          of(
+            'latest_handshake_seconds',
+            'gauge',
+            peer.lastHandshake,
+            'When the last handshake with the peer was, in seconds since 1970; 0: never.',
+          ),
+        ];
+      }),
+    ];
+  });
+}
+
 /** The text for a scrape. prom-client is loaded at the first one only. */
-export async function renderMetrics(status: AgentStatus): Promise<string> {
+export async function renderMetrics(
+  status: AgentStatus,
+  wireguard: readonly WireGuardDevice[] = [],
+): Promise<string> {
   const { Counter, Gauge, Registry } = await import('./prometheus.ts');
   const registry = new Registry();
-  const byName = Map.groupBy(samples(status), (sample) => sample.name);
+  const byName = Map.groupBy(
+    [...samples(status), ...wireguardSamples(status, wireguard)],
+    (sample) => sample.name,
+  );
   for (const [name, [first, ...rest]] of byName) {
     if (first === undefined) continue;
     const labelNames = Object.keys(first.labels ?? {});

@@ -123,6 +123,31 @@ test('an address that is right stays; one that address management does not know 
   await tunnels.stop();
 });
 
+test('RS-043 RS-044 FX-092: WireGuard has an address of any pool, as long as the node has a key', async () => {
+  const { datastore, ipam, tunnels, node } = await bench(pool('a', '10.244.0.0/16', {}));
+  const publish = async (status: object): Promise<void> => {
+    const current = expect(await datastore.get('Node', { name: 'n1' }), 'node');
+    expect(await datastore.updateStatus('Node', { ...current, status }), 'update');
+    tunnels.check();
+  };
+  await publish({ wireguardPublicKey: 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=' });
+  const taken = async (): Promise<string | undefined> => (await node()).wireguard?.interfaceIPv4Address;
+  assert.match((await until(taken, { timeoutMs: 3000 })) ?? '', /^10\.244\./);
+  const held = expect(await ipam.addressesOfHandle('wireguard-tunnel-addr-n1'), 'handle');
+  assert.deepEqual(
+    held.map((h) => [h.address, h.attributes['type']]),
+    [[await taken(), 'wireguardTunnelAddress']],
+  );
+  await publish({});
+  const isGone = async (): Promise<true | undefined> =>
+    (await node()).wireguard === undefined &&
+    expect(await ipam.addressesOfHandle('wireguard-tunnel-addr-n1'), 'handle').length === 0
+      ? true
+      : undefined;
+  assert.ok(await until(isGone, { timeoutMs: 3000 }));
+  await tunnels.stop();
+});
+
 test('pools that are off, not for tunnels, or not for the node give no tunnel address', () => {
   const pools = [
     pool('off', '10.1.0.0/16', { vxlanMode: 'Always', disabled: true }),
@@ -132,6 +157,13 @@ test('pools that are off, not for tunnels, or not for the node give no tunnel ad
     pool('six', 'fd00::/48', { vxlanMode: 'Always' }),
     pool('good', '10.5.0.0/16', { vxlanMode: 'CrossSubnet', nodeSelector: 'rack == "1"' }),
   ];
-  assert.deepEqual(tunnelPools(pools, { family: 4, mode: 'vxlanMode' }, { rack: '1' }), ['10.5.0.0/16']);
-  assert.deepEqual(tunnelPools(pools, { family: 6, mode: 'vxlanMode' }, {}), ['fd00::/48']);
+  const node = (labels: Record<string, string>): Node => ({
+    apiVersion,
+    kind: 'Node',
+    metadata: { name: 'n', labels },
+    spec: {},
+  });
+  const isFrom = (spec: IPPool['spec']): boolean => (spec.vxlanMode ?? 'Never') !== 'Never';
+  assert.deepEqual(tunnelPools(pools, { family: 4, isFrom }, node({ rack: '1' })), ['10.5.0.0/16']);
+  assert.deepEqual(tunnelPools(pools, { family: 6, isFrom }, node({})), ['fd00::/48']);
 });

@@ -15,18 +15,43 @@ type Tunnel = {
   /** Handle and attribute as Calico names them, so that its tools know whose the address is. */
   readonly handle: string;
   readonly type: string;
-  readonly mode: 'ipipMode' | 'vxlanMode';
+  /** Whether the node's tunnel may have its address from the pool. */
+  readonly isFrom: (pool: IPPool['spec'], node: Node) => boolean;
   readonly read: (spec: Node['spec']) => string | undefined;
   /** The spec with the address, or without any. */
   readonly write: (spec: Node['spec'], address: string | undefined) => Node['spec'];
 };
+
+const isOn = (mode: string | undefined): boolean => (mode ?? 'Never') !== 'Never';
+
+type WireGuardAddresses = NonNullable<Node['spec']['wireguard']>;
+/** WireGuard is no matter of pools: its address is from any, while the node has a key. */
+const wireguardTunnel = (
+  family: Family,
+  type: string,
+  handle: string,
+  field: keyof WireGuardAddresses,
+  key: 'wireguardPublicKey' | 'wireguardPublicKeyV6',
+): Tunnel => ({
+  family,
+  handle,
+  type,
+  isFrom: (_pool, node) => (node.status?.[key] ?? '') !== '',
+  read: (spec) => spec.wireguard?.[field],
+  write: (spec, address) => {
+    const { wireguard, ...rest } = spec;
+    const { [field]: _old, ...others } = wireguard ?? {};
+    const next = { ...others, ...(address === undefined ? {} : { [field]: address }) };
+    return { ...rest, ...(Object.keys(next).length === 0 ? {} : { wireguard: next }) };
+  },
+});
 
 const tunnels: readonly Tunnel[] = [
   {
     family: 4,
     handle: 'ipip-tunnel-addr-',
     type: 'ipipTunnelAddress',
-    mode: 'ipipMode',
+    isFrom: (pool) => isOn(pool.ipipMode),
     read: (spec) => spec.bgp?.ipv4IPIPTunnelAddr,
     write: (spec, address) => {
       const { bgp, ...rest } = spec;
@@ -39,7 +64,7 @@ const tunnels: readonly Tunnel[] = [
     family: 4,
     handle: 'vxlan-tunnel-addr-',
     type: 'vxlanTunnelAddress',
-    mode: 'vxlanMode',
+    isFrom: (pool) => isOn(pool.vxlanMode),
     read: (spec) => spec.ipv4VXLANTunnelAddr,
     write: (spec, address) => {
       const { ipv4VXLANTunnelAddr: _old, ...rest } = spec;
@@ -50,30 +75,43 @@ const tunnels: readonly Tunnel[] = [
     family: 6,
     handle: 'vxlan-v6-tunnel-addr-',
     type: 'vxlanV6TunnelAddress',
-    mode: 'vxlanMode',
+    isFrom: (pool) => isOn(pool.vxlanMode),
     read: (spec) => spec.ipv6VXLANTunnelAddr,
     write: (spec, address) => {
       const { ipv6VXLANTunnelAddr: _old, ...rest } = spec;
       return address === undefined ? rest : { ...rest, ipv6VXLANTunnelAddr: address };
     },
   },
+  wireguardTunnel(
+    4,
+    'wireguardTunnelAddress',
+    'wireguard-tunnel-addr-',
+    'interfaceIPv4Address',
+    'wireguardPublicKey',
+  ),
+  wireguardTunnel(
+    6,
+    'wireguardV6TunnelAddress',
+    'wireguard-v6-tunnel-addr-',
+    'interfaceIPv6Address',
+    'wireguardPublicKeyV6',
+  ),
 ];
 
 /** CIDRs of the pools a node's tunnel may take its address from. */
 export function tunnelPools(
   pools: Iterable<IPPool>,
-  tunnel: Pick<Tunnel, 'family' | 'mode'>,
-  labels: Readonly<Record<string, string>>,
+  tunnel: Pick<Tunnel, 'family' | 'isFrom'>,
+  node: Node,
 ): string[] {
   const found: string[] = [];
   for (const { spec, metadata } of pools) {
     const cidr = parsePrefix(spec.cidr);
-    const mode = spec[tunnel.mode] ?? 'Never';
     if (!cidr.ok || spec.disabled === true || metadata.deletionTimestamp !== undefined) continue;
-    if ((cidr.value.includes(':') ? 6 : 4) !== tunnel.family || mode === 'Never') continue;
+    if ((cidr.value.includes(':') ? 6 : 4) !== tunnel.family || !tunnel.isFrom(spec, node)) continue;
     if (spec.allowedUses !== undefined && !spec.allowedUses.includes('Tunnel')) continue;
     const selector = parseSelector(spec.nodeSelector ?? 'all()');
-    if (selector.ok && matches(selector.value, labels)) found.push(cidr.value);
+    if (selector.ok && matches(selector.value, node.metadata.labels ?? {})) found.push(cidr.value);
   }
   return found.sort();
 }
@@ -81,7 +119,7 @@ export function tunnelPools(
 /** Tunnel addresses a node lacks, and such it should no longer have, as its agent would see it. */
 export function tunnelGaps(node: Node, pools: readonly IPPool[]): readonly string[] {
   return tunnels.flatMap((tunnel) => {
-    const isWanted = tunnelPools(pools, tunnel, node.metadata.labels ?? {}).length > 0;
+    const isWanted = tunnelPools(pools, tunnel, node).length > 0;
     const isThere = tunnel.read(node.spec) !== undefined;
     if (isWanted === isThere) return [];
     return [`${node.metadata.name}: its ${tunnel.type} is ${isWanted ? 'missing' : 'still there'}`];
@@ -155,9 +193,9 @@ export class TunnelAddresses {
     const { datastore, ipam, nodeName, logger } = this.#options;
     const node = await datastore.get('Node', { name: nodeName });
     if (!node.ok) return node;
-    const { spec, metadata } = node.value;
+    const { spec } = node.value;
     const current = tunnel.read(spec);
-    const cidrs = tunnelPools(this.#options.pools(), tunnel, metadata.labels ?? {});
+    const cidrs = tunnelPools(this.#options.pools(), tunnel, node.value);
     const handleId = `${tunnel.handle}${nodeName}`;
     if (cidrs.length === 0) {
       if (current === undefined) return ok(undefined);

@@ -5,7 +5,7 @@ import type { Failure, Result } from '../../lib/result.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
 import type { CalcStats, FelixConfig, Mtus, PolicyStats } from '../calc/mod.ts';
-import type { CommandRunner, DataplaneStatus } from '../dataplane/mod.ts';
+import type { CommandRunner, DataplaneStatus, WireGuardStates } from '../dataplane/mod.ts';
 import type { ProgrammingTimes } from './endpoints.ts';
 
 /** Files of a node; in the lab each node has its own below the same names. */
@@ -68,6 +68,8 @@ export type AgentStatus = {
   readonly datastore: 'waiting' | 'syncing' | 'in-sync';
   readonly calc: CalcStats;
   readonly mtus: Mtus;
+  /** Whether traffic to other nodes is encrypted, by family. */
+  readonly encryption: WireGuardStates;
   readonly dataplane: DataplaneStatus;
   readonly config: FelixConfig;
   readonly programming: ProgrammingTimes;
