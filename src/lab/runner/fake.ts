@@ -20,6 +20,8 @@ export class FakeMachine {
   readonly calls: string[] = [];
   /** What probes find wrong; by the handler's port or the command. */
   readonly unhealthy = new Map<string, string>();
+  /** Programs that start from now on are not ready yet. */
+  isSlow = false;
   /** Attaches that fail from now on. */
   failAttach = 0;
   #nextPid = 100;
@@ -56,7 +58,7 @@ export class FakeMachine {
     start: async (spec) => {
       const pid = this.#nextPid++;
       this.calls.push(`start ${spec.pod.metadata.name}/${spec.container.name} ${spec.attempt}`);
-      this.processes.set(pid, { type: 'running', ready: true });
+      this.processes.set(pid, { type: 'running', ready: !this.isSlow });
       return ok({ pid, startTicks: '1' });
     },
     inspect: (_, __, record: ContainerRecord) =>
@@ -86,6 +88,11 @@ export class FakeMachine {
     save: (record) => void this.records.set(record.uid, record),
     remove: (uid) => void this.records.delete(uid),
   };
+
+  /** Programs that are still starting are ready now. */
+  wakeAll(): void {
+    for (const pid of this.processes.keys()) this.processes.set(pid, { type: 'running', ready: true });
+  }
 
   /** The process ends by itself. */
   end(pid: number, exitCode: number, finishedAt: string): void {

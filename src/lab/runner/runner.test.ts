@@ -122,6 +122,38 @@ test('an ADD that fails is taken back and tried again; the reason is shown meanw
   }
 });
 
+test('a pod deleted while its program is still starting is told to end when it can hear that', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  machine.isSlow = true;
+  const runner = run(store, machine);
+  const client = store.open();
+  const wasTold = (): boolean => machine.calls.some((call) => call.startsWith('SIGTERM'));
+  try {
+    await client.create('Pod', pod('a'));
+    await eventually(() => machine.processes.size === 1, 'started');
+    const [going] = store.all('Pod');
+    assert.ok(going !== undefined);
+    store.put('Pod', {
+      ...going,
+      metadata: {
+        ...going.metadata,
+        // An API server keeps the object until the node gives it up.
+        finalizers: ['example.com/node'],
+        deletionTimestamp: new Date().toISOString(),
+        deletionGracePeriodSeconds: 30,
+      },
+    });
+    await eventually(() => store.all('Event').some((e) => e.reason === 'Killing'), 'ending');
+    assert.equal(wasTold(), false);
+    machine.wakeAll();
+    await eventually(() => machine.records.size === 0, 'released');
+    assert.equal(wasTold(), true);
+  } finally {
+    await runner.stop();
+  }
+});
+
 test('a container that ends is restarted as the policy says', async () => {
   const store = new MemoryStore();
   const machine = new FakeMachine();
