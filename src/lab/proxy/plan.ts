@@ -22,6 +22,8 @@ export type Frontend = {
   readonly sticky: boolean;
   /** The client's address is hidden: the answer must come back by this node. */
   readonly masquerade: boolean;
+  /** The same for clients that are no pods: an address of the cluster that a machine outside of it was told a way to. */
+  readonly masqueradeOutsiders: boolean;
   /** Without backends: refused, or dropped because other nodes have some (traffic policy Local). */
   readonly empty: 'reject' | 'drop';
 };
@@ -63,6 +65,7 @@ export function frontendsOf(service: Service, slices: readonly Slice[], node: st
         backends: backends.map(({ address, port: target }) => ({ address, port: target })),
         sticky,
         masquerade: masquerade && !isLocal,
+        masqueradeOutsiders: !masquerade && !isLocal,
         empty: isLocal && here.length > 0 ? 'drop' : 'reject',
       };
     };

@@ -45,6 +45,7 @@ export function fixedRows(families: readonly Family[]): NftRow[] {
       set('endpoints', [address, 'inet_proto', 'inet_service', 'mark'], [address, 'inet_service']),
       set('node-ports', ['inet_proto', 'inet_service'], ['verdict']),
       set('node-endpoints', ['inet_proto', 'inet_service', 'mark'], [address, 'inet_service']),
+      set('cluster-addresses', [address]),
       set('hairpin', [address, address]),
       set('empty', [address, 'inet_proto', 'inet_service'], ['verdict']),
       chain('refused', ['meta l4proto tcp reject with tcp reset', 'reject']),
@@ -52,7 +53,15 @@ export function fixedRows(families: readonly Family[]): NftRow[] {
         `${place} vmap @services`,
         `${family} daddr != ${number === 4 ? '127.0.0.0/8' : '::1'} fib daddr type local meta l4proto . th dport vmap @node-ports`,
       ]),
-      chain('nat-prerouting', ['jump dispatch'], nat('prerouting', -100)),
+      chain(
+        'nat-prerouting',
+        [
+          // As kube-proxy does it for clients that are no pods: the answer of a pod elsewhere must come back here.
+          `iifname != "cali*" ${family} daddr @cluster-addresses meta mark set meta mark or ${masqueradeBit}`,
+          'jump dispatch',
+        ],
+        nat('prerouting', -100),
+      ),
       chain('nat-output', ['jump dispatch'], nat('output', -100)),
       chain(
         'nat-postrouting',
@@ -98,6 +107,9 @@ export function frontendRows(front: Frontend): NftRow[] {
       }),
     ),
     ...backends.map((one) => element('hairpin', { key: [one.address, one.address] })),
+    ...(front.masqueradeOutsiders && address !== undefined
+      ? [element('cluster-addresses', { key: [address] })]
+      : []),
   ];
 }
 
