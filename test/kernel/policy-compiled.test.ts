@@ -147,7 +147,7 @@ describe('compiled programs', { skip }, () => {
     async flush(group: GroupProgram, chain: string): Promise<void> {
       const { put, drop } = this.compiled.flush();
       for (const key of drop) this.table.delete(key);
-      for (const row of put) this.table.set(row);
+      for (const [key, row] of put) this.table.set(row, key);
       const family = nft(group.family);
       this.table.set({ kind: 'table', family });
       this.table.set({

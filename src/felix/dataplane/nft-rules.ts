@@ -68,7 +68,7 @@ export class NftRules {
     this.reconciler.setAuditInterval(config.number('NftablesRefreshInterval'));
     if (!this.#enforcesPolicy) return;
     const settings = policySettings(config, 'nftables');
-    const sink: RowSink = { put: (row) => this.#put(row), drop: (key) => this.table.delete(key) };
+    const sink: RowSink = { put: (row, key) => this.#put(row, key), drop: (key) => this.table.delete(key) };
     if (this.#policy !== undefined) return this.#policy.configure(settings);
     this.#policy = new NftPolicy(sink, settings);
     this.#policy.setInterfaces(this.#interfaces);
@@ -84,8 +84,7 @@ export class NftRules {
     else this.#derived.set(source, added);
   }
 
-  #put(row: NftRow): string {
-    const key = nftKey(row);
+  #put(row: NftRow, key = nftKey(row)): string {
     setIfOther(this.table, key, row);
     return key;
   }

@@ -32,8 +32,7 @@ export class Table<Row> {
   }
 
   /** Makes the row desired, or replaces it. */
-  set(row: Row): void {
-    const key = this.keyOf(row);
+  set(row: Row, key = this.keyOf(row)): void {
     this.#rows.set(key, row);
     this.#status.set(key, pending);
     this.#onChange(key);
@@ -143,5 +142,5 @@ export class Table<Row> {
 /** Rows are small data: equal text is an equal row. */
 export function setIfOther<Row>(table: Table<Row>, key: string, row: Row): void {
   const before = table.rows.get(key);
-  if (before === undefined || JSON.stringify(before) !== JSON.stringify(row)) table.set(row);
+  if (before === undefined || JSON.stringify(before) !== JSON.stringify(row)) table.set(row, key);
 }

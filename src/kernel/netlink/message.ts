@@ -107,6 +107,22 @@ export class MessageWriter {
 
   /** Zero-terminated text. */
   attributeString(type: number, text: string): this {
+    const start = this.#length;
+    this.u16(5 + text.length)
+      .u16(type)
+      .#reserve(text.length);
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) {
+        this.#length = start;
+        return this.#unicode(type, text);
+      }
+      this.#bytes[this.#length++] = code;
+    }
+    return this.u8(0).pad();
+  }
+
+  #unicode(type: number, text: string): this {
     const bytes = utf8.encode(text);
     this.u16(5 + bytes.length).u16(type);
     return this.raw(bytes).u8(0).pad();

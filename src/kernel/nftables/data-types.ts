@@ -1,7 +1,7 @@
 // The data types of nftables: their numbers in set definitions, their lengths, and values as text and as bytes.
 // Bytes here are always in network order. The kernel keeps marks, states and the like in the machine's order; who writes a
 // register or a set element converts (`toHostOrder`).
-import { addressFromBytes, addressToBytes, parseAddress } from '../../lib/ip/mod.ts';
+import { addressFromBytes, parseAddressBytes } from '../../lib/ip/mod.ts';
 import { macToBytes } from '../netlink/message.ts';
 
 export type NftDataType = {
@@ -18,10 +18,12 @@ export type NftDataType = {
 type Names = Readonly<Record<string, number>>;
 
 const number = (text: string, length: number): Uint8Array | undefined => {
-  if (!/^(0x[0-9a-fA-F]+|0|[1-9][0-9]*)$/.test(text)) return undefined;
+  if (!numeric.test(text)) return undefined;
   const value = Number(text);
   return value < 2 ** (8 * length) ? numberToBytes(value, length) : undefined;
 };
+
+const numeric = /^(0x[0-9a-fA-F]+|0|[1-9][0-9]*)$/;
 
 export function numberToBytes(value: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
@@ -70,10 +72,8 @@ const address = (name: string, id: number, length: 4 | 16): NftDataType => ({
   length,
   order: 'network',
   parse: (text) => {
-    const parsed = parseAddress(text);
-    if (!parsed.ok) return undefined;
-    const bytes = addressToBytes(parsed.value);
-    return bytes.length === length ? bytes : undefined;
+    const bytes = parseAddressBytes(text);
+    return bytes?.length === length ? bytes : undefined;
   },
   format: addressFromBytes,
 });

@@ -119,9 +119,11 @@ export function encodeRule(
   if (comment !== undefined) w.attribute(7, commentData(comment));
 }
 
+const utf8 = new TextEncoder();
+
 /** User data as nft writes it: type 0 (comment), length, text with its zero. */
 function commentData(comment: string): Uint8Array {
-  const text = new TextEncoder().encode(comment);
+  const text = utf8.encode(comment);
   const bytes = new Uint8Array(text.length + 3);
   bytes.set([0, text.length + 1]);
   bytes.set(text, 2);

@@ -84,23 +84,26 @@ export function encodeElement(shape: SetShape, element: NftElement): Result<RawE
   if (!ranges.ok) return ranges;
   const data = encodeData(shape, element);
   if (!data.ok) return data;
-  const extra = {
-    ...(data.value === undefined ? {} : { data: data.value }),
-    ...(element.comment === undefined ? {} : { comment: element.comment }),
-  };
   const first = ranges.value[0];
-  if (shape.key.length > 1) {
-    const key = joinFields(shape, ranges.value, 'from');
-    return ok([
-      shape.interval ? { key, keyEnd: joinFields(shape, ranges.value, 'to'), ...extra } : { key, ...extra },
-    ]);
-  }
   if (first === undefined) return invalid(`Set ${shape.name}: an element without a key.`);
-  if (!shape.interval) return ok([{ key: toHostOrder(shape.key[0] as NftDataType, first.from), ...extra }]);
+  const raw = (key: Uint8Array): Writable<RawElement> => {
+    const made: Writable<RawElement> = { key };
+    if (data.value !== undefined) made.data = data.value;
+    if (element.comment !== undefined) made.comment = element.comment;
+    return made;
+  };
+  if (shape.key.length > 1) {
+    const joined = raw(joinFields(shape, ranges.value, 'from'));
+    if (shape.interval) joined.keyEnd = joinFields(shape, ranges.value, 'to');
+    return ok([joined]);
+  }
+  if (!shape.interval) return ok([raw(toHostOrder(shape.key[0] as NftDataType, first.from))]);
   const behind = successor(first.to);
-  const start: RawElement = { key: first.from, ...extra };
+  const start = raw(first.from);
   return ok(behind === undefined ? [start] : [start, { key: behind, intervalEnd: true }]);
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** As `encodeElement`, for deleting: the key alone names an element. */
 export const encodeElementKey = (shape: SetShape, element: NftElement): Result<RawElement[], KernelError> =>

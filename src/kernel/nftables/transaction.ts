@@ -41,8 +41,23 @@ const parsedRules = new WeakMap<NftRule, ReturnType<typeof parseRule>>();
 function parsedRule(rule: NftRule): ReturnType<typeof parseRule> {
   const known = parsedRules.get(rule);
   if (known !== undefined) return known;
-  const parsed = parseRule(rule.expression);
+  const parsed = parsedText(rule.expression);
   parsedRules.set(rule, parsed);
+  return parsed;
+}
+
+/** A thousand rules are `counter return`. */
+const parsedTexts = new Map<string, ReturnType<typeof parseRule>>();
+const shortText = 40;
+const textsKept = 256;
+function parsedText(text: string): ReturnType<typeof parseRule> {
+  if (text.length > shortText) return parseRule(text);
+  let parsed = parsedTexts.get(text);
+  if (parsed === undefined) {
+    parsed = parseRule(text);
+    if (parsedTexts.size >= textsKept) parsedTexts.clear();
+    parsedTexts.set(text, parsed);
+  }
   return parsed;
 }
 

@@ -7,8 +7,13 @@ export type Verdict = {
 
 export const verdictNumbers = { drop: 0, accept: 1, continue: -1, jump: -3, goto: -4, return: -5 } as const;
 
+const chainName = /^[\w.-]+$/;
+
 /** `accept`, `jump x`, …; undefined for anything else. */
 export function parseVerdict(text: string): Verdict | undefined {
+  // As nearly all are written.
+  if (text.startsWith('goto ') && chainName.test(text.slice(5)))
+    return { code: 'goto', chain: text.slice(5) };
   const match = /^(accept|drop|continue|return|(?:jump|goto) ([\w.-]+))$/.exec(
     text.trim().replace(/\s+/g, ' '),
   );

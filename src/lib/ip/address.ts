@@ -30,6 +30,10 @@ export const familyOf = (a: string): Family => (a.includes(':') ? 6 : 4);
 /** Bits of an address of the family: 32 or 128. */
 export const addressBits = (family: Family): 32 | 128 => (family === 4 ? 32 : 128);
 
+/** The bytes of a text that is an address, canonical or not. */
+export const parseAddressBytes = (text: string): Uint8Array | undefined =>
+  text.includes(':') ? parseV6(text) : parseV4(text);
+
 /** 4 or 16 bytes in network order. */
 export function addressToBytes(a: Address): Uint8Array {
   const bytes = a.includes(':') ? parseV6(a) : parseV4(a);
@@ -93,18 +97,30 @@ export function compareAddresses(a: Address, b: Address): number {
 }
 
 function parseV4(text: string): Uint8Array | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4) return undefined;
   const bytes = new Uint8Array(4);
-  for (let i = 0; i < 4; i++) {
-    const part = parts[i] ?? '';
-    if (!/^(0|[1-9][0-9]{0,2})$/.test(part)) return undefined;
-    const n = Number(part);
-    if (n > 255) return undefined;
-    bytes[i] = n;
+  let part = 0;
+  let value = 0;
+  let digits = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === dot) {
+      if (digits === 0 || part === 3) return undefined;
+      bytes[part++] = value;
+      value = 0;
+      digits = 0;
+      continue;
+    }
+    if (code < zero || code > zero + 9 || (digits > 0 && value === 0)) return undefined;
+    value = value * 10 + code - zero;
+    digits++;
+    if (value > 255) return undefined;
   }
+  if (digits === 0 || part !== 3) return undefined;
+  bytes[3] = value;
   return bytes;
 }
+const dot = 0x2e;
+const zero = 0x30;
 
 function parseV6(text: string): Uint8Array | undefined {
   const halves = text.split('::');

@@ -12,6 +12,7 @@ export {
   familyOf,
   isAddress,
   parseAddress,
+  parseAddressBytes,
   v4FromNumber,
   v4ToNumber,
   type AddressError,

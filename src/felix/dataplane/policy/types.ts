@@ -33,6 +33,8 @@ export type PolicySettings = {
   readonly allowsIpipFromWorkloads: boolean;
   readonly allowsForeignSources: boolean;
   readonly vxlanPort: number;
+  /** Where WireGuard of this node listens, of the families that are encrypted. */
+  readonly wireguardPorts: { readonly [F in Family]?: number };
 };
 
 /** Who decides about a packet: a rule, or the end of something. `index` counts from 0 within policy or profile. */

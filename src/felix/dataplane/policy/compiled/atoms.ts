@@ -1,7 +1,7 @@
 // Atoms: the questions that compiled programs ask about an address. Is it in this set, is it in one of these networks, is
 // this port of it in that set of ports? Addresses with the same answers are of one class. Sets of atoms are interned: equal
 // ones are one object, so an address costs a pointer, and changing one atom of it is a step along a remembered edge.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { SetId } from '../../../../policy/mod.ts';
 import type { Program } from './program.ts';
 
@@ -33,7 +33,7 @@ export type Atom = {
 };
 
 /** A number from the atom's name alone, so that a class has the same number after a restart. */
-export const atomHash = (name: string): number => createHash('sha256').update(name).digest().readUInt32BE(0);
+export const atomHash = (name: string): number => hash('sha256', name, 'buffer').readUInt32BE(0);
 
 export class AtomSet {
   /** Ascending. */

@@ -21,31 +21,6 @@ export type PartChanges = {
   readonly unnamed: readonly SetId[];
 };
 
-/** Keys with the number of those who hold them. */
-class Holders<K> {
-  readonly #counts = new Map<K, number>();
-
-  keys(): Iterable<K> {
-    return this.#counts.keys();
-  }
-  has(key: K): boolean {
-    return this.#counts.has(key);
-  }
-  /** Whether it is the first. */
-  add(key: K): boolean {
-    const count = this.#counts.get(key) ?? 0;
-    this.#counts.set(key, count + 1);
-    return count === 0;
-  }
-  /** Whether it was the last. */
-  remove(key: K): boolean {
-    const count = (this.#counts.get(key) ?? 0) - 1;
-    if (count > 0) this.#counts.set(key, count);
-    else this.#counts.delete(key);
-    return count === 0;
-  }
-}
-
 type Wanted = {
   readonly owner: PartOwner;
   readonly rules: readonly Rule[];
@@ -59,8 +34,8 @@ export class ProgramParts implements PreparedProgram {
   #otherwise: Decider | undefined;
   readonly #always = new Set<Part>();
   readonly #bySource = new Map<AtomSource, Set<Part>>();
-  readonly #asked = new Holders<AtomSource>();
-  readonly #named = new Holders<SetId>();
+  readonly #asked = new Map<AtomSource, Set<Part>>();
+  readonly #bySet = new Map<SetId, Set<Part>>();
   /** Ends of tiers and of the program; equal ones stay one object, so that equal decisions do. */
   readonly #ends = new Map<string, Decider>();
   /** What these ask for has other answers. */
@@ -89,20 +64,21 @@ export class ProgramParts implements PreparedProgram {
   }
   /** Sets that its rules name. */
   get sets(): Iterable<SetId> {
-    return this.#named.keys();
+    return this.#bySet.keys();
   }
 
   /** All parts, or those that name the set, are prepared anew with the next update. */
   outdate(set?: SetId): void {
-    for (const part of this.#parts) if (set === undefined || names(part, set)) this.#outdated.add(part);
+    const parts = set === undefined ? this.#parts : (this.#bySet.get(set) ?? []);
+    for (const part of parts) this.#outdated.add(part);
   }
 
   /** Members of a set changed: parts to which that says something else about the endpoint itself are prepared anew with the
    *  next update. Gives whether there are any. */
   recheck(set: SetId, group: GroupProgram, knowledge: Pick<Knowledge, 'ownIsIn' | 'ownPorts'>): boolean {
     let found = false;
-    for (const part of this.#parts)
-      if (names(part, set) && part.ownAnswers !== ownAnswers(group, knowledge, part.rules)) {
+    for (const part of this.#bySet.get(set) ?? [])
+      if (part.ownAnswers !== ownAnswers(group, knowledge, part.rules)) {
         this.#outdated.add(part);
         found = true;
       }
@@ -195,23 +171,15 @@ export class ProgramParts implements PreparedProgram {
     const unused: AtomSource[] = [];
     for (const part of added) {
       if (part.isAlways) this.#always.add(part);
-      for (const source of part.needed) {
-        const parts = this.#bySource.get(source);
-        if (parts === undefined) this.#bySource.set(source, new Set([part]));
-        else parts.add(part);
-      }
-      for (const source of part.asked) this.#asked.add(source);
-      for (const set of setsOf(part)) if (this.#named.add(set)) named.push(set);
+      for (const source of part.needed) file(this.#bySource, source, part);
+      for (const source of part.asked) file(this.#asked, source, part);
+      for (const set of setsOf(part)) if (file(this.#bySet, set, part)) named.push(set);
     }
     for (const part of removed) {
       this.#always.delete(part);
-      for (const source of part.needed) {
-        const parts = this.#bySource.get(source);
-        parts?.delete(part);
-        if (parts?.size === 0) this.#bySource.delete(source);
-      }
-      for (const source of part.asked) if (this.#asked.remove(source)) unused.push(source);
-      for (const set of setsOf(part)) if (this.#named.remove(set)) unnamed.push(set);
+      for (const source of part.needed) unfile(this.#bySource, source, part);
+      for (const source of part.asked) if (unfile(this.#asked, source, part)) unused.push(source);
+      for (const set of setsOf(part)) if (unfile(this.#bySet, set, part)) unnamed.push(set);
     }
     return { named, unnamed, unused };
   }
@@ -222,8 +190,20 @@ function* setsOf({ rules }: Part): Generator<SetId> {
   yield* setsNamed(rules, 'destination');
 }
 
-const names = ({ rules }: Part, set: SetId): boolean =>
-  setsNamed(rules, 'source').has(set) || setsNamed(rules, 'destination').has(set);
+/** Whether the part is the first under the key. */
+function file<K>(index: Map<K, Set<Part>>, key: K, part: Part): boolean {
+  const parts = index.get(key);
+  if (parts === undefined) index.set(key, new Set([part]));
+  else parts.add(part);
+  return parts === undefined;
+}
+
+/** Whether the part was the last under the key. */
+function unfile<K>(index: Map<K, Set<Part>>, key: K, part: Part): boolean {
+  const parts = index.get(key);
+  if (parts?.delete(part) !== true || parts.size > 0) return false;
+  return index.delete(key);
+}
 
 const nameOf = (owner: PartOwner): string =>
   owner.tier === undefined ? `profile ${owner.profile}` : `tier ${owner.tier} ${policyText(owner.policy)}`;

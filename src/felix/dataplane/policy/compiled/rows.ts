@@ -25,7 +25,7 @@ export class RowCollector {
   }
 
   take(): RowChanges {
-    const changes = { put: [...this.#put.values()], drop: [...this.#dropped] };
+    const changes = { put: this.#put, drop: this.#dropped };
     this.#put = new Map();
     this.#dropped = new Set();
     return changes;

@@ -66,7 +66,10 @@ export class PlayedTables {
 
   apply({ put, drop }: RowChanges): void {
     for (const key of drop) this.rows.delete(key);
-    for (const row of put) this.rows.set(nftKey(row), row);
+    for (const [key, row] of put) {
+      if (key !== nftKey(row)) throw new Error(`${key} is not the key of ${nftKey(row)}`);
+      this.rows.set(key, row);
+    }
   }
 
   /** The chain of a rule in which the packet ends. */

@@ -17,7 +17,11 @@ export type CompiledOutcome =
   | { readonly compiled: false; readonly reason: LinearReason };
 
 /** What became different since the last flush. A row put replaces the one with its key. */
-export type RowChanges = { readonly put: readonly NftRow[]; readonly drop: readonly string[] };
+export type RowChanges = {
+  /** By their keys (`nftKey`). */
+  readonly put: ReadonlyMap<string, NftRow>;
+  readonly drop: ReadonlySet<string>;
+};
 
 export type CompiledStats = {
   readonly programs: number;

@@ -75,7 +75,7 @@ export function programOf(
         policies: policies.map((id) => ({
           id,
           rules: exists
-            ? (mirror.policies.get(policyKey(id))?.[direction] ?? closed('the policy is not known'))
+            ? (mirror.policies.get(keyOfPolicy(id))?.[direction] ?? closed('the policy is not known'))
             : closed(`tier ${name || '""'} does not exist`),
         })),
         endAction,
@@ -89,6 +89,14 @@ export function programOf(
   };
 }
 
+/** Endpoints name the same policies again and again. */
+const policyKeys = new WeakMap<PolicyId, string>();
+function keyOfPolicy(id: PolicyId): string {
+  let key = policyKeys.get(id);
+  if (key === undefined) policyKeys.set(id, (key = policyKey(id)));
+  return key;
+}
+
 /** Keys of the policies that a plan names, as `PolicyMirror` has them. */
 export const policiesOf = (plan: ProgramPlan): readonly string[] =>
-  plan.tiers.flatMap(({ policies }) => policies.map(policyKey));
+  plan.tiers.flatMap(({ policies }) => policies.map(keyOfPolicy));

@@ -35,6 +35,10 @@ export function policySettings(config: FelixConfig, backEnd: PolicyBackEnd): Pol
     allowsIpipFromWorkloads: config.boolean('AllowIPIPPacketsFromWorkloads'),
     allowsForeignSources: config.text('WorkloadSourceSpoofing').toLowerCase() === 'any',
     vxlanPort: config.number('VXLANPort'),
+    wireguardPorts: {
+      ...(config.boolean('WireguardEnabled') ? { 4: config.number('WireguardListeningPort') } : {}),
+      ...(config.boolean('WireguardEnabledV6') ? { 6: config.number('WireguardListeningPortV6') } : {}),
+    },
   };
 }
 

@@ -181,6 +181,7 @@ export class Hosts {
         const key = place.direction === 'ingress' ? 'iifname' : 'oifname';
         const rules = [
           `${key} "lo" return`,
+          ...(place.stage === 'normal' ? this.#wireguard(family) : []),
           ...(place.skipsWorkloads ? workloads(this.#settings, key, 'return') : []),
           ...(place.isWaivable && (this.#stages.untracked || this.#stages.preDnat)
             ? [`${isWaived(this.#settings)} return`]
@@ -222,6 +223,12 @@ export class Hosts {
         (key): NftRow => ({ kind: 'element', family: table, set: 'host-interfaces', element: { key } }),
       ),
     ];
+  }
+
+  /** It knows by itself whom it talks to, and without it a host's policy would cut off all its workloads (FX-044). */
+  #wireguard(family: Family): readonly string[] {
+    const port = this.#settings.wireguardPorts[family];
+    return port === undefined ? [] : [`udp dport ${port} return`];
   }
 
   // ── failsafe ports ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -38,6 +38,8 @@ type Group = {
   compiled: readonly string[];
 };
 
+type Read = 'policy' | 'profile' | 'set';
+
 export type ProgramParts = {
   readonly rows: RowSink;
   readonly mirror: PolicyMirror;
@@ -58,8 +60,12 @@ export class ProgramBook {
   readonly #parts: ProgramParts;
   readonly #owned: OwnedRows;
   readonly #groups = new Map<string, Group>();
-  /** Groups by what they read: `policy …`, `profile …`, `set …`. */
-  readonly #readers = new Map<string, Set<Group>>();
+  /** Groups by what they read. */
+  readonly #readers = {
+    policy: new Map<string, Set<Group>>(),
+    profile: new Map<string, Set<Group>>(),
+    set: new Map<string, Set<Group>>(),
+  };
   /** Names in use, by family. */
   readonly #ids = new Set<string>();
   /** Groups to be laid out with the next flush. */
@@ -130,7 +136,7 @@ export class ProgramBook {
     group.id = former.id;
     group.uses = former.uses;
     group.compiled = former.compiled;
-    for (const set of former.uses.sets) this.#read(`set ${set}`, group);
+    for (const set of former.uses.sets) this.#read('set', set, group);
     former.uses = new Uses();
     this.#forgetGroup(former);
     this.#stale.delete(former);
@@ -166,8 +172,8 @@ export class ProgramBook {
       compiled: [],
     };
     this.#groups.set(key, group);
-    for (const policy of policiesOf(plan)) this.#read(`policy ${policy}`, group);
-    for (const profile of plan.profiles) this.#read(`profile ${profile}`, group);
+    for (const policy of policiesOf(plan)) this.#read('policy', policy, group);
+    for (const profile of plan.profiles) this.#read('profile', profile, group);
     this.#stale.add(group);
     return group;
   }
@@ -185,7 +191,7 @@ export class ProgramBook {
     const { put, drop } = this.#parts.compiled.flush();
     const { rows } = this.#parts;
     for (const key of drop) rows.drop(key);
-    for (const row of put) rows.put(row.kind === 'chain' ? { closed: ['drop'], ...row } : row);
+    for (const [key, row] of put) rows.put(row, key);
   }
 
   #remove(group: Group): void {
@@ -200,9 +206,9 @@ export class ProgramBook {
   #forgetGroup(group: Group): void {
     const { plan, key } = group;
     this.#groups.delete(key);
-    for (const policy of policiesOf(plan)) this.#forget(`policy ${policy}`, group);
-    for (const profile of plan.profiles) this.#forget(`profile ${profile}`, group);
-    for (const set of group.uses.sets) this.#forget(`set ${set}`, group);
+    for (const policy of policiesOf(plan)) this.#forget('policy', policy, group);
+    for (const profile of plan.profiles) this.#forget('profile', profile, group);
+    for (const set of group.uses.sets) this.#forget('set', set, group);
   }
 
   /** Lays out anew what reads something that changed. */
@@ -212,12 +218,12 @@ export class ProgramBook {
     readonly sets: Iterable<SetId>;
   }): void {
     const groups = new Set<Group>();
-    const note = (key: string): void => {
-      for (const group of this.#readers.get(key) ?? []) groups.add(group);
+    const note = (what: Read, key: string): void => {
+      for (const group of this.#readers[what].get(key) ?? []) groups.add(group);
     };
-    for (const policy of changed.policies) note(`policy ${policy}`);
-    for (const profile of changed.profiles) note(`profile ${profile}`);
-    for (const set of changed.sets) note(`set ${set}`);
+    for (const policy of changed.policies) note('policy', policy);
+    for (const profile of changed.profiles) note('profile', profile);
+    for (const set of changed.sets) note('set', set);
     for (const group of groups) this.#stale.add(group);
   }
 
@@ -262,8 +268,8 @@ export class ProgramBook {
     const kept = new Set(compiled.map(({ key }) => key));
     for (const key of group.compiled) if (!kept.has(key)) this.#parts.compiled.delete(family, key);
     group.compiled = [...kept];
-    for (const set of group.uses.sets) this.#forget(`set ${set}`, group);
-    for (const set of uses.sets) this.#read(`set ${set}`, group);
+    for (const set of group.uses.sets) this.#forget('set', set, group);
+    for (const set of uses.sets) this.#read('set', set, group);
     // What both use was never away.
     group.uses.release();
     group.uses = uses;
@@ -312,15 +318,16 @@ export class ProgramBook {
     return { kind: 'chain', family: nftFamily(family), chain: { name }, rules, closed: ['drop'] };
   }
 
-  #read(key: string, group: Group): void {
-    const readers = this.#readers.get(key) ?? new Set();
-    this.#readers.set(key, readers.add(group));
+  #read(what: Read, key: string, group: Group): void {
+    const readers = this.#readers[what].get(key);
+    if (readers === undefined) this.#readers[what].set(key, new Set([group]));
+    else readers.add(group);
   }
 
-  #forget(key: string, group: Group): void {
-    const readers = this.#readers.get(key);
+  #forget(what: Read, key: string, group: Group): void {
+    const readers = this.#readers[what].get(key);
     readers?.delete(group);
-    if (readers?.size === 0) this.#readers.delete(key);
+    if (readers?.size === 0) this.#readers[what].delete(key);
   }
 }
 

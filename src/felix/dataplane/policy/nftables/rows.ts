@@ -4,8 +4,8 @@ import type { NftRow, NftTableFamily } from '../../nftables.ts';
 
 /** Takes rows into the table and out of it. */
 export type RowSink = {
-  /** Gives the row's key. An equal row changes nothing. */
-  put(row: NftRow): string;
+  /** Gives the row's key, or takes it from who has it at hand. An equal row changes nothing. */
+  put(row: NftRow, key?: string): string;
   drop(key: string): void;
 };
 
