@@ -13,6 +13,7 @@ import {
   adjustRoom,
   context,
   endings,
+  foldSum,
   ethernetBytes,
   ethernetIpv4,
   frame,
@@ -71,6 +72,7 @@ export function encapsulationProgram(local: Address): Uint8Array {
   a.store(32, frame, lookup + fib.source, packed(local));
   a.store(32, frame, lookup + fib.destination, { register: 7 });
   look(0, 'reachable');
+  a.compute('mov', 9, { register: 0 });
   a.load(32, 8, frame, lookup + fib.interfaceIndex);
   a.load(32, 1, context, skb.interfaceIndex).jumpIf('eq', 8, { register: 1 }, 'drop');
   for (let at = 0; at < 24; at += 8) a.store(64, frame, nextHop + at, 0);
@@ -95,17 +97,19 @@ export function encapsulationProgram(local: Address): Uint8Array {
   a.compute('mov', 1, 0).compute('mov', 2, 0);
   a.compute('mov', 3, { register: frame }).compute('add', 3, outer);
   a.compute('mov', 4, headerBytes).compute('mov', 5, 0).call(helpers.checksumDifference);
-  for (let fold = 0; fold < 2; fold++) {
-    a.compute('mov', 1, { register: 0 }).compute('shr', 1, 16);
-    a.compute('and', 0, 0xffff).compute('add', 0, { register: 1 });
-  }
+  foldSum(a);
   a.compute('xor', 0, 0xffff).store(16, frame, outer + 10, { register: 0 });
 
   adjustRoom(a, headerBytes, roomFlags.fixedGso | roomFlags.encapsulateV4);
   storeBytes(a, ethernetBytes, outer, headerBytes);
   a.compute('mov', 1, { register: 8 });
+  // A packet that waits for the neighbour's address goes on by the route that it carries. Where no next hop is given, the
+  // kernel looks that up anew, for the outer header; else it would be that of tunl0, which brought it here.
+  a.compute('mov', 2, 0).compute('mov', 3, 0).compute('mov', 4, 0);
+  a.jumpIf('eq', 9, fibNoNeighbour, 'send');
   a.compute('mov', 2, { register: frame }).compute('add', 2, nextHop);
-  a.compute('mov', 3, headerBytes).compute('mov', 4, 0).call(helpers.redirectNeighbour).exit();
+  a.compute('mov', 3, headerBytes);
+  a.label('send').call(helpers.redirectNeighbour).exit();
   endings(a, 'drop');
   return a.assemble();
 }

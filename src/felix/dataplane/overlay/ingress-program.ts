@@ -13,6 +13,7 @@ import {
   adjustRoom,
   context,
   endings,
+  foldSum,
   ethernetBytes,
   ethernetIpv4,
   ethernetIpv6,
@@ -95,6 +96,12 @@ function v4Part(a: Assembler, { local, sources, ipip, vxlanPort }: NonNullable<D
       a.load(16, 1, frame, header + 6)
         .compute('and', 1, 0xff3f)
         .jumpIf('ne', 1, 0, 'drop');
+      // The stack will not see this header any more: its checksum is ours to verify (RFC 1122 section 3.2.1.2).
+      a.compute('mov', 1, 0).compute('mov', 2, 0);
+      a.compute('mov', 3, { register: frame }).compute('add', 3, header);
+      a.compute('mov', 4, headerBytes).compute('mov', 5, 0).call(helpers.checksumDifference);
+      foldSum(a);
+      a.jumpIf('ne', 0, 0xffff, 'drop');
     }
   }
   a.label('source')

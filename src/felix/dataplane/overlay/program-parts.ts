@@ -56,6 +56,14 @@ export function adjustRoom(a: Assembler, bytes: number, flags: number): void {
   a.compute('mov', 3, AT_MAC).compute('mov', 4, flags).call(helpers.skbAdjustRoom).jumpIf('ne', 0, 0, 'drop');
 }
 
+/** Register 0 from 32 bits of a sum in ones' complement to 16. */
+export function foldSum(a: Assembler): void {
+  for (let fold = 0; fold < 2; fold++) {
+    a.compute('mov', 1, { register: 0 }).compute('shr', 1, 16);
+    a.compute('and', 0, 0xffff).compute('add', 0, { register: 1 });
+  }
+}
+
 export function endings(a: Assembler, ...names: readonly (keyof typeof verdict)[]): void {
   for (const name of names) a.label(name).compute('mov', 0, verdict[name]).exit();
 }
