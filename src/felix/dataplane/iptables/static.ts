@@ -102,6 +102,16 @@ function tunnelMatches(
     ...((family === 4 ? tunnels.vxlan : tunnels.vxlanV6)
       ? [line('-p udp', portsMatch('destination', [portRange(settings.vxlanPort)]), from(allVxlanHosts))]
       : []),
+    // WireGuard knows by itself whom it talks to.
+    ...(settings.wireguardPorts[family] === undefined
+      ? []
+      : [
+          line(
+            '-p udp',
+            portsMatch('destination', [portRange(settings.wireguardPorts[family])]),
+            `-m addrtype ${here}`,
+          ),
+        ]),
   ];
 }
 

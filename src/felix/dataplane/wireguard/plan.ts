@@ -246,6 +246,8 @@ export class WireGuardPlan {
     for (const dst of this.#byNode.get(node) ?? []) {
       if (prefixFamily(dst) !== family) continue;
       const types = this.#routes.get(dst)?.types ?? [];
+      // Its block goes there.
+      if (types.includes('remote-tunnel') && this.#blockAround(dst)?.node === node) continue;
       if (types.some((type) => type.endsWith('-workload') || type.endsWith('-tunnel'))) found.push(dst);
       else if (this.encryptsHosts && types.includes('remote-host')) found.push(dst);
     }
@@ -281,15 +283,19 @@ export class WireGuardPlan {
 
   /** Whether a wider prefix leads to another node through the tunnel. */
   #isInsidePeers(dst: Prefix, node: string): boolean {
+    const around = this.#blockAround(dst)?.node;
+    return around !== undefined && around !== node && this.#peerSide(around, prefixFamily(dst)) !== undefined;
+  }
+
+  /** The block of another node that a prefix lies in. */
+  #blockAround(dst: Prefix): NetworkRoute | undefined {
     const address = prefixAddress(dst);
-    const family = prefixFamily(dst);
     // No block is larger than 4096 addresses.
     for (let length = prefixLength(dst) - 1; length >= prefixLength(hostPrefix(address)) - 12; length--) {
       const route = this.#routes.get(prefixOf(address, length));
-      if (route?.node === undefined || !route.types.includes('remote-workload')) continue;
-      return route.node !== node && this.#peerSide(route.node, family) !== undefined;
+      if (route?.types.includes('remote-workload') === true) return route;
     }
-    return false;
+    return undefined;
   }
 }
 
