@@ -5,6 +5,7 @@ import type { PodSandbox } from './pod-sandbox.ts';
 import { type ContainerView, restarts } from './pod-status.ts';
 import { ContainerProbes, hasProbes, type ProbeKind, validateProbes } from './probes.ts';
 import type { ContainerRecord, WorkerEdges } from './types.ts';
+import { unsupportedIn } from './unsupported.ts';
 
 type Container = Pod['spec']['containers'][number];
 type Waiting = { readonly reason: string; readonly message?: string };
@@ -177,6 +178,8 @@ export class PodContainers {
     events.normal(pod, 'Pulled', `Container image ${JSON.stringify(image)} already present on machine`, name);
     events.normal(pod, 'Created', `Created container: ${name}`, name);
     events.normal(pod, 'Started', `Started container ${name}`, name);
+    const unsupported = attempt === 0 ? unsupportedIn(container) : undefined;
+    if (unsupported !== undefined) events.warning(pod, 'Unsupported', unsupported, name);
     sandbox.save({
       ...record,
       containers: {
