@@ -2,6 +2,7 @@
 // answers to `calicoctl` and `kubectl-calico`, then with calicoctl's commands only.
 import { verbFirst, verbs } from './calicoctl/mod.ts';
 import { programName } from './calicoctl/program.ts';
+import { isNear } from '../lib/near.ts';
 import type { Command } from './types.ts';
 
 type Entry = {
@@ -43,6 +44,11 @@ const entries: readonly Entry[] = [
     load: () => import('./speaker.ts'),
   },
   {
+    name: 'controllers',
+    summary: 'what is done once for a cluster: automatic host endpoints, the status of policies, trials',
+    load: () => import('./controllers.ts'),
+  },
+  {
     name: 'bgp',
     summary: 'BGP sessions and routes of every node, from anywhere, and why they are so: peers, routes, why',
     load: () => import('./bgp.ts'),
@@ -76,21 +82,42 @@ const hidden: readonly Pick<Entry, 'name' | 'load'>[] = [{ name: 'pod', load: ()
 export async function runCommand(argv: readonly string[]): Promise<number> {
   const isMargay = programName() === 'margay';
   const visible = isMargay ? [...entries, ...verbs] : verbs;
-  const [name = 'help', ...rest] = verbFirst(argv);
+  const [name = 'help', ...rest] = asTyped(verbFirst(argv));
   if (name === 'help' || name === '--help' || name === '-h') {
     process.stdout.write(helpText(visible));
     return 0;
   }
   const entry = (isMargay ? [...hidden, ...visible] : visible).find((e) => e.name === name);
   if (entry === undefined) {
-    process.stderr.write(
-      `There is no command "${name}". Commands: ${visible.map((e) => e.name).join(', ')}, help.\n`,
-    );
+    const names = visible.map((e) => e.name);
+    const meant = names.find((one) => isNear(one, name));
+    const hint = formerCommands[name] ?? (meant === undefined ? '' : `Did you mean ${meant}? `);
+    process.stderr.write(`There is no command "${name}". ${hint}Commands: ${names.join(', ')}, help.\n`);
     return 2;
   }
   const { command } = await entry.load();
   return command.run(rest);
 }
+
+/** `help VERB…` is `VERB… --help`, and `--version` is a command, too. */
+function asTyped(argv: readonly string[]): readonly string[] {
+  const [first, ...rest] = argv;
+  if (first === '--version' || first === '-v') return ['version', '--client'];
+  return first === 'help' && rest.length > 0 ? [...rest, '--help'] : argv;
+}
+
+/** Commands of Calico 2 that walk-throughs still have. */
+const formerCommands: Readonly<Record<string, string>> = {
+  config:
+    'What it set is in resources now, for instance: patch bgpconfiguration default -p \'{"spec":{"nodeToNodeMeshEnabled":false}}\'. ',
+  bgp: 'Peers are resources now: get bgppeers. ',
+  pool: 'Pools are resources now: get ippools. ',
+  profile: 'Profiles are resources now: get profiles. ',
+  endpoint: 'Endpoints are resources now: get workloadendpoints. ',
+  status: 'It is a command of node now: node status. ',
+  diags: 'It is a command of node and of cluster now: node diags, cluster diags. ',
+  checksystem: 'It is a command of node now: node checksystem. ',
+};
 
 function helpText(visible: readonly Pick<Entry, 'name' | 'summary'>[]): string {
   const width = Math.max(...visible.map((e) => e.name.length)) + 2;

@@ -11,9 +11,13 @@ import { err, failure, ok } from '../lib/result.ts';
 import type { Logger } from '../lib/log.ts';
 import { backoff, sleep } from '../lib/wait.ts';
 import type { KindName, ResourceOf } from '../model/mod.ts';
-import type { Datastore, ListOptions, ObjectName, Revision, SyncUpdate } from './types.ts';
+import type { Datastore, ListOptions, ObjectName, Revision, StoreError, SyncUpdate } from './types.ts';
 
 type Selection = Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>;
+/** Some datastores have no place for some kinds: the classic group stores no profiles. Then there are none. */
+const isMissing = (code: StoreError['code'], mayBeMissing: boolean): boolean =>
+  code === 'NotSupported' || (mayBeMissing && code === 'NotFound');
+
 /** A kind, or a part of its objects. One that `mayBeMissing` counts as empty while the server does not have it (a
  *  definition that is not installed), and is asked for again now and then. */
 export type SyncKind<K extends KindName> = K | SyncPart<K>;
@@ -163,7 +167,7 @@ class RunningSyncer<K extends KindName> implements Syncer {
       };
       const listed = await this.#store.list(kind, options, signal);
       if (signal.aborted) return undefined;
-      if (!listed.ok && mayBeMissing && listed.error.code === 'NotFound') {
+      if (!listed.ok && isMissing(listed.error.code, mayBeMissing)) {
         this.#connected = true;
         this.#listed(id, kind, new Map());
         return missing;

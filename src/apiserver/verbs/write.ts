@@ -102,9 +102,22 @@ function admitted(
     ...metadataIssues(prepared.metadata),
     ...kind.validate(prepared, previous),
   ];
-  if (issues.length > 0) return invalid(kind, prepared.metadata.name, issues);
+  const own = issues.length === 0 ? issues : newIssues(kind, issues, prepared, previous);
+  if (own.length > 0) return invalid(kind, prepared.metadata.name, own);
   const refused = kind.admit?.(prepared, previous, world) ?? [];
   return refused.length > 0 ? invalid(kind, prepared.metadata.name, refused) : ok(prepared);
+}
+
+/** What was stored wrong by another hand may still be given a status, labels or a finalizer. */
+function newIssues(
+  kind: ServedKind,
+  issues: readonly Issue[],
+  next: ApiObject,
+  previous: ApiObject | undefined,
+): readonly Issue[] {
+  if (previous === undefined || !sameJson(next['spec'], previous['spec'])) return issues;
+  const known = new Set(kind.validate(previous, previous).map(({ field, reason }) => `${field} ${reason}`));
+  return issues.filter(({ field, reason }) => !known.has(`${field} ${reason}`));
 }
 
 function namespaceRefusal(

@@ -1,10 +1,5 @@
 // The lab's control plane process: sets up what a fresh cluster has, then schedules and controls.
-import {
-  startHostEndpoints,
-  startPolicyStatus,
-  startPoolStatus,
-  startTrials,
-} from '../../controllers/mod.ts';
+import { startControllers } from '../../controllers/mod.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
@@ -70,20 +65,13 @@ export async function runControl(
     logger,
     bind: bindThroughApi(process.env['KUBECONFIG'] ?? ''),
   });
-  const policyStatus = startPolicyStatus({ datastore, logger });
-  const poolStatus = startPoolStatus({ datastore, logger });
-  const trials = startTrials({ datastore, logger });
-  const automatic = process.env['AUTO_HOST_ENDPOINTS'];
-  const hostEndpoints = startHostEndpoints({
-    datastore,
-    logger,
-    ...(automatic ? { autoCreate: automatic.toLowerCase() === 'enabled' } : {}),
-  });
+  const controllers = startControllers({ datastore, logger, environment: process.env });
+  if (!controllers.ok) logger.error('No controllers', { error: controllers.error });
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  await Promise.all([loop, policyStatus, poolStatus, hostEndpoints, trials].map((one) => one.stop()));
+  await Promise.all([loop.stop(), controllers.ok ? controllers.value.stop() : undefined]);
   await telling;
 }
 
