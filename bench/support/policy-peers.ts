@@ -11,7 +11,11 @@ import { expect } from '../../src/lib/result.ts';
 export type Cluster = { readonly endpoints: number; readonly local: number; readonly applications: number };
 type Change = 'one rule' | 'one member' | 'one policy for all local endpoints, made' | '…, deleted';
 export type PeerTimes = { readonly layout: string; readonly change: string; readonly ms: readonly number[] };
-type Acts = { act(i: number): void; undo?(i: number): void; first?(): void };
+type Acts = {
+  readonly act: (i: number) => void;
+  readonly undo?: (i: number) => void;
+  readonly first?: () => void;
+};
 type Tool = 'legacy' | 'nft';
 type Restore = 'iptables-legacy-restore' | 'iptables-nft-restore';
 
