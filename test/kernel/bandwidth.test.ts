@@ -217,14 +217,20 @@ test('FX-120: what somebody takes away comes back, a restart changes nothing, an
   monitor.stdout?.on('data', (chunk) => {
     seen += String(chunk);
   });
-  // It listens once it tells of something.
-  await limits.becomes(async () => {
-    await limits.tc('qdisc', 'replace', 'dev', 'lo', 'root', 'pfifo');
-    return seen;
-  }, /dev lo/);
+  /** It has told of everything up to now: it tells of a change made for that. */
+  const isToldOf = (kind: string): Promise<void> =>
+    limits.becomes(
+      async () => {
+        await limits.tc('qdisc', 'replace', 'dev', 'lo', 'root', kind);
+        return seen;
+      },
+      new RegExp(`qdisc ${kind} .*dev lo`),
+    );
+  await isToldOf('pfifo');
   limits.felix = new PolicyFelix(node);
   limits.annotate({ ingressBandwidth: '40M', egressBandwidth: '8M' });
   await limits.felix.start();
+  await isToldOf('bfifo');
   assert.deepEqual(
     seen.split('\n').filter((line) => /cali/.test(line)),
     [],

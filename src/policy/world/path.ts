@@ -228,9 +228,11 @@ const workloadSteps = (hop: Hop, endpoint: Endpoint, direction: Direction): read
 ];
 
 function limitRemark(hop: Hop, endpoint: Endpoint, direction: Direction): readonly Step[] {
+  const bandwidth = endpoint.limits?.[`${direction}Bandwidth`];
   const rate = endpoint.limits?.[`${direction}PacketRate`];
   const connections = endpoint.limits?.[`${direction}MaxConnections`];
   const words = [
+    ...(bandwidth ? [`${bandwidth} bits per second`] : []),
     ...(rate ? [`${rate} packets per second`] : []),
     ...(connections ? [`${connections} connections`] : []),
   ];

@@ -394,11 +394,14 @@ test('FX-047: pods do not speak VXLAN or IPIP, and connections that are known pa
 
 test('RS-190: limits of a pod are remarked on', () => {
   const limited = pod('red/limited', 'n1', '10.0.0.5', {
-    annotations: { 'qos.projectcalico.org/ingressMaxConnections': '10' },
+    annotations: {
+      'qos.projectcalico.org/ingressMaxConnections': '10',
+      'kubernetes.io/ingress-bandwidth': '1M',
+    },
   });
   const verdict = judge([limited], webBlue, '10.0.0.5');
   assert.equal(verdict.action, 'allow');
-  assert.match(explain(verdict).join('\n'), /within the limit of 10 connections/);
+  assert.match(explain(verdict).join('\n'), /within the limit of 1000000 bits per second and 10 connections/);
 });
 
 test('a pod whose endpoint cannot be made out is closed both ways', () => {

@@ -268,11 +268,18 @@ test('FX-120: a restart writes nothing anew, and takes away what pods that are g
       return applyBuckets(changes);
     },
   });
+  const applyRedirects = bench.kernel.redirects.apply.bind(bench.kernel.redirects);
+  Object.assign(bench.kernel.redirects, {
+    apply: (changes: Parameters<typeof applyRedirects>[0]) => {
+      for (const { op, redirect } of changes) writes.push(`${op} redirect ${redirect.linkIndex}`);
+      return applyRedirects(changes);
+    },
+  });
   await using _ = bench;
   await bench.start(limits(both));
   await bench.becomes({ ...limited, eth0: 1e6 }, device);
   assert.equal((await bench.link(device))?.index, before);
-  assert.deepEqual(writes, [`delete ${index}`]);
+  assert.deepEqual(writes.toSorted(), [`delete ${index}`, `delete redirect ${index}`]);
   assert.equal(await bench.way('calib'), undefined);
   for (const name of [old, limitDevice('calix')]) assert.equal(await bench.link(name), undefined, name);
   assert.ok(await bench.link('bwp0123'));

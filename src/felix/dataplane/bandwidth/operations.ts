@@ -1,7 +1,7 @@
 // The table of limits of bandwidth: a bucket, and for packets from a workload the device it stands on and the redirect that
 // leads there, are one row. Put in the order in which no packet meets half of it: device, bucket, redirect; taken away the
 // other way round. A redirect whose device is gone drops packets: a limited workload never runs without its limit unseen.
-import { err, failure, ok, type Result } from '../../../lib/result.ts';
+import { err, type Failure, failure, ok, type Result } from '../../../lib/result.ts';
 import {
   bucketHandle,
   type Kernel,
@@ -51,7 +51,8 @@ export function bandwidthOperations(
       if (link === undefined) continue;
       const isOurs = found.has(link.name);
       if (isRoot && handle === bucketHandle && bucket !== undefined) {
-        if (isOurs || isWorkload(link.name)) found.set(link.name, { device: link, bucket });
+        if (isOurs || isWorkload(link.name))
+          found.set(link.name, { ...found.get(link.name), device: link, bucket });
       } else if ((kind === 'clsact' || kind === 'ingress') && isWorkload(link.name)) {
         if (only !== undefined && !only.has(link.name)) continue;
         const redirects = await kernel.redirects.list(linkIndex);
@@ -167,7 +168,14 @@ export function bandwidthOperations(
       const results: Result<ActualBandwidth | undefined>[] = [];
       for (const change of changes) {
         if (change.op === 'remove') results.push(await remove(change.key, change.actual));
-        else results.push(present.ok ? await put(change.row, present.value.get(change.key)) : present);
+        else if (!present.ok) results.push(present);
+        else {
+          const { interfaceName, direction } = change.row;
+          const placed = await put(change.row, present.value.get(change.key));
+          results.push(
+            placed.ok ? placed : about(`The ${direction} limit of ${interfaceName}`, placed.error),
+          );
+        }
       }
       return results;
     },
@@ -177,3 +185,7 @@ export function bandwidthOperations(
 /** An ifb that is down drops what is led to it. */
 const isUsable = (device: Link, mtu: number): boolean =>
   device.kind === 'ifb' && device.up && device.mtu === mtu;
+
+/** The key names a device beside the workload's own. */
+const about = (what: string, { code, message, hint }: Failure): Result<never> =>
+  err(failure(code, `${what}: ${message}`, hint));
