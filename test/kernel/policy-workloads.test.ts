@@ -406,7 +406,7 @@ test('FX-008: a set that is full closes the programs that look into it, and open
   denied(a, '203.0.113.9/32', '203.0.113.10/32');
   felix.dataplane.apply(felix.graph.flush());
   await felix.dataplane.idle();
-  const { unfinished = [] } = felix.dataplane.status()['nftables'] ?? {};
+  const { unfinished } = felix.dataplane.status().nftables;
   assert.ok(unfinished.length >= 3, `two addresses and a program: ${JSON.stringify(unfinished)}`);
   const program = /chain (program-\S+) \{[^}]*vmap @p-/.exec(open)?.[1] ?? '';
   assert.match(await nft('list', 'chain', 'ip', 'calico', program), /\{\s+drop/, 'closed');
