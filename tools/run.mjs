@@ -30,6 +30,8 @@ const nightlies = [
       POLICY_SEED: String(Math.floor(Date.now() / 1000) % 1_000_000_000),
     },
   ],
+  // 10,000 policies applied and deleted in a loop.
+  ['kernel', 'test/kernel/policy-leaks.test.ts', { POLICY_LOOP: '10000' }],
   // 10,000 random plans through both BGP engines.
   [
     'interop',
