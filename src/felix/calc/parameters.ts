@@ -288,6 +288,7 @@ const fieldAliases: Readonly<Record<string, string>> = {
   iptableslocktimeout: 'iptableslocktimeoutsecs',
   iptableslockprobeinterval: 'iptableslockprobeintervalmillis',
   externalnodeslist: 'externalnodescidrlist',
+  wireguardkeepalive: 'wireguardpersistentkeepalive',
   windowsmanagefirewallrules: '',
 };
 

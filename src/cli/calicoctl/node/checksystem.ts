@@ -21,7 +21,6 @@ const needs: readonly Need[] = [
   { module: 'nft_ct', option: 'CONFIG_NFT_CT' },
   { module: 'nft_fib_inet', option: 'CONFIG_NFT_FIB_INET', without: 'the strict check of source addresses' },
   { module: 'vxlan', option: 'CONFIG_VXLAN', without: 'VXLAN' },
-  { module: 'wireguard', option: 'CONFIG_WIREGUARD', without: 'WireGuard' },
   { module: 'ipv6', option: 'CONFIG_IPV6', without: 'IPv6' },
 ];
 
@@ -62,6 +61,12 @@ export const command = verb(
     );
     printResult('IPIP', isPossible);
     printLine(words);
+    const encryption = wireguardVerdict(hasModule(sources, 'wireguard', 'CONFIG_WIREGUARD'), {
+      'the program wireguard-go': isProgram('wireguard-go'),
+      'the device /dev/net/tun (CONFIG_TUN)': existsSync('/dev/net/tun'),
+    });
+    printResult('WireGuard', encryption.isPossible);
+    printLine(encryption.words);
     if (!isNewEnough || missing > 0)
       return Promise.resolve(
         fail("system doesn't meet one or more minimum systems requirements to run Calico"),
@@ -96,6 +101,31 @@ export function ipipVerdict(
     isPossible: false,
     words: `WARNING: there is no IPIP: this kernel has neither the module ipip (CONFIG_NET_IPIP) nor all that eBPF programs need (${missing.join(', ')})`,
   };
+}
+
+/** Which WireGuard encryption between nodes would use here, and why. */
+export function wireguardVerdict(
+  hasModuleOfKernel: boolean,
+  substitute: Readonly<Record<string, boolean>>,
+): { readonly isPossible: boolean; readonly words: string } {
+  if (hasModuleOfKernel)
+    return { isPossible: true, words: "WireGuard: the kernel's own, as it has the module wireguard" };
+  const missing = Object.keys(substitute).filter((part) => substitute[part] !== true);
+  if (missing.length === 0)
+    return {
+      isPossible: true,
+      words:
+        'WireGuard: the program wireguard-go, as this kernel has no module wireguard (CONFIG_WIREGUARD); it is slower, the packets are the same',
+    };
+  return {
+    isPossible: false,
+    words: `WARNING: there is no WireGuard: this kernel has no module wireguard (CONFIG_WIREGUARD), and ${missing.join(' and ')} is not there in its place; wireguardEnabled would leave traffic in clear text`,
+  };
+}
+
+function isProgram(name: string): boolean {
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/bin', '/usr/local/bin'];
+  return folders.some((folder) => folder !== '' && existsSync(`${folder}/${name}`));
 }
 
 const printResult = (what: string, isOk: boolean): void => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { PeerStatus } from '../../../bgp/speaker/mod.ts';
-import { atLeast, ipipVerdict } from './checksystem.ts';
+import { atLeast, ipipVerdict, wireguardVerdict } from './checksystem.ts';
 import { peerTable } from './status.ts';
 
 test('SR-203: sessions as calicoctl shows them', () => {
@@ -55,4 +55,12 @@ test('CT-043: node checksystem says which IPIP is in use, and why', () => {
   assert.match(ipipVerdict(false, []).words, /eBPF programs .* no module ipip/);
   assert.deepEqual(ipipVerdict(false, ['CONFIG_IFB']).isPossible, false);
   assert.match(ipipVerdict(false, ['CONFIG_IFB']).words, /CONFIG_IFB/);
+});
+
+test('OT-080: checksystem says which WireGuard there is, or that traffic would be clear', () => {
+  assert.match(wireguardVerdict(true, {}).words, /the kernel's own/);
+  assert.match(wireguardVerdict(false, { a: true, b: true }).words, /wireguard-go, as this kernel has no/);
+  const none = wireguardVerdict(false, { 'the program': false, 'the device': true });
+  assert.equal(none.isPossible, false);
+  assert.match(none.words, /the program is not there .* clear text/);
 });

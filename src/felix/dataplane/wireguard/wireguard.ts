@@ -195,7 +195,10 @@ export class WireGuard {
       return link?.up === true && (link.kind === 'wireguard' || link.kind === 'tun');
     };
     this.#plan.setPresent({ 4: isUp(4), 6: isUp(6) });
-    for (const change of this.#plan.flush()) this.#place(change);
+    const changes = this.#plan.flush();
+    // A key that one node gives up may be another's in the same flush.
+    for (const change of changes) this.#withdraw(change);
+    for (const change of changes) this.#place(change);
     this.#options.onSettings(this.#sysctls());
     this.#tell();
   }
@@ -219,16 +222,28 @@ export class WireGuard {
 
   #place(change: WireGuardRowChange): void {
     if (change.table === 'routes') this.#options.onRoutes(change.source, change.rows);
-    else if (change.table === 'rules') this.#replace(this.rules.table, change.source, change.rows);
-    else this.#replace(this.devices.table, change.source, change.rows);
+    else if (change.table === 'rules') this.#put(this.rules.table, change.source, change.rows);
+    else this.#put(this.devices.table, change.source, change.rows);
   }
 
-  #replace<Row>(table: Table<Row>, source: string, rows: readonly Row[]): void {
-    const asked = `${table.name} ${source}`;
+  #withdraw(change: WireGuardRowChange): void {
+    if (change.table === 'rules') this.#drop(this.rules.table, change.source, change.rows);
+    else if (change.table === 'wireguard') this.#drop(this.devices.table, change.source, change.rows);
+  }
+
+  #drop<Row>(table: Table<Row>, source: string, rows: readonly Row[]): void {
     const kept = new Set(rows.map((row) => table.keyOf(row)));
-    for (const key of this.#asked.get(asked) ?? []) if (!kept.has(key)) table.delete(key);
+    for (const key of this.#asked.get(`${table.name} ${source}`) ?? []) if (!kept.has(key)) table.delete(key);
+  }
+
+  #put<Row>(table: Table<Row>, source: string, rows: readonly Row[]): void {
+    const asked = `${table.name} ${source}`;
     for (const row of rows) setIfOther(table, table.keyOf(row), row);
-    if (kept.size === 0) this.#asked.delete(asked);
-    else this.#asked.set(asked, [...kept]);
+    if (rows.length === 0) this.#asked.delete(asked);
+    else
+      this.#asked.set(
+        asked,
+        rows.map((row) => table.keyOf(row)),
+      );
   }
 }
