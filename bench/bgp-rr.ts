@@ -21,12 +21,12 @@ const all: readonly DaemonName[] = ['margay', 'bird', 'frr', 'gobgp'];
 /** GoBGP sends a message per prefix and peer: what takes others a second takes it minutes. */
 const gobgpLimit = 1_000_000;
 const convergeMs = 240_000;
-const changes = 100;
 
 const flags = process.argv.slice(2);
 const valueOf = (flag: string): string | undefined =>
   flags.includes(flag) ? flags[flags.indexOf(flag) + 1] : undefined;
 const names = (valueOf('--only')?.split(',') ?? all) as readonly DaemonName[];
+const changes = Number(valueOf('--changes') ?? 100);
 const profile: Profile = flags.includes('--sparse') ? 'sparse' : 'dense';
 const width = flags.includes('--storm') ? Number.POSITIVE_INFINITY : 8;
 const [oneClients, oneEach] = (valueOf('--case') ?? '').split('x').map(Number);

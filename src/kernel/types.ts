@@ -187,8 +187,10 @@ export type RouteChange =
 
 export interface Routes {
   list(filter?: RouteFilter): Promise<Result<Route[], KernelError>>;
-  /** In order, batched; one outcome per change. */
-  apply(changes: readonly RouteChange[]): Promise<Outcome[]>;
+  /** In order, batched; one outcome per change. `aside`: on a thread of libuv's pool, for tables so large that the kernel
+   *  may rearrange them for a tenth of a second. Other calls and events then come in between, and events do not say that
+   *  the changes were own. */
+  apply(changes: readonly RouteChange[], options?: { readonly aside?: boolean }): Promise<Outcome[]>;
   /** The kernel's decision for a destination (RTM_GETROUTE), optionally as forwarded from `inLinkIndex`. */
   lookup(
     dst: Address,

@@ -86,6 +86,32 @@ export function routeTests(host: Host): void {
       assert.deepEqual(await destinations(a), ['10.1.0.0/26', '10.9.0.0/26']);
     });
 
+    test('changes aside come in order, one call after the other, while other calls are answered', async () => {
+      const { a } = host();
+      await wired(host());
+      const through = (i: number) => route(`10.${1 + (i >> 8)}.${i & 255}.0/24`, [via('10.0.0.9')]);
+      const many = Array.from({ length: 600 }, (_, i) => through(i));
+      const first = a.routes.apply(many.map(add), { aside: true });
+      const second = a.routes.apply(
+        [
+          ...many.map((r) => gone(r.dst)),
+          gone('10.99.0.0/24'),
+          add(route('10.99.0.0/24', [via('99.0.0.9')])),
+        ],
+        { aside: true },
+      );
+      assert.deepEqual(codes(await a.routes.apply([add(route('10.98.0.0/24', [via('10.0.0.9')]))])), ['ok']);
+      assert.equal(value(await a.links.list()).length > 0, true);
+      assert.deepEqual(
+        codes(await first),
+        many.map(() => 'ok'),
+      );
+      const outcomes = await second;
+      assert.ok(outcomes.slice(0, -1).every((o) => o.ok));
+      assert.equal(outcomes.at(-1)?.ok, false);
+      assert.deepEqual(await destinations(a), ['10.98.0.0/24']);
+    });
+
     test('the key is destination, table and priority', async () => {
       const { a } = host();
       const link = await wired(host());

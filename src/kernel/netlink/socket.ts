@@ -11,6 +11,14 @@ import { attributes, messages, MessageWriter, stringAt, type MessageHeader } fro
 export type Answer = { readonly errno: number; readonly text?: string };
 export type Visit = (view: DataView, message: MessageHeader) => void;
 
+/** Messages of one send: sequence numbers with the items they stand for, until they are answered. */
+type Chunk = {
+  readonly next: number;
+  readonly pending: Map<number, number>;
+  readonly last: number;
+  complete: boolean;
+};
+
 const success: Answer = { errno: 0 };
 const receiveBufferBytes = 8 * 1024 * 1024;
 /** Most messages and bytes of one send: what the kernel's default buffers hold with their answers. */
@@ -88,16 +96,23 @@ export class NetlinkSocket {
 
   /**
    * `count` requests, of which `write(i)` writes number i with the sequence number given (or returns false to leave it
-   * out); `done(i)` gets every answer. Gives way to the event loop between chunks.
+   * out); `done(i)` gets every answer. Gives way to the event loop between chunks; `aside`: also while the kernel works,
+   * during which nobody else may use the socket.
    */
   async batch(
     count: number,
     write: (index: number, writer: MessageWriter, sequence: number) => boolean,
     done: (index: number, answer: Answer) => void,
+    aside = false,
   ): Promise<void> {
     let turnEnds = performance.now() + turnMs;
     for (let at = 0; at < count; ) {
-      at = this.#chunk(at, count, write, done);
+      const chunk = this.#compose(at, count, write);
+      at = chunk.next;
+      if (chunk.pending.size > 0) {
+        if (aside) await this.#sendAside(chunk, done);
+        else this.#answer(chunk, this.#exchange(this.#reader(chunk, done)), done);
+      }
       if (at < count && performance.now() > turnEnds) {
         await nextTurn();
         turnEnds = performance.now() + turnMs;
@@ -106,42 +121,53 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends the messages from `first` on, as many as fit; gives the index of the first one not sent. The kernel answers every
-   * failure; success is told by the last message alone, whose acknowledgement shows that all were seen.
+   * Writes the messages from `first` on, as many as fit. The kernel answers every failure; success is told by the last
+   * message alone, whose acknowledgement shows that all were seen.
    */
-  #chunk(
+  #compose(
     first: number,
     count: number,
     write: (index: number, writer: MessageWriter, sequence: number) => boolean,
-    done: (index: number, answer: Answer) => void,
-  ): number {
+  ): Chunk {
     const writer = this.#writer;
     writer.reset();
     const pending = new Map<number, number>();
-    let at = first;
+    let next = first;
     let last = { start: 0, sequence: 0 };
-    while (at < count && pending.size < batchMessages && writer.length < batchBytes - 4096) {
+    while (next < count && pending.size < batchMessages && writer.length < batchBytes - 4096) {
       const sequence = this.nextSequence();
       const start = writer.length;
-      if (write(at, writer, sequence)) {
-        pending.set(sequence, at);
+      if (write(next, writer, sequence)) {
+        pending.set(sequence, next);
         last = { start, sequence };
       }
-      at++;
+      next++;
     }
-    if (pending.size === 0) return at;
-    writer.addFlags(last.start, c.NLM_F_ACK);
-    let complete = false;
-    const failed = this.#exchange((view, message) => {
-      const index = pending.get(message.sequence);
+    if (pending.size > 0) writer.addFlags(last.start, c.NLM_F_ACK);
+    return { next, pending, last: last.sequence, complete: false };
+  }
+
+  #reader(chunk: Chunk, done: (index: number, answer: Answer) => void): Visit {
+    return (view, message) => {
+      const index = chunk.pending.get(message.sequence);
       if (message.type !== c.NLMSG_ERROR || index === undefined) return;
-      if (message.sequence === last.sequence) complete = true;
-      pending.delete(message.sequence);
+      if (message.sequence === chunk.last) chunk.complete = true;
+      chunk.pending.delete(message.sequence);
       done(index, readAnswer(view, message));
-    });
-    const rest = failed ?? (complete ? success : { errno: errno.ENOBUFS, text: 'the answer was lost' });
-    for (const index of pending.values()) done(index, rest);
-    return at;
+    };
+  }
+
+  /** What the kernel said nothing about. */
+  #answer(chunk: Chunk, failed: Answer | undefined, done: (index: number, answer: Answer) => void): void {
+    const rest = failed ?? (chunk.complete ? success : { errno: errno.ENOBUFS, text: 'the answer was lost' });
+    for (const index of chunk.pending.values()) done(index, rest);
+  }
+
+  async #sendAside(chunk: Chunk, done: (index: number, answer: Answer) => void): Promise<void> {
+    const { bytes } = this.#writer;
+    const sent = await ffi().sendAsync(this.fd, bytes, bytes.length, 0);
+    const failed = sent.value < 0 ? { errno: sent.errno } : this.#collect(this.#reader(chunk, done));
+    this.#answer(chunk, failed, done);
   }
 
   /** Sends raw bytes and shows every reply: for transactions that frame themselves. */
@@ -152,6 +178,11 @@ export class NetlinkSocket {
   #exchange(visit: Visit, bytes: Uint8Array = this.#writer.bytes): Answer | undefined {
     const system = ffi();
     if (system.send(this.fd, bytes, bytes.length, 0) < 0) return { errno: system.errno() };
+    return this.#collect(visit);
+  }
+
+  #collect(visit: Visit): Answer | undefined {
+    const system = ffi();
     let lost = false;
     for (;;) {
       const length = system.recv(this.fd, this.#receive, c.MSG_DONTWAIT);

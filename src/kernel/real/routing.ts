@@ -89,11 +89,12 @@ export function realRoutes(session: KernelSession): Routes {
           !listed.ok && (listed.error.errno === errno.ENOENT || listed.error.errno === errno.ENODEV);
         return empty ? ok([]) : listed;
       }),
-    apply: (changes) =>
+    apply: (changes, options) =>
       session.apply(
         changes,
         (change, w) => (change.op === 'delete' ? encodeRouteDelete(w, change) : encodeRoute(w, change.route)),
         routeForm,
+        options?.aside === true,
       ),
     lookup: (dst, options = {}) => lookup(session, dst, options),
   };

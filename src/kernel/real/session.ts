@@ -15,11 +15,16 @@ export const done: Outcome = ok(undefined);
 /** A failed encoding, or nothing when the message is written. */
 export type Written = KernelError | void;
 
+/** Its users come one after the other. */
+type SharedSocket = { readonly socket: NetlinkSocket; turn: Promise<unknown> };
+
 export class KernelSession {
   readonly namespace: Namespace;
   readonly writesRefused: boolean;
   readonly #sockets = new Map<number, NetlinkSocket>();
-  readonly #dumpSockets = new Map<number, { socket: NetlinkSocket; turn: Promise<unknown> }>();
+  readonly #dumpSockets = new Map<number, SharedSocket>();
+  /** For changes on another thread. */
+  #asideSocket: SharedSocket | undefined;
   #closed = false;
 
   constructor(namespace: Namespace, allowRootNamespace: boolean) {
@@ -65,15 +70,36 @@ export class KernelSession {
     return answer.errno === 0 ? ok(items) : err(kernelError(what, answer.errno, answer.text));
   }
 
-  /** One route-netlink message per item. `forgiven` are the errno values that mean "as wished". */
+  /** One route-netlink message per item. `forgiven` are the errno values that mean "as wished". `aside`: the kernel does
+   *  its work on another thread, one call at a time. */
   async apply<T>(
     items: readonly T[],
     encode: (item: T, w: MessageWriter) => Written,
     form: (item: T) => MessageForm,
+    aside = false,
   ): Promise<Outcome[]> {
     if (this.writesRefused) return items.map(() => err(rootNamespaceRefused()));
+    if (!aside) return this.#applyOn(this.socket(NETLINK_ROUTE), items, encode, form, false);
+    if (this.#closed) throw new Error('this kernel is closed');
+    this.#asideSocket ??= {
+      socket: NetlinkSocket.open(NETLINK_ROUTE, this.namespace.fd),
+      turn: Promise.resolve(),
+    };
+    const entry = this.#asideSocket;
+    const run = entry.turn.then(() => this.#applyOn(entry.socket, items, encode, form, true));
+    entry.turn = run.catch(() => {});
+    return run;
+  }
+
+  async #applyOn<T>(
+    socket: NetlinkSocket,
+    items: readonly T[],
+    encode: (item: T, w: MessageWriter) => Written,
+    form: (item: T) => MessageForm,
+    aside: boolean,
+  ): Promise<Outcome[]> {
     const outcomes: Outcome[] = Array.from({ length: items.length }, () => done);
-    await this.socket(NETLINK_ROUTE).batch(
+    await socket.batch(
       items.length,
       (index, w, sequence) => {
         const item = items[index] as T;
@@ -95,6 +121,7 @@ export class KernelSession {
         if (forgiven?.includes(answer.errno)) return;
         outcomes[index] = err(kernelError(describe(), answer.errno, answer.text));
       },
+      aside,
     );
     return outcomes;
   }
@@ -116,8 +143,9 @@ export class KernelSession {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.all([...this.#dumpSockets.values()].map((entry) => entry.turn));
-    for (const { socket } of this.#dumpSockets.values()) socket.close();
+    const shared = [...this.#dumpSockets.values(), ...(this.#asideSocket ? [this.#asideSocket] : [])];
+    await Promise.all(shared.map((entry) => entry.turn));
+    for (const { socket } of shared) socket.close();
     for (const socket of this.#sockets.values()) socket.close();
     this.namespace.close();
   }

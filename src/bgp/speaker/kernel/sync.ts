@@ -69,6 +69,8 @@ export class KernelSync {
   #working: Promise<void> | undefined;
   #reload = false;
   #held = false;
+  /** Destinations that the kernel spoke of while a batch was being written. */
+  #heard: Set<Prefix> | undefined;
   #stopped = false;
 
   constructor(options: KernelSyncOptions) {
@@ -256,6 +258,7 @@ export class KernelSync {
   }
 
   #takeRoute(route: Route, deleted: boolean): void {
+    this.#heard?.add(route.dst);
     if (isOwn(route)) {
       if (deleted) this.#own.remove(route.dst, route.priority);
       else this.#own.add(route);
@@ -376,7 +379,13 @@ export class KernelSync {
       for (const change of this.#changesFor(prefix)) changes.push({ prefix, change });
     }
     if (changes.length === 0) return;
-    const outcomes = await this.#options.kernel.routes.apply(changes.map((c) => c.change));
+    const heard = new Set<Prefix>();
+    this.#heard = heard;
+    const outcomes = await this.#options.kernel.routes.apply(
+      changes.map((c) => c.change),
+      { aside: true },
+    );
+    this.#heard = undefined;
     let failed = false;
     outcomes.forEach((outcome, i) => {
       const entry = changes[i];
@@ -386,8 +395,11 @@ export class KernelSync {
         failed = true;
         this.#problems.set(prefix, outcome.error.message);
         this.#options.logger.warn('route not written', { prefix, reason: outcome.error.message });
-      } else if (change.op === 'delete') this.#own.remove(prefix, change.key.priority);
-      else this.#own.add(change.route);
+        // What the kernel has told meanwhile says as much, and perhaps what came after it.
+      } else if (!heard.has(prefix)) {
+        if (change.op === 'delete') this.#own.remove(prefix, change.key.priority);
+        else this.#own.add(change.route);
+      }
     });
     if (failed) {
       this.#retryLater();
