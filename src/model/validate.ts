@@ -1,4 +1,5 @@
 // Checks objects against the schema and the rules of their kind. Every issue names the field, the value and the reason.
+import { isNear } from '../lib/near.ts';
 import type { AnyObject, Rule } from './kind-definition.ts';
 import { formats } from './formats.ts';
 import { kindDefinition } from './registry.ts';
@@ -188,18 +189,4 @@ function unknownField(key: string, known: readonly string[]): string {
   const near =
     known.find((name) => name.toLowerCase() === key.toLowerCase()) ?? known.find((name) => isNear(name, key));
   return near === undefined ? 'is not a field here' : `is not a field here; did you mean ${near}?`;
-}
-
-/** Whether one letter more, less, other or swapped makes one word of the other. */
-function isNear(a: string, b: string): boolean {
-  if (Math.abs(a.length - b.length) > 1 || Math.min(a.length, b.length) < 3) return false;
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start++;
-  let end = 0;
-  while (end < Math.min(a.length, b.length) - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
-  const restA = a.slice(start, a.length - end);
-  const restB = b.slice(start, b.length - end);
-  return (
-    (restA.length <= 1 && restB.length <= 1) || (restA.length === 2 && restA === `${restB[1]}${restB[0]}`)
-  );
 }

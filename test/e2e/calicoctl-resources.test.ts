@@ -1,21 +1,32 @@
 // calicoctl as a user types it, by its own name, against the embedded API server: resources, formats, files, locks, addresses.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { type Output, run } from '../support/lab.ts';
+import { kindOfWord } from '../../src/cli/calicoctl/kinds.ts';
+import { bundled, type Output, run } from '../support/lab.ts';
 
-const main = resolve('src/main.ts');
 const directory = mkdtempSync(join(tmpdir(), 'calicoctl-e2e-'));
 const kubeconfig = join(directory, 'kubeconfig');
 const program = join(directory, 'calicoctl');
+/** The bundle. */
+let main = '';
 let server: ChildProcess;
 let url = '';
 
 before(async () => {
+  main = await bundled();
   symlinkSync(main, program);
   server = spawn(process.execPath, [main, 'apiserver', '--listen', '127.0.0.1:0', '--data', ':memory:'], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -225,7 +236,7 @@ test('CT-033, CT-034, CT-035, CT-050: addresses and the lock', async () => {
   await succeeds(['datastore', 'migrate', 'unlock']);
 });
 
-test('CT-001: the file, the environment, nothing', async () => {
+test('CT-001, SR-201: the file, the environment, nothing', async () => {
   const file = join(directory, 'calicoctl.cfg');
   writeFileSync(
     file,
@@ -247,14 +258,210 @@ test('CT-001: the file, the environment, nothing', async () => {
   assert.equal((await calicoctl(['validate', '-f', '-'], pool('x', '10.0.0.0/16'), without)).code, 0);
 });
 
-test('SR-200: the names, the help, what is not built', async () => {
+test('SR-200, CT-004, CT-005: the names, the verbs, help of each, what is not built', async () => {
   const { out } = await calicoctl(['-h']);
+  const verbs =
+    'create replace apply delete get patch label validate convert version ipam/show ipam/check ipam/release ipam/configure ipam/split node/run node/status node/diags node/checksystem cluster/diags datastore/migrate/lock datastore/migrate/unlock datastore/migrate/export datastore/migrate/import'
+      .split(' ')
+      .map((path) => path.replaceAll('/', ' '));
+  await Promise.all(
+    verbs.map(async (verb) => {
+      const [first = ''] = verb.split(' ');
+      assert.match(out, new RegExp(`^ +${first} `, 'm'));
+      assert.match(await succeeds([...verb.split(' '), '--help']), new RegExp(`^Usage: calicoctl ${verb} `));
+    }),
+  );
+  assert.match(await succeeds(['help', 'get']), /^Usage: calicoctl get /);
+  assert.match(await succeeds(['--version']), /^Client Version: +v/);
+  assert.match((await calicoctl(['gte', 'nodes'])).err, /There is no command "gte"\. Did you mean get\?/);
+  assert.match(
+    (await calicoctl(['config', 'set', 'nodeToNodeMesh', 'off'])).err,
+    /patch bgpconfiguration default/,
+  );
+  const plugin = join(directory, 'kubectl-calico');
+  symlinkSync(main, plugin);
+  const asked = await run(process.execPath, [plugin, 'get', 'tiers', '-o', 'name'], {
+    env: { ...process.env, KUBECONFIG: kubeconfig },
+  });
+  assert.match(asked.out, /^tier\.projectcalico\.org\/kube-admin$/m);
+  const help = await run(process.execPath, [plugin, 'get', '--help'], {});
+  assert.match(help.out, /^Usage: kubectl calico get/);
   assert.match(out, /^Usage: calicoctl COMMAND/);
   assert.doesNotMatch(out, /^ +(lab|agent) /m);
   assert.match((await calicoctl(['get', '--help'])).out, /Usage: calicoctl get/);
   assert.match((await calicoctl(['get', '--bogus'])).err, /Invalid option: 'calicoctl get --bogus'/);
-  assert.match((await calicoctl(['node', 'diags'])).err, /not built/);
+  assert.match((await calicoctl(['datastore', 'migrate-policy-names'])).err, /not built/);
   assert.match(await succeeds(['version']), /Client Version: +v[\s\S]*Cluster Version:/);
+});
+
+test('CT-017: kinds in all their words', async () => {
+  const words: Readonly<Record<string, string>> = {
+    IPPool: 'ippool ippools pool pools ipp ipps IPPools',
+    BGPConfiguration: 'bgpconfiguration bgpconfigurations bgpconfig bgpconfigs',
+    BGPPeer: 'bgppeer bgppeers bgpp bgpps bp bps',
+    BGPFilter: 'bgpfilter bgpfilters bf bfs',
+    ClusterInformation: 'clusterinformation clusterinformations clusterinfo clusterinfos',
+    FelixConfiguration: 'felixconfiguration felixconfigurations felixconfig felixconfigs',
+    GlobalNetworkPolicy: 'globalnetworkpolicy globalnetworkpolicies gnp gnps',
+    NetworkPolicy: 'networkpolicy networkpolicies np nps policy policies pol pols',
+    StagedNetworkPolicy: 'stagednetworkpolicy stagednetworkpolicies snp snps',
+    HostEndpoint: 'hostendpoint hostendpoints hep heps',
+    Node: 'node nodes no nos',
+    WorkloadEndpoint: 'workloadendpoint workloadendpoints wep weps',
+    Profile: 'profile profiles pro pros',
+    Tier: 'tier tiers',
+    NetworkSet: 'networkset networksets netset netsets',
+    GlobalNetworkSet: 'globalnetworkset globalnetworksets globalnetset gnetset gnetsets',
+    IPReservation: 'ipreservation ipreservations',
+    KubeControllersConfiguration: 'kubecontrollersconfiguration kubecontrollersconfig kubecontrollersconfigs',
+  };
+  for (const [kind, text] of Object.entries(words))
+    for (const word of text.split(' ')) assert.equal(kindOfWord(word)?.kind, kind, word);
+  assert.match(await succeeds(['get', 'pools', '-o', 'yaml']), /^kind: IPPoolList$/m);
+  assert.match(await succeeds(['get', 'PRO', 'kns.default', '-o', 'name']), /^profile\..*\/kns\.default$/m);
+});
+
+test('CT-013: success in each verb, of one and of several', async () => {
+  const two = `${pool('m1', '10.51.0.0/16')}---\n${pool('m2', '10.52.0.0/16')}`;
+  const said = (verb: string, count: number): RegExp =>
+    new RegExp(`^Successfully ${verb} ${count} 'IPPool' resource\\(s\\)$`, 'm');
+  assert.match(await succeeds(['create', '-f', '-'], two), said('created', 2));
+  assert.match(await succeeds(['apply', '-f', '-'], two), said('applied', 2));
+  assert.match(await succeeds(['replace', '-f', '-'], pool('m1', '10.51.0.0/16')), said('replaced', 1));
+  assert.match(
+    await succeeds(['patch', 'ippool', 'm1', '-p', '{"spec":{"natOutgoing":true}}']),
+    /^Successfully patched 1 'IPPool' resource/m,
+  );
+  assert.match(await succeeds(['validate', '-f', '-'], two), said('validated', 2));
+  assert.match(await succeeds(['delete', 'ippool', 'm1', 'm2']), said('deleted', 2));
+  await refuses(['apply'], /give a file, a directory or - for standard input with -f/);
+});
+
+test('CT-025: version: ours, the cluster’s, its type; --client asks nobody; a cluster that is away', async () => {
+  assert.match(
+    await succeeds(['version']),
+    /^Client Version: +v\d\S*\nGit commit: +\S+\nCluster Version: +\S+\nCluster Type: +\S+/,
+  );
+  const away = { KUBECONFIG: '', K8S_API_ENDPOINT: 'http://127.0.0.1:1' };
+  const client = await calicoctl(['version', '--client'], '', away);
+  assert.deepEqual([client.code, client.out.split('\n').length], [0, 3], client.err);
+  const lost = await calicoctl(['version'], '', away);
+  assert.equal(lost.code, 1);
+  assert.match(lost.out, /^Client Version/);
+  assert.match(lost.err, /Unable to retrieve Cluster Version or Type/);
+  await refuses(['version', '--poll=often'], /Invalid poll duration/);
+});
+
+test('CT-002: log levels; clusters of other versions are served with and without the flag', async () => {
+  const info = await calicoctl(['get', 'tiers', '-l', 'info']);
+  assert.match(info.err, /\[INFO\] datastore kubernetes: .*kubeconfig$/m);
+  assert.doesNotMatch(info.err, /DEBUG/);
+  const debug = await calicoctl(['--log-level=debug', 'get', 'tiers']);
+  assert.equal(debug.code, 0);
+  assert.match(debug.err, /\[DEBUG\] list Tier \(all\): ok in \d+ ms/);
+  assert.match(debug.out, /^NAME/);
+  assert.equal((await calicoctl(['get', 'tiers'])).err, '');
+  await refuses(
+    ['get', 'tiers', '-l', 'loud'],
+    /Unknown log level: loud, expected one of: panic, fatal, error/,
+  );
+  const setVersion = (calicoVersion: string): Promise<string> =>
+    succeeds(['patch', 'clusterinfo', 'default', '-p', JSON.stringify({ spec: { calicoVersion } })]);
+  await setVersion('v3.1.0');
+  assert.match(await succeeds(['ipam', 'show']), /^\+/);
+  assert.match(await succeeds(['ipam', 'show', '--allow-version-mismatch']), /^\+/);
+  assert.match(await succeeds(['--allow-version-mismatch', 'get', 'tiers']), /^NAME/);
+});
+
+test('CT-051: cluster diags: resources, addresses, sessions in one archive, without secrets', async () => {
+  await succeeds(['annotate', 'ippool', 'split-one-0', 'bgp-password=hunter2']);
+  const folder = mkdtempSync(join(directory, 'diags-'));
+  const { code, out, err } = await run(process.execPath, [program, 'cluster', 'diags', '--since=1h'], {
+    env: { ...process.env, KUBECONFIG: kubeconfig, HOME: directory, PWD: folder },
+    cwd: folder,
+  });
+  assert.equal(code, 0, err);
+  const name = /Diagnostic bundle created at \.\/(\S+)$/m.exec(out)?.[1] ?? '';
+  assert.match(name, /^calico-diagnostics-\d{8}_\d{6}\.tar\.gz$/);
+  await run('tar', ['-xzf', join(folder, name), '-C', folder]);
+  const read = (file: string): string =>
+    readFileSync(join(folder, name.replace('.tar.gz', ''), file), 'utf8');
+  assert.match(read('cluster/calico/ippools.yaml'), /name: split-one-0/);
+  assert.match(read('cluster/calico/ippools.yaml'), /bgp-password: <censored>/);
+  assert.match(read('cluster/calico/tiers.txt'), /^NAME +ORDER/);
+  assert.match(read('cluster/ipam/show.txt'), /GROUPING/);
+  assert.match(read('cluster/ipam/check.txt'), /Check complete/);
+  assert.match(read('cluster/version.txt'), /Cluster Type/);
+  assert.match(out, /Created temporary directory: (\S+)/);
+  assert.ok(!existsSync(/temporary directory: (\S+)/.exec(out)?.[1] ?? ''));
+  await refuses(['cluster', 'diags', '--since=yesterday'], /Invalid --since value/);
+  await refuses(['cluster', 'diags', '--max-logs=-1'], /--max-logs/);
+});
+
+test('CT-041: node run: what it would run, and what it refuses', async () => {
+  const felix = join(directory, 'felix.cfg');
+  writeFileSync(felix, '[global]\nLogSeverityScreen = debug\n');
+  const out = await succeeds([
+    'node',
+    'run',
+    '--dryrun',
+    '--name=n1',
+    '--ip=10.0.0.21',
+    '--as=1.10',
+    '--no-default-ippools',
+    '--ip-autodetection-method=interface=eth.*',
+    `--felix-config=${felix}`,
+  ]);
+  const environment = [
+    'NODENAME=n1',
+    'IP=10.0.0.21',
+    'AS=65546',
+    "IP_AUTODETECTION_METHOD='interface=eth.*'",
+    'CALICO_NETWORKING_BACKEND=bird',
+    'NO_DEFAULT_POOLS=true',
+    'FELIX_LOGSEVERITYSCREEN=debug',
+  ];
+  for (const variable of environment)
+    assert.ok(out.includes(` ${variable} `) || out.includes(`\n${variable} `), `${variable}: ${out}`);
+  assert.match(out, / agent --allow-root-namespace$/m);
+  assert.match(out, / speaker --allow-root-namespace --engine native$/m);
+  assert.doesNotMatch(await succeeds(['node', 'run', '--dryrun', '--backend=none']), / speaker /);
+  await refuses(['node', 'run', '--dryrun', '--backend=gobgp'], /unknown backend 'gobgp'/);
+  await refuses(['node', 'run', '--dryrun', '--ip=fd00::1'], /--ip is wrong IP version/);
+  await refuses(['node', 'run', '--dryrun', '--as=70000.1'], /invalid AS number/);
+  await refuses(
+    ['node', 'run', '--dryrun', '--ip-autodetection-method=guess'],
+    /invalid IP autodetection method/,
+  );
+});
+
+test('CT-042: node diags: routes, rules, sessions, settings and logs, without secrets', async () => {
+  const logs = mkdtempSync(join(directory, 'logs-'));
+  writeFileSync(join(logs, 'felix.log'), 'started\nAuthorization: Bearer abcdefghijk\n');
+  mkdirSync(join(logs, 'cni'));
+  writeFileSync(join(logs, 'cni', 'cni.log'), 'ADD\n');
+  const out = await succeeds(['node', 'diags', `--log-dir=${logs}`]);
+  for (const line of ['Collecting diagnostics', 'Dumping routes (IPv4)', 'Copying Calico logs'])
+    assert.ok(out.includes(line), out);
+  const [, path = '', directoryOfIt = ''] =
+    /Diags saved to ((\S+)\/diags-\d{8}_\d{6}\.tar\.gz)/.exec(out) ?? [];
+  try {
+    const { out: listed } = await run('tar', ['-tzf', path]);
+    for (const file of [
+      'date',
+      'ipv4_route',
+      'ipv6_addr',
+      'nftables',
+      'bgp_peers.json',
+      'logs/felix.log',
+      'logs/cni/cni.log',
+    ])
+      assert.ok(listed.split('\n').includes(`diagnostics/${file}`), `${file}: ${listed}`);
+    const { out: felix } = await run('tar', ['-xzOf', path, 'diagnostics/logs/felix.log']);
+    assert.equal(felix, 'started\nAuthorization: Bearer <censored>\n');
+  } finally {
+    rmSync(directoryOfIt, { recursive: true, force: true });
+  }
 });
 
 test('CT-040: node status, from the socket of the speaker', async () => {

@@ -18,10 +18,19 @@ export type Output = { readonly code: number; readonly out: string; readonly err
 export function run(
   command: string,
   argv: readonly string[],
-  options: { readonly env?: NodeJS.ProcessEnv; readonly timeoutMs?: number; readonly input?: string } = {},
+  options: {
+    readonly env?: NodeJS.ProcessEnv;
+    readonly timeoutMs?: number;
+    readonly input?: string;
+    readonly cwd?: string;
+  } = {},
 ): Promise<Output> {
   return new Promise((done) => {
-    const child = spawn(command, argv, { env: options.env ?? process.env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(command, argv, {
+      env: options.env ?? process.env,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
     let out = '';
     let err = '';
     const deadline = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000);

@@ -34,8 +34,11 @@ export type Outcome = {
 export async function resourcesOf(
   flags: Flags,
   args: readonly string[],
+  needsFile = false,
 ): Promise<Result<readonly Loaded[], LoadError>> {
   const file = textFlag(flags, 'filename');
+  if (file === undefined && needsFile)
+    return usage('give a file, a directory or - for standard input with -f');
   if (file === undefined) return resourcesOfArguments(args);
   if (args.length > 0) return usage('a kind and names cannot be given together with a file');
   const loaded = await loadResources(file, {
@@ -131,7 +134,8 @@ export async function runOnResources(
   action: (store: Datastore, loaded: Loaded) => Promise<Result<Resource, ActionError>>,
   after: (store: Datastore, outcome: Outcome) => Promise<void> = () => Promise.resolve(),
 ): Promise<Result<void, CliError>> {
-  const loaded = await resourcesOf(flags, args);
+  // Of kind and name alone only what is to be deleted can be told.
+  const loaded = await resourcesOf(flags, args, words.infinitive !== 'delete');
   if (!loaded.ok) return loadFailure(loaded.error);
   if (loaded.value.length === 0) {
     printLine('No resources specified');

@@ -36,8 +36,16 @@ const node = group('node', 'this node', [
     summary: 'whether the kernel has what is needed',
     load: () => import('./node/checksystem.ts'),
   },
-  notBuilt('diags', 'Logs are in /var/log/calico; "node status" shows the sessions.'),
-  notBuilt('run', 'Start "margay agent" and "margay speaker" instead of a container.'),
+  {
+    name: 'diags',
+    summary: 'an archive of what tells about the state of this node',
+    load: () => import('./node/diags.ts'),
+  },
+  {
+    name: 'run',
+    summary: 'makes this machine a node: runs the agent and the BGP speaker',
+    load: () => import('./node/run.ts'),
+  },
 ]);
 
 const migrate = group('datastore migrate', 'moving a datastore', [
@@ -61,13 +69,20 @@ const migrate = group('datastore migrate', 'moving a datastore', [
     summary: 'what export wrote into an empty datastore',
     load: () => import('./datastore/import.ts'),
   },
-  notBuilt('migrate-policy-names', 'Policies keep their names here.'),
 ]);
 const datastore = group('datastore', 'the datastore as a whole', [
   { name: 'migrate', summary: 'lock, unlock, export, import', load: loaded(migrate) },
+  notBuilt(
+    'migrate-policy-names',
+    'Only etcd datastores that are older than Calico 3.32 need it; with Kubernetes policies have their names already.',
+  ),
 ]);
 const cluster = group('cluster', 'the cluster as a whole', [
-  notBuilt('diags', 'Use "get" and "ipam check" for the state of the cluster.'),
+  {
+    name: 'diags',
+    summary: 'an archive of what tells about the state of the cluster',
+    load: () => import('./cluster/diags.ts'),
+  },
 ]);
 
 /** In the order of the help text. */
@@ -99,7 +114,7 @@ export const verbs: readonly Member[] = [
     load: () => import('./convert.ts'),
   },
   { name: 'ipam', summary: 'addresses: show, check, release, configure, split', load: loaded(ipam) },
-  { name: 'node', summary: 'this node: status, checksystem', load: loaded(node) },
+  { name: 'node', summary: 'this node: status, diags, checksystem, run', load: loaded(node) },
   {
     name: 'datastore',
     summary: 'the datastore: migrate lock, unlock, export, import',

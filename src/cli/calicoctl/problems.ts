@@ -108,6 +108,20 @@ export const identifier = (
 ): string =>
   name.namespace === undefined ? `${kind}(${name.name})` : `${kind}(${name.namespace}/${name.name})`;
 
+/** A server says the value within the reason: `Invalid value: "10.0.0.0/8": overlaps with …`. */
+export function fromServer(issue: { readonly field: string; readonly reason: string }): Issue {
+  const [, text, reason] =
+    /^(?:Invalid|Unsupported|Duplicate|Forbidden) value: ("(?:[^"\\\\]|\\\\.)*"|[^\s:]+)(?:: ([\s\S]+))?$/.exec(
+      issue.reason,
+    ) ?? [];
+  if (text === undefined || reason === undefined) return issue as Issue;
+  try {
+    return { field: issue.field, value: JSON.parse(text) as unknown, reason };
+  } catch {
+    return { field: issue.field, value: text, reason };
+  }
+}
+
 /** An error of the datastore in calicoctl's words. */
 export function storeErrorText(error: StoreError, id: string, loaded?: Loaded): string {
   switch (error.code) {
@@ -122,7 +136,7 @@ export function storeErrorText(error: StoreError, id: string, loaded?: Loaded): 
     case 'Conflict':
       return `update conflict: ${id}: ${error.message}`;
     case 'Invalid': {
-      const issues = error.issues ?? [];
+      const issues = (error.issues ?? []).map(fromServer);
       const text = loaded === undefined ? undefined : issuesText(loaded, issues);
       return text ?? error.message;
     }

@@ -1,7 +1,7 @@
 // What every verb shares: the name it was called by, its flags, how it fails, and the datastore it works on.
 import { basename } from 'node:path';
 import type { Datastore } from '../../datastore/mod.ts';
-import { describeFailure, err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
+import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
 import type { Command } from '../types.ts';
 
 export type CliError = Failure;
@@ -44,7 +44,11 @@ const commonFlags: readonly FlagSpec[] = [
     flags: '--allow-version-mismatch',
     description: 'accepted for old habits: servers of other versions are served without it',
   },
-  { flags: '-l, --log-level <level>', description: 'panic, fatal, error, warn, info or debug' },
+  {
+    flags: '-l, --log-level <level>',
+    description:
+      'panic (when absent), fatal, error, warn, info or debug; what is said goes to standard error',
+  },
 ];
 
 /** Parses the arguments of a verb. A number is the exit code of what was answered here: help, or a refusal. */
@@ -98,12 +102,31 @@ export function verb(
       });
       const invocation = await parseFlags(spec, argv);
       if (typeof invocation === 'number') return invocation;
-      const ended = await run(invocation);
+      const level = logLevel(invocation.flags);
+      const ended = level.ok ? await run(invocation) : level;
       if (ended.ok) return 0;
-      process.stderr.write(`${describeFailure(ended.error)}\n`);
+      process.stderr.write(`${failureText(ended.error)}\n`);
       return 1;
     },
   };
+}
+
+/** The hint is a sentence of its own. */
+function failureText({ message, hint }: CliError): string {
+  if (hint === undefined) return message;
+  return `${message}${/[.!?:\]]$/.test(message) ? '' : '.'} ${hint}`;
+}
+
+const logLevels = ['panic', 'fatal', 'error', 'warn', 'info', 'debug'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Of the flag; `warning` is a word for warn. */
+function logLevel(flags: Flags): Result<LogLevel, CliError> {
+  const given = (textFlag(flags, 'logLevel') ?? 'panic').toLowerCase().replace(/^warning$/, 'warn');
+  const level = logLevels.find((one) => one === given);
+  return level === undefined
+    ? fail(`Unknown log level: ${textFlag(flags, 'logLevel')}, expected one of: ${logLevels.join(', ')}.`)
+    : ok(level);
 }
 
 export const textFlag = (flags: Flags, name: string): string | undefined => {
@@ -138,6 +161,10 @@ export async function withDatastore<T>(
   ]);
   const settings = await datastoreSettings(textFlag(flags, 'config'), textFlag(flags, 'context'));
   if (!settings.ok) return settings;
+  const level = logLevel(flags);
+  const isDebug = level.ok && level.value === 'debug';
+  const logging = isDebug || (level.ok && level.value === 'info') ? await import('./logging.ts') : undefined;
+  logging?.logSettings(settings.value);
   const opened = await openDatastore({
     ...settings.value,
     onWarning: (text) => warn(`Warning: ${text}`),
@@ -145,7 +172,7 @@ export async function withDatastore<T>(
   if (!opened.ok)
     return fail(`Failed to create Calico API client: ${opened.error.message}`, opened.error.hint);
   try {
-    return await work(opened.value);
+    return await work(isDebug && logging !== undefined ? logging.logged(opened.value) : opened.value);
   } finally {
     await opened.value.close();
   }

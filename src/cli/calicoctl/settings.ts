@@ -79,7 +79,10 @@ async function readFileSpec(path: string): Promise<Result<FileSpec, CliError>> {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    return fail(`The configuration ${path} cannot be read: ${(error as Error).message}.`);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why =
+      code === 'ENOENT' ? 'no such file or directory' : code === 'EACCES' ? 'permission denied' : message;
+    return fail(`The configuration ${path} cannot be read: ${why}.`);
   }
   const { parseDocuments } = await import('./input/documents.ts');
   const parsed = await parseDocuments(path, text);

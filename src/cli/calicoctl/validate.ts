@@ -13,7 +13,7 @@ export const command = verb(
     examples: ['validate -f ./policy.yaml', 'validate -R -f ./cluster'],
   },
   async ({ flags, args }) => {
-    const loaded = await resourcesOf(flags, args);
+    const loaded = await resourcesOf(flags, args, true);
     if (!loaded.ok) return loadFailure(loaded.error);
     if (loaded.value.length === 0) {
       printLine('No resources specified');

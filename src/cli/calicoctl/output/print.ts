@@ -148,6 +148,18 @@ export async function printAnswers(
   }
 }
 
+/** The wide table of an answer, and its document, as texts. */
+export async function answerTexts(
+  store: Datastore,
+  answer: Answer,
+  withNamespace: boolean,
+): Promise<{ readonly table: string; readonly yaml: string }> {
+  const format = { kind: 'table', wide: true } as const;
+  const context = { asNumber: await defaultAsNumber(store, [answer], format) };
+  const rows = tableRows(answer, format, withNamespace, context);
+  return { table: rows.ok ? plainTable(rows.value) : '', yaml: await yamlText(documentOf(answer)) };
+}
+
 function tableRows(
   { definition, items }: Answer,
   format: Format & { readonly kind: 'table' },
