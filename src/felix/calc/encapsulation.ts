@@ -73,12 +73,14 @@ export function resolveMtus(
   const wireguard = of('WireguardMTU', overhead.wireguard);
   const wireguardV6 = of('WireguardMTUV6', overhead.wireguardV6);
   const inUse = [
-    host,
-    ...(encapsulation.ipip ? [ipip] : []),
-    ...(encapsulation.vxlan ? [vxlan] : []),
-    ...(encapsulation.vxlanV6 ? [vxlanV6] : []),
-    ...(config.boolean('WireguardEnabled') ? [wireguard] : []),
-    ...(config.boolean('WireguardEnabledV6') ? [wireguardV6] : []),
+    { mtu: host, bytes: 0 },
+    ...(encapsulation.ipip ? [{ mtu: ipip, bytes: overhead.ipip }] : []),
+    ...(encapsulation.vxlan ? [{ mtu: vxlan, bytes: overhead.vxlan }] : []),
+    ...(encapsulation.vxlanV6 ? [{ mtu: vxlanV6, bytes: overhead.vxlanV6 }] : []),
+    ...(config.boolean('WireguardEnabled') ? [{ mtu: wireguard, bytes: overhead.wireguard }] : []),
+    ...(config.boolean('WireguardEnabledV6') ? [{ mtu: wireguardV6, bytes: overhead.wireguardV6 }] : []),
   ];
-  return { host, pod: Math.min(...inUse), ipip, vxlan, vxlanV6, wireguard, wireguardV6 };
+  const pod = Math.min(...inUse.map(({ mtu }) => mtu));
+  const wire = Math.min(host, pod + Math.max(...inUse.map(({ bytes }) => bytes)));
+  return { host, pod, wire, ipip, vxlan, vxlanV6, wireguard, wireguardV6 };
 }

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { BlockAffinity, FelixConfiguration, IPPool, Node, WorkloadEndpoint } from '../../model/mod.ts';
+import type {
+  BGPConfiguration,
+  BlockAffinity,
+  FelixConfiguration,
+  IPPool,
+  Node,
+  WorkloadEndpoint,
+} from '../../model/mod.ts';
 import { resolveConfig } from './configuration.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
 import { CalculationGraph } from './graph.ts';
@@ -236,6 +243,16 @@ function model(world: World): DesiredState {
         rowKeys.nat,
         rules.natRows(config, poolMembers).map((row) => ({ row, rank: '' })),
       ),
+      floating: winners(
+        rowKeys.floating,
+        [...endpoints].flatMap(([key, e]) => rules.endpointFloating(config, key, e.endpoint, e.overlaid)),
+      ),
+      serviceLoops: winners(
+        rowKeys.serviceLoops,
+        rules
+          .serviceLoops(config, objectsOf<BGPConfiguration>(world, 'BGPConfiguration')[0])
+          .map((row) => ({ row, rank: '' })),
+      ),
     },
     node: rules.nodeRow(config, options),
     mtus: resolveMtus(
@@ -258,8 +275,14 @@ const wepArbitrary = fc
     fc.subarray(['10.0.1.1/32', '10.0.1.2/32', 'fd00::1/128']),
     some('c1', 'c2'),
     some('1', '2'),
+    fc.subarray(['10.0.9.1', '10.0.9.2', '10.0.1.2', 'fd00::9']),
   )
-  .map((args) => endpoint(...args));
+  .map(([name, of, networks, container, created, floating]) => {
+    const wep = endpoint(name, of, networks, container, created);
+    const internalIP = (external: string): string => (external.includes(':') ? 'fd00::1' : '10.0.1.1');
+    const ipNATs = floating.map((externalIP) => ({ internalIP: internalIP(externalIP), externalIP }));
+    return { ...wep, spec: { ...wep.spec, ipNATs } };
+  });
 const objectArbitrary: fc.Arbitrary<{ kind: string; metadata: { name: string } }> = fc.oneof(
   fc
     .tuple(some('p1', 'p2', 'p3'), some(...cidrs), fc.boolean(), some('Never', 'Always'))
@@ -274,6 +297,12 @@ const objectArbitrary: fc.Arbitrary<{ kind: string; metadata: { name: string } }
     )
     .map((args) => affinity(...args)),
   wepArbitrary,
+  fc.subarray(['10.96.0.0/12', '10.97.0.0/16', 'fd00:96::/112']).map((list) => ({
+    apiVersion: 'projectcalico.org/v3' as const,
+    kind: 'BGPConfiguration',
+    metadata: { name: 'default' },
+    spec: { serviceClusterIPs: list.map((cidr) => ({ cidr })) },
+  })),
   fc
     .tuple(some('worker1', 'worker2'), some('192.0.2.1/24', '192.0.2.2/24'), some({ rack: '1' }, {}))
     .map((args) => node(...args)),
@@ -286,6 +315,9 @@ const objectArbitrary: fc.Arbitrary<{ kind: string; metadata: { name: string } }
         { ipv4NormalRoutePriority: 7 },
         { nodeSelector: 'has(rack)', natPortRange: '1000:2000', ipv6Support: true },
         { healthPort: 5 },
+        { floatingIPs: 'Enabled' },
+        { floatingIPs: 'Enabled', serviceLoopPrevention: 'Reject' },
+        { serviceLoopPrevention: 'Disabled' },
       ),
     )
     .map((args) => felix(...args)),
@@ -321,10 +353,14 @@ test('property: the output is a function of the current state, and deltas add up
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
       const graph = new CalculationGraph(options);
       const world: World = { objects: new Map(), overlay: new Map(), interfaces: [] };
-      const sum = { routes: {}, interfaces: {}, members: {}, nat: {} } as Record<
-        TableName,
-        Record<string, unknown>
-      >;
+      const sum = {
+        routes: {},
+        interfaces: {},
+        members: {},
+        nat: {},
+        floating: {},
+        serviceLoops: {},
+      } as Record<TableName, Record<string, unknown>>;
       const flush = (): void => {
         const delta = graph.flush();
         for (const table of Object.keys(rowKeys) as TableName[]) {

@@ -2,13 +2,21 @@
 // The output is a function of the current objects, never of the order they came in (graph.test.ts compares it with a slow
 // model over random histories).
 //
+//   BGPConfiguration ► ranges of services that must not loop
 //   IPPool ───────► pool sets, nat, encapsulation ─► MTU        FelixConfiguration, Node labels ─► config ─► all of it
 //   BlockAffinity ► blackholes ┐                                Node ─► host set
 //   WorkloadEndpoint ──────────┴► routes, interfaces            host interfaces ─► MTU
 //   all of it, and policies, tiers, profiles, sets … ─► policy/graph.ts ─► policy (only when asked for)
 //
 // Changes of configuration are rare: they recompute every row.
-import type { BlockAffinity, FelixConfiguration, IPPool, Node, WorkloadEndpoint } from '../../model/mod.ts';
+import type {
+  BGPConfiguration,
+  BlockAffinity,
+  FelixConfiguration,
+  IPPool,
+  Node,
+  WorkloadEndpoint,
+} from '../../model/mod.ts';
 import { type FelixConfig, resolveConfig } from './configuration.ts';
 import { Contributions } from './contributions.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
@@ -17,12 +25,14 @@ import { PolicyGraph, type PolicyUpdate } from './policy/graph.ts';
 import {
   blockRoutes,
   configInputs,
+  endpointFloating,
   endpointInterface,
   endpointRoutes,
   hostMembers,
   natRows,
   nodeRow,
   poolMembers,
+  serviceLoops,
 } from './rows.ts';
 import {
   type CalcDelta,
@@ -31,6 +41,7 @@ import {
   type CalcUpdate,
   type DesiredState,
   type Encapsulation,
+  type FloatingRow,
   type HostInterface,
   type InterfaceRow,
   type Mtus,
@@ -38,6 +49,7 @@ import {
   type NodeRow,
   type RouteRow,
   rowKeys,
+  type ServiceLoopRow,
   type SetMemberRow,
 } from './types.ts';
 
@@ -57,6 +69,9 @@ export class CalculationGraph {
   readonly #interfaces = new Contributions<InterfaceRow>(rowKeys.interfaces);
   readonly #members = new Contributions<SetMemberRow>(rowKeys.members);
   readonly #nat = new Contributions<NatRow>(rowKeys.nat);
+  readonly #floating = new Contributions<FloatingRow>(rowKeys.floating);
+  readonly #serviceLoops = new Contributions<ServiceLoopRow>(rowKeys.serviceLoops);
+  #bgp: BGPConfiguration | undefined;
   #config: FelixConfig;
   #node: NodeRow;
   #mtus: Mtus;
@@ -104,6 +119,9 @@ export class CalculationGraph {
         if (update.object.metadata.name === 'default') {
           this.#datastoreReady = update.object.spec.datastoreReady !== false;
         }
+        return;
+      case 'BGPConfiguration':
+        if (update.object.metadata.name === 'default') this.#setBgp(update.object);
     }
   }
 
@@ -152,6 +170,8 @@ export class CalculationGraph {
         interfaces: this.#interfaces.flush(),
         members: this.#members.flush(),
         nat: this.#nat.flush(),
+        floating: this.#floating.flush(),
+        serviceLoops: this.#serviceLoops.flush(),
       },
       policy: this.#flushPolicy(),
       ...(config === this.#config ? {} : { config: this.#config }),
@@ -175,6 +195,8 @@ export class CalculationGraph {
         interfaces: this.#interfaces.rows,
         members: this.#members.rows,
         nat: this.#nat.rows,
+        floating: this.#floating.rows,
+        serviceLoops: this.#serviceLoops.rows,
       },
       node: this.#node,
       mtus: this.#mtus,
@@ -191,6 +213,8 @@ export class CalculationGraph {
         interfaces: all(tables.interfaces),
         members: all(tables.members),
         nat: all(tables.nat),
+        floating: all(tables.floating),
+        serviceLoops: all(tables.serviceLoops),
       },
       policy: this.policy?.everything() ?? [],
       ...this.#told,
@@ -234,7 +258,23 @@ export class CalculationGraph {
         return;
       case 'ClusterInformation':
         if (name.name === 'default') this.#datastoreReady = true;
+        return;
+      case 'BGPConfiguration':
+        if (name.name === 'default') this.#setBgp(undefined);
     }
+  }
+
+  #setBgp(bgp: BGPConfiguration | undefined): void {
+    this.#bgp = bgp;
+    this.#refreshServiceLoops();
+  }
+
+  #refreshServiceLoops(): void {
+    const rows = serviceLoops(this.#config, this.#bgp);
+    this.#serviceLoops.replace(
+      'bgp',
+      rows.map((row) => ({ row, rank: 'bgp' })),
+    );
   }
 
   #setEndpoint(endpoint: WorkloadEndpoint): void {
@@ -254,6 +294,10 @@ export class CalculationGraph {
     this.#interfaces.replace(
       `endpoint ${key}`,
       none ? [] : endpointInterface(this.#config, key, endpoint, overlaid),
+    );
+    this.#floating.replace(
+      `endpoint ${key}`,
+      none ? [] : endpointFloating(this.#config, key, endpoint, overlaid),
     );
   }
 
@@ -303,6 +347,7 @@ export class CalculationGraph {
     for (const key of this.#endpoints.keys()) this.#refreshEndpoint(key);
     for (const name of this.#affinities.keys()) this.#refreshAffinity(name);
     for (const name of this.#nodes.keys()) this.#refreshNode(name);
+    this.#refreshServiceLoops();
     this.#poolsChanged = true;
     this.#mtusChanged = true;
   }

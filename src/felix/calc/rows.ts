@@ -2,9 +2,12 @@
 // of the tests applies them to everything.
 import {
   containsPrefix,
+  familyOf,
   hostPrefix,
+  parseAddress,
   parseInterfaceAddress,
   parsePrefix,
+  prefixAddress,
   prefixFamily,
   prefixLength,
   type Address,
@@ -12,6 +15,7 @@ import {
   type Prefix,
 } from '../../lib/ip/mod.ts';
 import {
+  type BGPConfiguration,
   type FelixConfiguration,
   type BlockAffinity,
   type IPPool,
@@ -21,7 +25,16 @@ import {
 import { matches, parseSelector, type Labels } from '../../selector/mod.ts';
 import { configFromResource, type ConfigInputs, type FelixConfig } from './configuration.ts';
 import type { Contribution } from './contributions.ts';
-import type { CalcOptions, InterfaceRow, NatRow, NodeRow, RouteRow, SetMemberRow } from './types.ts';
+import type {
+  CalcOptions,
+  FloatingRow,
+  InterfaceRow,
+  NatRow,
+  NodeRow,
+  RouteRow,
+  ServiceLoopRow,
+  SetMemberRow,
+} from './types.ts';
 import type { PortRange } from './parameter-types.ts';
 
 const prefixes = (texts: readonly string[] | undefined): Prefix[] =>
@@ -46,7 +59,8 @@ export function endpointRoutes(
   const { interfaceName } = endpoint.spec;
   if (interfaceName === undefined) return [];
   const rank = endpointRank(endpoint, key, overlaid);
-  return prefixes(endpoint.spec.ipNetworks)
+  const floating = floatingPairs(config, endpoint).map(({ external }) => hostPrefix(external));
+  return [...new Set([...prefixes(endpoint.spec.ipNetworks), ...floating])]
     .filter((dst) => allowed(config, prefixFamily(dst)))
     .map((dst) => {
       const family = prefixFamily(dst);
@@ -63,6 +77,46 @@ export function endpointRoutes(
         },
       };
     });
+}
+
+/** Floating addresses with the own one each stands for, while they are wanted. */
+function floatingPairs(config: FelixConfig, { spec }: WorkloadEndpoint): readonly FloatingRow[] {
+  if (config.text('FloatingIPs') !== 'Enabled') return [];
+  const own = new Set(prefixes(spec.ipNetworks).map(prefixAddress));
+  return (spec.ipNATs ?? []).flatMap(({ internalIP, externalIP }): readonly FloatingRow[] => {
+    const internal = parseAddress(internalIP);
+    const external = parseAddress(externalIP);
+    if (!internal.ok || !external.ok || !own.has(internal.value)) return [];
+    const family = familyOf(external.value);
+    if (family !== familyOf(internal.value) || !allowed(config, family)) return [];
+    return [{ family, external: external.value, internal: internal.value }];
+  });
+}
+
+export function endpointFloating(
+  config: FelixConfig,
+  key: string,
+  endpoint: WorkloadEndpoint,
+  overlaid: boolean,
+): Contribution<FloatingRow>[] {
+  const rank = endpointRank(endpoint, key, overlaid);
+  return floatingPairs(config, endpoint).map((row) => ({ rank, row }));
+}
+
+/** Ranges that BGP announces as services'. */
+export function serviceLoops(
+  config: FelixConfig,
+  bgp: BGPConfiguration | undefined,
+): readonly ServiceLoopRow[] {
+  const action = config.text('ServiceLoopPrevention').toLowerCase();
+  if (action !== 'drop' && action !== 'reject') return [];
+  const { serviceClusterIPs = [], serviceExternalIPs = [], serviceLoadBalancerIPs = [] } = bgp?.spec ?? {};
+  const all = [...serviceClusterIPs, ...serviceExternalIPs, ...serviceLoadBalancerIPs];
+  const ranges = outermost(prefixes(all.map(({ cidr }) => cidr)));
+  return ([4, 6] as const).flatMap((family): readonly ServiceLoopRow[] => {
+    const own = ranges.filter((range) => prefixFamily(range) === family).toSorted();
+    return own.length === 0 || !allowed(config, family) ? [] : [{ family, action, ranges: own }];
+  });
 }
 
 export function endpointInterface(

@@ -12,6 +12,7 @@ export const calcKinds = [
   'WorkloadEndpoint',
   'FelixConfiguration',
   'ClusterInformation',
+  'BGPConfiguration',
 ] as const;
 export type CalcKind = (typeof calcKinds)[number];
 
@@ -68,6 +69,21 @@ export type NatRow = {
   readonly outInterface?: string;
 };
 
+/** A floating address of a local endpoint: what is sent to it is for the endpoint's own (FX-067). */
+export type FloatingRow = {
+  readonly family: Family;
+  readonly external: Address;
+  readonly internal: Address;
+};
+
+/** Ranges of service addresses that are announced: what nobody took care of before is not sent back to where it came from
+ *  (FX-068). */
+export type ServiceLoopRow = {
+  readonly family: Family;
+  readonly action: 'drop' | 'reject';
+  readonly ranges: readonly Prefix[];
+};
+
 /** What holds for the node as a whole. */
 export type NodeRow = {
   readonly ipForwarding: boolean;
@@ -85,10 +101,11 @@ export type Encapsulation = {
   readonly noEncapNeeded: boolean;
 };
 
-/** `pod` goes to /var/lib/calico/mtu; the rest to the tunnel devices. */
+/** `pod` goes to /var/lib/calico/mtu; `wire` is what a pod's largest packet becomes on the wire; the rest is the tunnel devices'. */
 export type Mtus = {
   readonly host: number;
   readonly pod: number;
+  readonly wire: number;
   readonly ipip: number;
   readonly vxlan: number;
   readonly vxlanV6: number;
@@ -102,6 +119,8 @@ export type RowTables = {
   readonly interfaces: InterfaceRow;
   readonly members: SetMemberRow;
   readonly nat: NatRow;
+  readonly floating: FloatingRow;
+  readonly serviceLoops: ServiceLoopRow;
 };
 export type TableName = keyof RowTables;
 
@@ -110,6 +129,8 @@ export const rowKeys: { readonly [T in TableName]: (row: RowTables[T]) => string
   interfaces: (row) => row.interfaceName,
   members: (row) => `${row.set} ${row.prefix}`,
   nat: (row) => String(row.family),
+  floating: (row) => row.external,
+  serviceLoops: (row) => String(row.family),
 };
 
 export type RowDelta<Row> = { readonly set: readonly Row[]; readonly deleted: readonly string[] };

@@ -8,14 +8,30 @@
 //     chain filter-forward   { type filter hook forward priority filter(0)
 //         ip daddr 169.254.1.1 drop }
 //
+//     map floating { type ipv4_addr : ipv4_addr }   map floating-self { type ipv4_addr . ipv4_addr : ipv4_addr }
+//     chain floating-prerouting, floating-output  { type nat hook …; priority dstnat(-100) - 1   before kube-proxy's
+//         dnat to ip daddr map @floating }
+//     chain floating-postrouting { type nat hook postrouting priority srcnat(100) - 1
+//         snat to ip saddr . ip daddr map @floating-self }   who asks for his own floating address is answered from there
+//     chain service-loops    { type filter hook forward priority 1
+//         ip daddr 10.96.0.0/12 drop | reject }   nobody translated it: back to the router it would come again
+//
 // Toggling a pool is an element; the chain exists only while some pool of the family wants it.
 import type { Family } from '../../lib/ip/mod.ts';
-import { memberSets, type NatRow, type NodeRow, type SetMemberRow } from '../calc/mod.ts';
+import {
+  type FloatingRow,
+  memberSets,
+  type NatRow,
+  type NodeRow,
+  type ServiceLoopRow,
+  type SetMemberRow,
+} from '../calc/mod.ts';
 import type { NftRow, NftTableFamily } from './nftables.ts';
 import { gatewayAddress } from './routes.ts';
 
 const tableFamily = (family: Family): NftTableFamily => (family === 4 ? 'ip' : 'ip6');
 const srcnatPriority = 100;
+const dstnatPriority = -100;
 
 /** Rows that are there as long as the family is. */
 export function nodeNftRows(node: NodeRow): NftRow[] {
@@ -83,3 +99,56 @@ export function natRules(row: NatRow): string[] {
     `${match} ${action}`,
   ];
 }
+
+// ── floating addresses (FX-042, FX-067) ──
+const floatingMap = 'floating';
+const floatingSelfMap = 'floating-self';
+
+/** What is there while some endpoint of the family has a floating address. */
+export function floatingNftRows(family: Family): readonly NftRow[] {
+  const table = tableFamily(family);
+  const address = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
+  const chain = (
+    name: string,
+    hook: 'prerouting' | 'output' | 'postrouting',
+    priority: number,
+    rule: string,
+  ): NftRow => ({
+    kind: 'chain',
+    family: table,
+    chain: { name, base: { type: 'nat', hook, priority, policy: 'accept' } },
+    rules: [rule],
+  });
+  const toInternal = `dnat to ${table} daddr map @${floatingMap}`;
+  return [
+    { kind: 'set', family: table, set: { name: floatingMap, key: [address], data: [address] } },
+    { kind: 'set', family: table, set: { name: floatingSelfMap, key: [address, address], data: [address] } },
+    chain('floating-prerouting', 'prerouting', dstnatPriority - 1, toInternal),
+    chain('floating-output', 'output', dstnatPriority - 1, toInternal),
+    chain(
+      'floating-postrouting',
+      'postrouting',
+      srcnatPriority - 1,
+      `snat to ${table} saddr . ${table} daddr map @${floatingSelfMap}`,
+    ),
+  ];
+}
+
+export function floatingElement({ family, external, internal }: FloatingRow): NftRow {
+  const element = { key: external, data: internal };
+  return { kind: 'element', family: tableFamily(family), set: floatingMap, element };
+}
+
+/** Of several floating addresses of one, the first named is who it speaks as to itself. */
+export function floatingSelfElement({ family, external, internal }: FloatingRow): NftRow {
+  const element = { key: [internal, internal], data: external };
+  return { kind: 'element', family: tableFamily(family), set: floatingSelfMap, element };
+}
+
+// ── service ranges (FX-068) ──
+export const serviceLoopNftRow = ({ family, action, ranges }: ServiceLoopRow): NftRow => ({
+  kind: 'chain',
+  family: tableFamily(family),
+  chain: { name: 'service-loops', base: { type: 'filter', hook: 'forward', priority: 1, policy: 'accept' } },
+  rules: ranges.map((range) => `${tableFamily(family)} daddr ${range} counter ${action}`),
+});

@@ -3,8 +3,17 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Kernel } from '../../kernel/mod.ts';
-import type { CalcDelta, FelixConfig } from '../calc/mod.ts';
-import { gatewayNftRow, memberNftRow, natNftRows, nodeNftRows } from './nat.ts';
+import type { CalcDelta, FelixConfig, FloatingRow } from '../calc/mod.ts';
+import {
+  floatingElement,
+  floatingNftRows,
+  floatingSelfElement,
+  gatewayNftRow,
+  memberNftRow,
+  natNftRows,
+  nodeNftRows,
+  serviceLoopNftRow,
+} from './nat.ts';
 import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
 import { type InterfaceAddresses, NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
 import { Reconciler } from './reconciler.ts';
@@ -23,6 +32,7 @@ export class NftRules {
   readonly #enforcesPolicy: boolean;
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
+  readonly #floating = new Map<string, FloatingRow>();
   #policy: NftPolicy | undefined;
   #interfaces: InterfaceAddresses = new Map();
 
@@ -38,12 +48,28 @@ export class NftRules {
     if (!this.#enforcesPolicy) this.#derive('gateway', [gatewayNftRow]);
     if (node !== undefined) this.#derive('node', nodeNftRows(node));
     if (config !== undefined) this.#configure(config);
-    const { members, nat } = tables;
+    const { members, nat, floating, serviceLoops } = tables;
     for (const row of members.set) this.#derive(`member ${row.set} ${row.prefix}`, [memberNftRow(row)]);
     for (const key of members.deleted) this.#derive(`member ${key}`, []);
     for (const row of nat.set) this.#derive(`nat ${row.family}`, natNftRows(row));
     for (const key of nat.deleted) this.#derive(`nat ${key}`, []);
+    for (const row of serviceLoops.set) this.#derive(`service-loops ${row.family}`, [serviceLoopNftRow(row)]);
+    for (const key of serviceLoops.deleted) this.#derive(`service-loops ${key}`, []);
+    for (const row of floating.set) this.#floating.set(row.external, row);
+    for (const key of floating.deleted) this.#floating.delete(key);
+    if (floating.set.length + floating.deleted.length > 0) this.#deriveFloating();
     this.#policy?.take(policy);
+  }
+
+  #deriveFloating(): void {
+    const all = [...this.#floating.values()].toSorted((a, b) => (a.external < b.external ? -1 : 1));
+    const firsts = new Map(all.toReversed().map((row) => [row.internal, row]));
+    const families = [...new Set(all.map(({ family }) => family))];
+    this.#derive('floating', [
+      ...families.flatMap(floatingNftRows),
+      ...all.map(floatingElement),
+      ...[...firsts.values()].map(floatingSelfElement),
+    ]);
   }
 
   /** Interfaces of the host with their addresses. */
@@ -56,6 +82,7 @@ export class NftRules {
   clear(): void {
     this.#policy = undefined;
     this.#derived.clear();
+    this.#floating.clear();
     for (const key of this.table.rows.keys()) this.table.delete(key);
   }
 

@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect } from '../../../src/lib/result.ts';
 import { CalculationGraph, type CalcUpdate } from '../../../src/felix/calc/mod.ts';
-import { Dataplane } from '../../../src/felix/dataplane/mod.ts';
+import { Dataplane, systemRunner } from '../../../src/felix/dataplane/mod.ts';
 import type { TestNode } from './felix-node.ts';
 
 const connections = fileURLToPath(new URL('connections.mjs', import.meta.url));
@@ -15,13 +15,20 @@ export class PolicyFelix {
   readonly dataplane: Dataplane;
   #listeners: ChildProcess[] = [];
 
-  constructor(node: TestNode, environment: Readonly<Record<string, string>> = {}) {
+  /** `commands`: for the back end of iptables. */
+  constructor(
+    node: TestNode,
+    environment: Readonly<Record<string, string>> = {},
+    commands?: ReturnType<typeof systemRunner>,
+  ) {
     this.node = node;
     this.graph = new CalculationGraph({ nodeName: 'n1', policy: true, environment });
     this.dataplane = new Dataplane({
       kernel: node.kernel,
       policy: true,
+      commands: systemRunner({ netns: node.path('node') }),
       everything: () => this.graph.everything(),
+      ...(commands === undefined ? {} : { commands }),
     });
     this.set('Namespace', 'default', {}, {}, 'v1');
   }

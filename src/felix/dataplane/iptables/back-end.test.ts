@@ -469,7 +469,7 @@ test('FX-040, FX-044, FX-045: tunnels of other nodes pass host endpoints, untrac
   );
   assert.equal(bench.chain('cali-PREROUTING', 'raw')?.[1], `${match} --jump CT --notrack`);
   assert.match(
-    bench.chain('cali-POSTROUTING', 'nat')?.[1] ?? '',
+    bench.chain('cali-POSTROUTING', 'nat')?.[2] ?? '',
     /^--out-interface vxlan\.calico .*--jump MASQUERADE/,
   );
   await bench.update(set('IPPool', { name: 'p' }, { cidr: '10.244.0.0/16' }), gone('Node', 'n2'));

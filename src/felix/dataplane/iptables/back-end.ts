@@ -69,6 +69,10 @@ export class IptablesBackEnd {
     for (const key of tables.members.deleted) this.#layout.setNatMember(key, undefined);
     for (const row of tables.nat.set) this.#layout.setNat(row.family, row);
     for (const key of tables.nat.deleted) this.#layout.setNat(key === '6' ? 6 : 4, undefined);
+    const { floating, serviceLoops } = tables;
+    this.#layout.setFloating(floating.set, floating.deleted);
+    for (const row of serviceLoops.set) this.#layout.setServiceLoops(row.family, row);
+    for (const key of serviceLoops.deleted) this.#layout.setServiceLoops(key === '6' ? 6 : 4, undefined);
     this.#layout.apply(policy);
   }
 

@@ -4,8 +4,10 @@ import { hostPrefix, type Family } from '../../../lib/ip/mod.ts';
 import {
   policyKey,
   type EndpointPolicy,
+  type FloatingRow,
   type NatRow,
   type PolicyChange,
+  type ServiceLoopRow,
   type SetMemberRow,
   type Vtep,
 } from '../../calc/mod.ts';
@@ -17,7 +19,7 @@ import { dispatchTree, type NamedChain } from './dispatch.ts';
 import { hostsByInterface, type HostInterfaces } from './hosts.ts';
 import type { Marks } from './marks.ts';
 import { anyInterface, dispatchChains, endpointChain, setName, type EndpointChainKind } from './names.ts';
-import { allVxlanHosts, fixedSetIds, natRows, natSetId } from './nat.ts';
+import { allVxlanHosts, fixedSetIds, natRows, natSetId, serviceLoopRow } from './nat.ts';
 import { comment, denialOf, line, type TableName } from './rules.ts';
 import { familyOfMember, setMembers, setTypeOf } from './sets.ts';
 import { UsedChains } from './used-chains.ts';
@@ -51,6 +53,8 @@ export class IptablesLayout {
   readonly #mirror = new PolicyMirror();
   readonly #chains: UsedChains;
   readonly #natRows = new Map<Family, NatRow>();
+  readonly #floating = new Map<string, FloatingRow>();
+  readonly #serviceLoops = new Map<Family, ServiceLoopRow>();
   #settings: LayoutSettings;
   /** Interfaces with chains of a host endpoint. */
   #hostNames: ReadonlySet<string> = new Set();
@@ -74,6 +78,19 @@ export class IptablesLayout {
   setNat(family: Family, row: NatRow | undefined): void {
     if (row === undefined) this.#natRows.delete(family);
     else this.#natRows.set(family, row);
+    this.#renderNat(family);
+  }
+
+  /** Rows that came or changed, and addresses that are gone. */
+  setFloating(rows: readonly FloatingRow[], deleted: readonly string[]): void {
+    for (const key of deleted) this.#floating.delete(key);
+    for (const row of rows) this.#floating.set(row.external, row);
+    if (rows.length + deleted.length > 0) for (const family of [4, 6] as const) this.#renderNat(family);
+  }
+
+  setServiceLoops(family: Family, row: ServiceLoopRow | undefined): void {
+    if (row === undefined) this.#serviceLoops.delete(family);
+    else this.#serviceLoops.set(family, row);
     this.#renderNat(family);
   }
 
@@ -153,11 +170,16 @@ export class IptablesLayout {
         maxSize: maxSetSize,
       }),
     );
-    const isOn = families.includes(family);
-    this.#sink.put(
-      `nat ${family}`,
-      isOn ? [...sets, ...natRows(family, this.#natRows.get(family), this.#settings)] : [],
-    );
+    const floating = [...this.#floating.values()]
+      .filter((row) => row.family === family)
+      .toSorted((a, b) => (a.external < b.external ? -1 : 1));
+    const inputs = { row: this.#natRows.get(family), floating };
+    const rows = [
+      ...sets,
+      ...natRows(family, inputs, this.#settings),
+      serviceLoopRow(family, this.#serviceLoops.get(family)),
+    ];
+    this.#sink.put(`nat ${family}`, families.includes(family) ? rows : []);
   }
 
   #setVtep(node: string, vtep: Vtep | undefined): void {

@@ -1,6 +1,6 @@
 // nat-outgoing in iptables (FX-065): the sets of pools and hosts, and the chain that translates.
-import type { Family } from '../../../lib/ip/mod.ts';
-import type { NatRow, SetMemberRow } from '../../calc/mod.ts';
+import { type Family, hostPrefix } from '../../../lib/ip/mod.ts';
+import type { FloatingRow, NatRow, ServiceLoopRow, SetMemberRow } from '../../calc/mod.ts';
 import { ipipDevice, vxlanDevice, vxlanV6Device } from '../overlay/types.ts';
 import { setMatch } from './match.ts';
 import { line } from './rules.ts';
@@ -23,10 +23,18 @@ export const fixedSetIds: readonly string[] = [...Object.values(setIds), allVxla
 
 const outgoing = 'cali-nat-outgoing';
 
-/** `row` is undefined where no pool of the family has been told of. */
+const toFloating = 'cali-fip-dnat';
+const fromFloating = 'cali-fip-snat';
+
+/** What is translated in a family. `row` is undefined where no pool of the family has been told of. */
+export type NatInputs = {
+  readonly row: NatRow | undefined;
+  readonly floating: readonly FloatingRow[];
+};
+
 export function natRows(
   family: Family,
-  row: NatRow | undefined,
+  { row, floating }: NatInputs,
   { place, tunnels }: { readonly place: 'insert' | 'append'; readonly tunnels: Tunnels },
 ): readonly Row[] {
   const chain = (name: string, rules: readonly string[]): Row => ({
@@ -38,18 +46,57 @@ export function natRows(
   });
   return [
     chain(outgoing, row?.enabled === true ? natLines(row) : []),
-    chain('cali-POSTROUTING', [`--jump ${outgoing}`, ...tunnelSources(family, tunnels)]),
-    {
-      kind: 'hook',
-      family,
-      table: 'nat',
-      chain: 'POSTROUTING',
-      place,
-      first: ['--jump cali-POSTROUTING'],
-      last: [],
-    },
+    chain(
+      toFloating,
+      floating.map(
+        ({ external, internal }) =>
+          `--destination ${hostPrefix(external)} --jump DNAT --to-destination ${internal}`,
+      ),
+    ),
+    chain(fromFloating, floatingSources(floating)),
+    chain('cali-PREROUTING', [`--jump ${toFloating}`]),
+    chain('cali-OUTPUT', [`--jump ${toFloating}`]),
+    chain('cali-POSTROUTING', [
+      `--jump ${fromFloating}`,
+      `--jump ${outgoing}`,
+      ...tunnelSources(family, tunnels),
+    ]),
+    ...['PREROUTING', 'OUTPUT', 'POSTROUTING'].map(
+      (name): Row => ({
+        kind: 'hook',
+        family,
+        table: 'nat',
+        chain: name,
+        place,
+        first: [`--jump cali-${name}`],
+        last: [],
+      }),
+    ),
   ];
 }
+
+/** Who asks for a floating address of his own is answered from there (FX-067); of several it is the first. */
+function floatingSources(floating: readonly FloatingRow[]): readonly string[] {
+  const firsts = new Map(floating.toReversed().map(({ internal, external }) => [internal, external]));
+  return [...firsts].map(
+    ([internal, external]) =>
+      `--source ${hostPrefix(internal)} --destination ${hostPrefix(internal)} --jump SNAT --to-source ${external}`,
+  );
+}
+
+const serviceRanges = 'cali-cidr-block';
+export const serviceLoopJump = `--jump ${serviceRanges}`;
+
+/** What is for a service range and was not translated would circle between this node and its router (FX-068). */
+export const serviceLoopRow = (family: Family, row: ServiceLoopRow | undefined): Row => ({
+  kind: 'chain',
+  family,
+  table: 'filter',
+  name: serviceRanges,
+  rules: (row?.ranges ?? []).map(
+    (range) => `--destination ${range} --jump ${row?.action === 'reject' ? 'REJECT' : 'DROP'}`,
+  ),
+});
 
 /** What the host sends into a tunnel from another address of its own gets the tunnel's, for the answer to find back (FX-066). */
 const tunnelSources = (family: Family, { ipip, vxlan, vxlanV6 }: Tunnels): readonly string[] =>

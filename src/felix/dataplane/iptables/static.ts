@@ -15,7 +15,7 @@ import type { NamedChain } from './dispatch.ts';
 import { clearMark, isClear, isMarked, setMark } from './marks.ts';
 import { portsMatch, setMatch } from './match.ts';
 import { dispatchChains } from './names.ts';
-import { allHosts, allVxlanHosts } from './nat.ts';
+import { allHosts, allVxlanHosts, serviceLoopJump } from './nat.ts';
 import { comment, denialOf, line, type TableName } from './rules.ts';
 import type { Row } from './types.ts';
 
@@ -251,6 +251,7 @@ const forward = (context: Context): NamedChain => {
       ...workloads(context, 'in', `--jump ${dispatchChains.fromWorkload}`),
       ...workloads(context, 'out', `--jump ${dispatchChains.toWorkload}`),
       line('--jump', dispatchChains.toHostForward),
+      serviceLoopJump,
     ],
   };
 };
