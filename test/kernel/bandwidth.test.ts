@@ -1,6 +1,7 @@
 // Limits of bandwidth on the real kernel: what tc shows, and how long bytes take. Times are lower bounds only: what a bucket
 // allows holds however busy the machine is.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { until } from '../../src/lib/wait.ts';
@@ -9,6 +10,7 @@ import { TestNode, unable } from './support/felix-node.ts';
 import { PolicyFelix } from './support/policy-felix.ts';
 
 const skip = unable('tc') ?? false;
+const plugin = '/usr/lib/cni/bandwidth';
 const transfer = fileURLToPath(new URL('support/transfer.mjs', import.meta.url));
 const a = '10.244.1.2';
 const b = '10.244.1.3';
@@ -131,6 +133,59 @@ test('FX-120: a burst leaves no faster than the peak rate', { skip }, async () =
   await limits.receive('a');
   const took = await limits.send('b', a, megabyte);
   assert.ok(took >= 490, `${took} ms`);
+});
+
+/** Why the bandwidth plugin of the CNI project cannot be run, else false. */
+const withoutPlugin = skip || (existsSync(plugin) ? false : `needs ${plugin}`);
+
+test("FX-120, CN-014: a limit takes over from the chained bandwidth plugin's, in one step; the plugin finds nothing wrong", {
+  skip: withoutPlugin,
+}, async () => {
+  await using limits = await Limits.make();
+  const { node } = limits;
+  const run = async (command: 'ADD' | 'DEL'): Promise<void> => {
+    const configuration = {
+      cniVersion: '0.4.0',
+      name: 'k8s-pod-network',
+      type: 'bandwidth',
+      capabilities: { bandwidth: true },
+      runtimeConfig: {
+        bandwidth: {
+          ingressRate: 1_000_000,
+          ingressBurst: 256_000,
+          egressRate: 1_000_000,
+          egressBurst: 256_000,
+        },
+      },
+      prevResult: {
+        cniVersion: '0.4.0',
+        interfaces: [{ name: 'calia' }, { name: 'eth0', sandbox: node.path('a') }],
+        ips: [{ version: '4', address: `${a}/32`, interface: 1 }],
+      },
+    };
+    const environment = `CNI_COMMAND=${command} CNI_CONTAINERID=c1 CNI_NETNS=${node.path('a')} CNI_IFNAME=eth0 CNI_PATH=/usr/lib/cni`;
+    const script = `echo '${JSON.stringify(configuration)}' | ${environment} ${plugin}`;
+    const { code, output } = await node.run('node', ['sh', '-c', script]);
+    assert.equal(code, 0, output);
+  };
+  await run('ADD');
+  assert.match(await limits.root('calia'), /tbf 1: .*rate 1Mbit/);
+  const [, theirs = ''] = /Redirect to device (bwp\w+)/.exec(await limits.filters()) ?? [];
+  assert.match(await limits.root(theirs), /tbf 1: .*rate 1Mbit/);
+  limits.annotate({ ingressBandwidth: '40M', egressBandwidth: '8M' });
+  await limits.felix.start();
+  assert.match(await limits.root('calia'), /tbf 1: .*rate 40Mbit/);
+  assert.match(await limits.root(device), /tbf 1: .*rate 8Mbit/);
+  const filters = await limits.filters();
+  assert.match(filters, new RegExp(`Redirect to device ${device}`));
+  assert.equal(filters.match(/Redirect to/g)?.length, 1);
+  assert.equal((await node.run('node', ['ip', 'link', 'show', theirs])).code, 1);
+  assert.equal(await node.ping('a', b), 63);
+  await run('DEL');
+  limits.annotate({});
+  await limits.felix.apply();
+  assert.equal(await limits.filters(), '');
+  assert.equal(await node.ping('a', b), 63);
 });
 
 test('FX-120: policy holds for what was led through a bucket', { skip }, async () => {

@@ -12,6 +12,8 @@ const nothingThere: readonly number[] = [errno.ENOENT, errno.ENODEV, errno.EINVA
 export function realQdiscs(session: KernelSession): Qdiscs {
   const list: Qdiscs['list'] = async (linkIndex) => {
     const listed = await session.dump('list queueing', c.RTM_GETQDISC, encodeQdiscDump, decodeQdisc);
+    // A kernel without traffic control has none.
+    if (!listed.ok && listed.error.code === 'NotSupported') return ok([]);
     if (!listed.ok || linkIndex === undefined) return listed;
     return ok(listed.value.filter((qdisc) => qdisc.linkIndex === linkIndex));
   };

@@ -12,7 +12,13 @@ import { encodeAnchor } from '../netlink/tc.ts';
 import type { KernelError, Outcome, Redirect, Redirects } from '../types.ts';
 import { done, type KernelSession } from './session.ts';
 
-const nothingThere: readonly number[] = [errno.ENOENT, errno.ENODEV, errno.EINVAL, errno.ENXIO];
+const nothingThere: readonly number[] = [
+  errno.ENOENT,
+  errno.ENODEV,
+  errno.EINVAL,
+  errno.ENXIO,
+  errno.EOPNOTSUPP,
+];
 type Listed = Redirect & { readonly handle: number };
 
 export function realRedirects(session: KernelSession): Redirects {
