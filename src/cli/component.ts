@@ -12,8 +12,13 @@ const node = group('component node', 'the node that this container is', [
     summary: 'tells Kubernetes that the node loses its network, for preStop',
     load: () => import('./component/shutdown.ts'),
   },
+  {
+    name: 'uninstall',
+    summary: 'takes all of Calico out of the kernel and files of a node that no agent runs on any more',
+    load: () => import('./component/uninstall.ts'),
+  },
 ]);
 
 export const command = group('component', 'probes and hooks of the containers of a cluster', [
-  { name: 'node', summary: 'health, shutdown', load: () => Promise.resolve({ command: node }) },
+  { name: 'node', summary: 'health, shutdown, uninstall', load: () => Promise.resolve({ command: node }) },
 ]);

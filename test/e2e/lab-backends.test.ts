@@ -20,8 +20,7 @@ describe('backend vxlan', () => {
   before(async () => {
     if (skip !== false) return;
     lab = await TestLab.up('novxbgp', ['--topology', 'two-racks', '--backend', 'vxlan']);
-    await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=4');
-    pods = await lab.pods('app=web', 4);
+    pods = await lab.deploy(4);
   });
   after(async () => {
     if (lab !== undefined) await lab.down();
@@ -77,6 +76,15 @@ describe('backend vxlan', () => {
     assert.equal(await conditionOf(lab, 'worker1'), 'True');
   });
 
+  test('SR-102: a node whose agent runs, or that has pods, is not uninstalled', { skip }, async () => {
+    const uninstall = (...flags: string[]) =>
+      lab.exec('worker1', 'margay', 'component', 'node', 'uninstall', ...flags);
+    assert.match((await uninstall()).err, /An agent runs on this node/);
+    const attached = await uninstall('--agent-socket', '/run/nobody');
+    assert.equal(attached.code, 1);
+    assert.match(attached.err, /pods are still attached.*Drain the node/);
+  });
+
   test('SR-101: IPIP needs no BGP where Felix writes its routes; without encapsulation nobody would, until Felix is told to', {
     skip,
   }, async () => {
@@ -112,8 +120,7 @@ describe('backend none', () => {
   before(async () => {
     if (skip !== false) return;
     lab = await TestLab.up('policyonly', ['--topology', 'two-racks', '--backend', 'none']);
-    await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=4');
-    pods = await lab.pods('app=web', 4);
+    pods = await lab.deploy(4);
   });
   after(async () => {
     if (lab !== undefined) await lab.down();

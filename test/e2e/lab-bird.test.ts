@@ -12,8 +12,7 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('bird', ['--topology', 'flat', '--nodes', '3', '--engine', 'bird']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=6');
-  pods = await lab.pods('app=web', 6);
+  pods = await lab.deploy(6);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();

@@ -2,7 +2,7 @@
 // and the overlay where a network carries neither BGP nor pods.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { margay, TestLab, type TestPod, without } from '../support/lab.ts';
+import { margay, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 import { eventually, LabRouter, peersOf } from '../support/lab-router.ts';
 
 const skip = without('kubectl', 'ip', 'ping', 'nc', 'nft', 'curl');
@@ -12,20 +12,14 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('filters', ['--topology', 'flat', '--nodes', '3']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=3');
-  pods = await lab.pods('app=web', 3);
+  pods = await lab.deploy(3);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
 });
 
-const on = (node: string): TestPod => {
-  const pod = pods.find((p) => p.node === node);
-  assert.ok(pod !== undefined, `no pod on ${node}`);
-  return pod;
-};
-const blockOf = async (node: string): Promise<string> =>
-  /192\.168\.\d+\.\d+\/26/.exec(await lab.sh(node, 'ip -4 route show type blackhole'))?.[0] ?? '';
+const on = (node: string): TestPod => podOn(pods, node);
+const blockOf = (node: string): Promise<string> => lab.blockOf(node);
 const calico = (kind: string, name: string, spec: object): Promise<void> =>
   lab.apply({ apiVersion: 'projectcalico.org/v3', kind, metadata: { name }, spec });
 type Route = {
@@ -183,7 +177,9 @@ test('SR-147: an outside machine reaches a service by one static route to the se
   }
 });
 
-test('SR-136: a network that carries neither BGP nor addresses of pods: VXLAN does', { skip }, async () => {
+test('SR-100, SR-136: a network that carries neither BGP, nor addresses of pods, nor protocol 4, as some clouds: IPIP does not get through, VXLAN does', {
+  skip,
+}, async () => {
   const reaches = async (): Promise<boolean> =>
     (await lab.inPod(on('worker1'), `ping -n -c1 -W1 ${on('worker2').address} || true`)).includes('ttl=');
   await lab.sh(
@@ -192,10 +188,18 @@ test('SR-136: a network that carries neither BGP nor addresses of pods: VXLAN do
     nft 'add chain bridge cloud f { type filter hook forward priority 0; }'
     nft add rule bridge cloud f tcp dport 179 drop
     nft add rule bridge cloud f tcp sport 179 drop
-    nft add rule bridge cloud f ip saddr 192.168.0.0/16 drop`,
+    nft add rule bridge cloud f ip saddr 192.168.0.0/16 drop
+    nft add rule bridge cloud f ip protocol 4 drop`,
   );
   await eventually('plain routing gets nowhere', reaches, (ok) => !ok);
   const mode = (name: string): ReturnType<typeof margay> => margay(['lab', 'mode', '--name', lab.name, name]);
+  assert.equal((await mode('ipip')).code, 0);
+  await eventually(
+    'the route leads into tunl0',
+    () => lab.sh('worker1', `ip route get ${on('worker2').address}`),
+    (route) => route.includes('dev tunl0'),
+  );
+  assert.equal(await reaches(), false);
   assert.equal((await mode('vxlan')).code, 0);
   await eventually('VXLAN gets through', reaches, (ok) => ok);
   await lab.sh('switch', 'PATH=$PATH:/usr/sbin nft delete table bridge cloud');

@@ -13,8 +13,7 @@ let router: LabRouter;
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('peers', ['--topology', 'flat', '--nodes', '2']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=2');
-  await lab.pods('app=web', 2);
+  await lab.deploy(2);
   router = await LabRouter.plug(lab, 'bird', { address: '10.0.0.201', loopback });
 });
 after(async () => {
@@ -60,8 +59,7 @@ const shows = (route: string, pattern: RegExp): Promise<string> =>
     () => birdc(`show route ${route} all`),
     (text) => pattern.test(text),
   );
-const blockOf = async (node: string): Promise<string> =>
-  /192\.168\.\d+\.\d+\/26/.exec(await lab.sh(node, 'ip -4 route show type blackhole'))?.[0] ?? '';
+const blockOf = (node: string): Promise<string> => lab.blockOf(node);
 const local = 'local 10.0.0.201 as 65010; neighbor 10.0.0.12 as 64512;';
 
 test('RS-171, BG-018: a local AS for one session: the peer sees that one, the mesh is as before', {

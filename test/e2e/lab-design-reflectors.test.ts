@@ -2,7 +2,7 @@
 // in for machines outside of the cluster.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { TestLab, type TestPod, without } from '../support/lab.ts';
+import { TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 import { eventually, LabRouter, peersOf } from '../support/lab-router.ts';
 import { matrixIsComplete } from '../support/pod-matrix.ts';
 
@@ -15,18 +15,13 @@ before(async () => {
   if (skip !== false) return;
   const flags = ['--topology', 'flat', '--nodes', '5', '--design', 'rr', '--reflectors', 'routers'];
   lab = await TestLab.up('reflect', flags);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=5');
-  pods = await lab.pods('app=web', 5);
+  pods = await lab.deploy(5);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
 });
 
-const on = (node: string): TestPod => {
-  const pod = pods.find((p) => p.node === node);
-  assert.ok(pod !== undefined, `no pod on ${node}`);
-  return pod;
-};
+const on = (node: string): TestPod => podOn(pods, node);
 const established = async (node: string): Promise<string[]> =>
   (await peersOf(lab, node))
     .filter((p) => p.state === 'Established')

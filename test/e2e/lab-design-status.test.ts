@@ -1,7 +1,7 @@
 // Sessions and routes seen from anywhere: CalicoNodeStatus, `margay bgp`, and why a peer is down.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { margay, TestLab, without } from '../support/lab.ts';
+import { calico, margay, TestLab, without } from '../support/lab.ts';
 import { eventually, peersOf } from '../support/lab-router.ts';
 
 const skip = without('kubectl', 'ip', 'nc');
@@ -10,8 +10,7 @@ let lab: TestLab;
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('status', ['--topology', 'two-racks']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=4');
-  await lab.pods('app=web', 4);
+  await lab.deploy(4);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
@@ -22,14 +21,7 @@ const bgp = async (...words: readonly string[]): Promise<string> => {
   assert.equal(code, 0, err);
   return out;
 };
-const blockOf = async (node: string): Promise<string> =>
-  /192\.168\.\d+\.\d+\/26/.exec(await lab.sh(node, 'ip -4 route show type blackhole'))?.[0] ?? '';
-const calico = (kind: string, name: string, spec: object): object => ({
-  apiVersion: 'projectcalico.org/v3',
-  kind,
-  metadata: { name },
-  spec,
-});
+const blockOf = (node: string): Promise<string> => lab.blockOf(node);
 type Status = {
   readonly lastUpdated?: string;
   readonly agent?: { readonly birdV4?: { readonly state?: string; readonly routerID?: string } };

@@ -2,7 +2,7 @@
 // both families after each change, and the tables are what the design says.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { margay, TestLab, type TestPod, without } from '../support/lab.ts';
+import { margay, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 import { eventually, peersOf } from '../support/lab-router.ts';
 import { matrixIsComplete } from '../support/pod-matrix.ts';
 
@@ -14,8 +14,7 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('designs', ['--topology', 'two-racks', '--dual-stack', '--design', 'as-per-rack']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=4');
-  pods = await lab.pods('app=web', 4);
+  pods = await lab.deploy(4);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
@@ -35,11 +34,7 @@ const sessions = async (node: string, count: number): Promise<string[]> => {
   );
   return peers.map((p) => `${p.address} ${p.as}`).toSorted();
 };
-const on = (node: string): TestPod => {
-  const pod = pods.find((p) => p.node === node);
-  assert.ok(pod !== undefined, `no pod on ${node}`);
-  return pod;
-};
+const on = (node: string): TestPod => podOn(pods, node);
 const routesOf = async (node: string): Promise<string[]> =>
   (await lab.sh(node, 'ip -4 route show proto bird type unicast')).trim().split('\n');
 /** What a router or node knows of the way to a pod. */

@@ -14,8 +14,7 @@ test('SR-098 SR-099: a fabric that knows no pods loses their packets, until IPIP
 }, async () => {
   const lab = await TestLab.up('blackhole', ['--topology', 'two-racks', '--no-fabric-bgp']);
   try {
-    await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=4');
-    const pods = await lab.pods('app=web', 4);
+    const pods = await lab.deploy(4);
     const from = pods.find((p) => p.node === 'worker1');
     const near = pods.find((p) => p.node === 'worker2');
     const far = pods.find((p) => p.node === 'worker3');
@@ -51,8 +50,7 @@ test('FX-090: VXLAN of both families', { skip }, async () => {
     'vxlan',
   ]);
   try {
-    await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=4');
-    const pods = await lab.pods('app=web', 4);
+    const pods = await lab.deploy(4);
     const [first] = pods;
     const other = pods.find((p) => p.node !== first?.node);
     assert.ok(first !== undefined && other !== undefined);

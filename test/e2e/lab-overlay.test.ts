@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { eventually } from '../support/lab-router.ts';
-import { margay, TestLab, type TestPod, without } from '../support/lab.ts';
+import { margay, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 import { matrixIsComplete } from '../support/pod-matrix.ts';
 
 const skip = without('kubectl', 'tcpdump', 'ip', 'ping', 'bridge');
@@ -13,41 +13,13 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('overlay', ['--topology', 'two-racks', '--mode', 'ipip']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=5');
-  pods = await lab.pods('app=web', 5);
+  pods = await lab.deploy(5);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
 });
 
-const on = (node: string): TestPod => {
-  const pod = pods.find((p) => p.node === node);
-  assert.ok(pod !== undefined, `no pod on ${node}`);
-  return pod;
-};
-
-/** Every pod reaches every other one, at no more distance than its node's and the other's. */
-async function overlayMatrix(): Promise<void> {
-  const script = pods
-    .map(({ address }) => `ping -n -c1 -W1 ${address} | grep -o 'ttl=[0-9]*' || echo ttl=none`)
-    .join('\n');
-  await eventually(
-    'a complete matrix',
-    async () => {
-      const wrong: string[] = [];
-      for (const from of pods) {
-        const seen = (await lab.inPod(from, script)).match(/ttl=\w+/g) ?? [];
-        for (const [i, to] of pods.entries()) {
-          const wanted = `ttl=${from === to ? 64 : from.node === to.node ? 63 : 62}`;
-          if (seen[i] !== wanted) wrong.push(`${from.node} → ${to.node}: ${seen[i]}, not ${wanted}`);
-        }
-      }
-      return wrong;
-    },
-    (wrong) => wrong.length === 0,
-    40_000,
-  );
-}
+const on = (node: string): TestPod => podOn(pods, node);
 
 /** What is on the node's wire while its pod pings a pod of the other node, twice. */
 const wire = async (to: TestPod, filter: string): Promise<string> => {
@@ -101,8 +73,8 @@ async function switchTo(mode: string): Promise<readonly number[]> {
 const routesOf = (node: string): Promise<string> => lab.sh(node, 'ip route show');
 const other = '192\\.168\\.\\d+\\.\\d+\\/26';
 
-test('SR-090 SR-092 SR-093 SR-094 SR-003: ipip', { skip }, async () => {
-  await overlayMatrix();
+test('SR-090 SR-092 SR-093 SR-094 SR-082 SR-003: ipip', { skip }, async () => {
+  await matrixIsComplete(lab, pods, { mode: 'ipip' });
   assert.match(await wire(on('worker2'), 'proto 4'), /10\.0\.0\.21 > 10\.0\.0\.22: /);
   const far = await wire(on('worker3'), 'proto 4');
   assert.match(far, /proto IPIP \(4\), length 104/);
@@ -117,7 +89,7 @@ test('SR-090 SR-092 SR-093 SR-094 SR-003: ipip', { skip }, async () => {
   await transfers(on('worker3'));
 });
 
-test('SR-103 RS-166: the same routes by BGP, when both sides are told so', { skip }, async () => {
+test('SR-101 SR-103 RS-166: the same routes by BGP, when both sides are told so', { skip }, async () => {
   const patch = async (kind: string, value: string): Promise<void> => {
     const body = JSON.stringify({ spec: { programClusterRoutes: value } });
     const { code, err } = await lab.kubectl('patch', kind, 'default', '--type=merge', '-p', body);
@@ -132,7 +104,7 @@ test('SR-103 RS-166: the same routes by BGP, when both sides are told so', { ski
       new RegExp(`${other} via 30\\.0\\.0\\.23 dev tunl0 proto bird metric 1024 onlink`).test(routes) &&
       !routes.includes('proto 80'),
   );
-  await overlayMatrix();
+  await matrixIsComplete(lab, pods, { mode: 'ipip' });
   await patch('felixconfigurations.projectcalico.org', 'EnabledIPIPOnly');
   await patch('bgpconfigurations.projectcalico.org', 'EnabledNoEncapOnly');
   await eventually(
@@ -144,7 +116,7 @@ test('SR-103 RS-166: the same routes by BGP, when both sides are told so', { ski
 
 test('SR-118 SR-096 FX-078: ipip-crosssubnet', { skip }, async () => {
   await switchTo('ipip-crosssubnet');
-  await overlayMatrix();
+  await matrixIsComplete(lab, pods, { mode: 'ipip-crosssubnet' });
   const routes = await routesOf('worker1');
   assert.match(routes, new RegExp(`${other} via 10\\.0\\.0\\.22 dev eth0 proto 80 onlink`));
   assert.match(routes, new RegExp(`${other} via 30\\.0\\.0\\.23 dev tunl0 proto 80 onlink`));
@@ -157,7 +129,7 @@ test('SR-118 SR-096 FX-078: ipip-crosssubnet', { skip }, async () => {
 
 test('SR-118 SR-111 SR-113 SR-114 SR-115 SR-117 FX-090: vxlan', { skip }, async () => {
   await switchTo('vxlan');
-  await overlayMatrix();
+  await matrixIsComplete(lab, pods, { mode: 'vxlan' });
   const far = await wire(on('worker3'), 'udp port 4789');
   assert.match(far, /10\.0\.0\.21\.\d+ > 30\.0\.0\.23\.4789: VXLAN, flags \[I\] \(0x08\), vni 4096/);
   assert.match(far, /66:[0-9a-f:]{14} > 66:[0-9a-f:]{14}/);
@@ -178,7 +150,7 @@ test('SR-118 SR-111 SR-113 SR-114 SR-115 SR-117 FX-090: vxlan', { skip }, async 
 
 test('SR-116 SR-119 SR-118: vxlan-crosssubnet', { skip }, async () => {
   await switchTo('vxlan-crosssubnet');
-  await overlayMatrix();
+  await matrixIsComplete(lab, pods, { mode: 'vxlan-crosssubnet' });
   const routes = await routesOf('worker1');
   assert.match(routes, new RegExp(`${other} via 10\\.0\\.0\\.22 dev eth0 proto 80 onlink`));
   assert.match(routes, new RegExp(`${other} via 192\\.168\\.\\S+ dev vxlan.calico onlink`));
@@ -186,10 +158,10 @@ test('SR-116 SR-119 SR-118: vxlan-crosssubnet', { skip }, async () => {
   await transfers(on('worker3'));
 });
 
-test('SR-118: from VXLAN to IPIP and back, pods untouched', { skip }, async () => {
+test('SR-083 SR-118: from VXLAN to IPIP and back, pods untouched', { skip }, async () => {
   const before = await lab.kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
   await switchTo('ipip');
-  await overlayMatrix();
+  await matrixIsComplete(lab, pods, { mode: 'ipip' });
   // And by the command that plans, waits, and can be taken back.
   const migrate = async (...flags: string[]): Promise<string> => {
     const { code, out, err } = await margay(['pool', 'migrate', 'default-ipv4-ippool', ...flags], {
@@ -207,12 +179,12 @@ test('SR-118: from VXLAN to IPIP and back, pods untouched', { skip }, async () =
     await migrate('--vxlan', 'always'),
     /all 4 nodes have followed\ndefault-ipv4-ippool is migrated/,
   );
-  await overlayMatrix();
+  await matrixIsComplete(lab, pods, { mode: 'vxlan' });
   const afterwards = await lab.kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
   assert.equal(afterwards.out, before.out);
 });
 
-test('SR-097 SR-003 FX-094: bgp, nothing of an overlay is left', { skip }, async () => {
+test('SR-082 SR-097 SR-003 FX-094: bgp, nothing of an overlay is left', { skip }, async () => {
   await switchTo('bgp');
   await matrixIsComplete(lab, pods);
   const plain = await wire(on('worker3'), `icmp and host ${on('worker3').address}`);

@@ -16,8 +16,7 @@ const blocks = new Map<string, string>();
 before(async () => {
   if (basics !== false) return;
   lab = await TestLab.up('routers', ['--topology', 'flat', '--nodes', '2']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=2');
-  pods = await lab.pods('app=web', 2);
+  pods = await lab.deploy(2);
   for (const node of nodes) {
     const own = await lab.sh(node, 'ip -4 route show type blackhole proto bird');
     const block = /192\.168\.\d+\.\d+\/26/.exec(own)?.[0];

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { until } from '../../src/lib/wait.ts';
 import { eventually, peersOf } from '../support/lab-router.ts';
-import { run, TestLab, type TestPod, without } from '../support/lab.ts';
+import { calico, run, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 
 const skip = without('kubectl', 'tcpdump', 'ip', 'ping', 'curl', 'nft');
 const nodes: Readonly<Record<string, string>> = {
@@ -19,8 +19,7 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('seeds', ['--topology', 'two-racks']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=8');
-  pods = await lab.pods('app=web', 8);
+  pods = await lab.deploy(8);
   const [first] = pods;
   // Every node has told the others about its block.
   for (const pod of pods) if (first !== undefined) await reaches(first, pod.address);
@@ -29,11 +28,7 @@ after(async () => {
   if (lab !== undefined) await lab.down();
 });
 
-const on = (node: string, i = 0): TestPod => {
-  const pod = pods.filter((p) => p.node === node)[i];
-  assert.ok(pod !== undefined, `no pod on ${node}`);
-  return pod;
-};
+const on = (node: string, i = 0): TestPod => podOn(pods, node, i);
 const reaches = (from: TestPod, address: string): Promise<string> =>
   eventually(
     `${from.name} reaches ${address}`,
@@ -50,12 +45,6 @@ const kubectlStdin = async (verb: string, text: string): Promise<string> => {
   assert.equal(code, 0, err);
   return out;
 };
-const calico = (kind: string, name: string, spec: object): object => ({
-  apiVersion: 'projectcalico.org/v3',
-  kind,
-  metadata: { name },
-  spec,
-});
 const annotated = (name: string, nodeName: string, annotations: Record<string, unknown>): object => ({
   apiVersion: 'v1',
   kind: 'Pod',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { until } from '../../src/lib/wait.ts';
-import { footprint, TestLab, type TestPod, without } from '../support/lab.ts';
+import { footprint, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 
 const skip = without('kubectl', 'tcpdump', 'ip', 'ping', 'ethtool');
 let lab: TestLab;
@@ -18,11 +18,7 @@ after(async () => {
   if (lab !== undefined) await lab.down();
 });
 
-const on = (node: string, i = 0): TestPod => {
-  const pod = pods.filter((p) => p.node === node)[i];
-  assert.ok(pod !== undefined, `no pod on ${node}`);
-  return pod;
-};
+const on = (node: string, i = 0): TestPod => podOn(pods, node, i);
 const ttl = async (from: TestPod, to: TestPod): Promise<number> =>
   Number(/ttl=(\d+)/.exec(await lab.inPod(from, `ping -n -c1 -W2 ${to.address}`))?.[1]);
 

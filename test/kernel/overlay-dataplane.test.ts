@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { expect } from '../../src/lib/result.ts';
 import { CalculationGraph, type CalcUpdate, type PolicyUpdate } from '../../src/felix/calc/mod.ts';
-import { Dataplane } from '../../src/felix/dataplane/mod.ts';
+import { Dataplane, removeDataplane } from '../../src/felix/dataplane/mod.ts';
 import { unable } from './support/felix-node.ts';
 import { OverlayHosts } from './support/overlay-hosts.ts';
 
@@ -20,7 +20,8 @@ const set = (kind: string, name: string, spec: object, namespace?: string): Upda
       spec,
     },
   }) as unknown as Update;
-const pool = (modes: object): Update => set('IPPool', 'p', { cidr: '10.244.0.0/16', ...modes });
+const pool = (modes: object, cidr = '10.244.0.0/16', name = 'p'): Update =>
+  set('IPPool', name, { cidr, ...modes });
 const cluster: readonly Update[] = [1, 2].flatMap((n) => [
   set('Node', `h${n}`, {
     bgp: { ipv4Address: `10.${n}.0.1/24`, ipv4IPIPTunnelAddr: `10.244.${n}.1` },
@@ -311,6 +312,39 @@ test('FX-085: drift: programs, device, entries and routes come back', { skip }, 
   );
   await back(() => hosts.ip('h1', 'link del vxlan.calico'));
   await back(() => hosts.ip('h1', 'link set vxlan.calico address 66:00:00:00:00:99'));
+});
+
+test('SR-102: what is uninstalled leaves nothing: devices, programs, routes, tables; what others made stays', {
+  skip,
+}, async () => {
+  await using pair = await Pair.start({ ipipMode: 'Always' });
+  const { hosts, nodes } = pair;
+  const [first] = nodes;
+  assert.ok(first !== undefined);
+  first.update(pool({ vxlanMode: 'Always' }, '10.77.0.0/16', 'second'));
+  await first.settled();
+  const state = async (): Promise<string> => {
+    const { output } = await hosts.run(
+      'h1',
+      'sh',
+      '-c',
+      'ip -o link; ip route show table all; ip rule; nft list tables; for d in eth0 cali1; do tc filter show dev $d ingress; done',
+    );
+    return output;
+  };
+  hosts.ip('h1', 'route add 172.30.0.0/16 via 10.1.0.254 proto static');
+  const before = await state();
+  for (const there of [/tunl0/, /vxlan\.calico/, /proto 80/, /calico-overlay-in/, /table ip calico/])
+    assert.match(before, there);
+  await first.dataplane.stop();
+  const removed = expect(await removeDataplane({ kernel: hosts.kernel('h1') }), 'removal');
+  assert.deepEqual(removed.devices.toSorted(), ['tunl0', 'vxlan.calico']);
+  const left = await state();
+  assert.doesNotMatch(left, /tunl0|vxlan\.calico|proto 80|proto bird|calico-overlay|table ip6? calico/);
+  assert.match(left, /172\.30\.0\.0\/16 via 10\.1\.0\.254 dev eth0 proto static/);
+  assert.match(left, /10\.244\.1\.5 dev cali1 scope link/);
+  const again = expect(await removeDataplane({ kernel: hosts.kernel('h1') }), 'removal');
+  assert.deepEqual([again.devices, again.programs, again.routes, again.tables], [[], 0, 0, 0]);
 });
 
 test('FX-009: a second run finds everything right: not one write, not one packet lost', {

@@ -14,8 +14,7 @@ export function testDesigns(name: string, designs: readonly DesignName[]): void 
   before(async () => {
     if (skip !== false) return;
     lab = await TestLab.up(name, ['--topology', 'three-racks', '--nodes', '4', '--dual-stack']);
-    await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=3');
-    pods = await lab.pods('app=web', 3);
+    pods = await lab.deploy(3);
   });
   after(async () => {
     if (lab !== undefined) await lab.down();

@@ -137,6 +137,20 @@ export class TestLab {
     if (code !== 0) throw new Error(`kubectl apply: ${err}`);
   }
 
+  /** A deployment `web` of HTTP servers, spread over the nodes: its pods, ready. */
+  async deploy(replicas: number): Promise<readonly TestPod[]> {
+    const image = '--image=ikubernetes/demoapp:v1.0';
+    const made = await this.kubectl('create', 'deployment', 'web', image, `--replicas=${replicas}`);
+    if (made.code !== 0) throw new Error(`kubectl create deployment: ${made.err}`);
+    return this.pods('app=web', replicas);
+  }
+
+  /** The block of addresses of a node; empty while it has none. */
+  async blockOf(node: string): Promise<string> {
+    const routes = await this.sh(node, 'ip -4 route show type blackhole');
+    return /192\.168\.\d+\.\d+\/26/.exec(routes)?.[0] ?? '';
+  }
+
   /** Ready pods of a label, with the namespace their runner made for them; undefined until there are so many. */
   async pods(selector: string, count: number, timeoutMs = 60_000): Promise<readonly TestPod[]> {
     let seen = '';
@@ -159,6 +173,21 @@ export class TestLab {
     }
     return found.sort((a, b) => (`${a.node}${a.address}` < `${b.node}${b.address}` ? -1 : 1));
   }
+}
+
+/** A cluster-wide resource of Calico. */
+export const calico = (kind: string, name: string, spec: object): object => ({
+  apiVersion: 'projectcalico.org/v3',
+  kind,
+  metadata: { name },
+  spec,
+});
+
+/** A pod of the node, the first unless said otherwise. */
+export function podOn(pods: readonly TestPod[], node: string, i = 0): TestPod {
+  const pod = pods.filter((p) => p.node === node)[i];
+  if (pod === undefined) throw new Error(`no pod on ${node}`);
+  return pod;
 }
 
 type PodJson = {

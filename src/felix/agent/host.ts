@@ -77,7 +77,7 @@ export async function mayWrite(kernel: Kernel): Promise<Result<void, AgentError>
     return err(
       failure(
         'RootNamespaceRefused',
-        'This is the root network namespace of the machine, whose routes and rules the agent would change.',
+        'This is the root network namespace of the machine, whose routes and rules would be changed.',
         'On a real node start it with --allow-root-namespace; to try things out use `margay lab up`.',
       ),
     );

@@ -10,6 +10,7 @@ export {
   nodePaths,
 } from './types.ts';
 export { liveness, readiness, type HealthReport } from './health.ts';
+export { mayWrite } from './host.ts';
 export { reportNetwork } from './resources.ts';
 export { answerStartup, type StartupQuestion } from './startup/answers.ts';
 export { configureAddresses } from './startup/addresses.ts';

@@ -12,6 +12,7 @@ export { systemRunner, type BackEndChoice, type CommandRunner } from './iptables
 export { Reconciler, type ReconcilerOptions } from './reconciler.ts';
 export { Table } from './table.ts';
 export { gatewayAddress, gatewayRoute } from './routes.ts';
+export { type Removed, removeDataplane, type RemovalOptions } from './removal.ts';
 export { natRules } from './nat.ts';
 export {
   nftKey,

@@ -6,19 +6,21 @@ import type { Operations } from '../types.ts';
 export const ruleKey = ({ family, priority, table, mark, markMask, invert }: PolicyRule): string =>
   `${family} ${priority} ${invert === true ? 'not ' : ''}${mark}/${markMask} ${table}`;
 
+/** Of the form that WireGuard's rules have, wherever they lead. */
+export const isMarkRule = ({ invert, mark, markMask, source, destination, inLink }: PolicyRule): boolean =>
+  invert === true &&
+  mark !== undefined &&
+  mark === markMask &&
+  source === undefined &&
+  destination === undefined &&
+  inLink === undefined;
+
 /** `isOwnTable`: tables that are Felix's to use; a rule of this form that leads into one is ours. */
 export function ruleOperations(
   kernel: Kernel,
   isOwnTable: (table: number) => boolean,
 ): Operations<PolicyRule, PolicyRule> {
-  const isOurs = ({ invert, mark, markMask, source, destination, inLink, table }: PolicyRule): boolean =>
-    invert === true &&
-    mark !== undefined &&
-    mark === markMask &&
-    source === undefined &&
-    destination === undefined &&
-    inLink === undefined &&
-    isOwnTable(table);
+  const isOurs = (rule: PolicyRule): boolean => isMarkRule(rule) && isOwnTable(rule.table);
   return {
     name: 'rules',
     keyOf: ruleKey,
