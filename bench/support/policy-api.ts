@@ -82,7 +82,7 @@ export async function throughTheApi(
       }),
     );
     await measure('one policy for all local endpoints, made', (i) =>
-      post(policyUrl(''), policy(`all-${i}`, 'has(pod)', ["app == 'app-7'"])),
+      post(policyUrl(''), policy(`all-${i}`, 'has(pod)', ["app == 'app-7'"], 2000 + i)),
     );
     await measure('one policy for all local endpoints, deleted', (i) => remove(policyUrl(`/all-${i}`)));
   } finally {
@@ -175,12 +175,12 @@ export async function throughTheApi(
     }));
   }
 
-  function policy(name: string, selector: string, peers: readonly string[]): object {
+  function policy(name: string, selector: string, peers: readonly string[], port = 80): object {
     return {
       apiVersion: 'projectcalico.org/v3',
       kind: 'GlobalNetworkPolicy',
       metadata: { name },
-      spec: { selector, types: ['Ingress'], ingress: rules(peers, 80) },
+      spec: { selector, types: ['Ingress'], ingress: rules(peers, port) },
     };
   }
 

@@ -241,13 +241,14 @@ async function applyPhase(
 const isGoneAlready = (change: NftChange, code: string): boolean =>
   change.op === 'remove' && code === 'NotFound' && parseKey(change.key).kind === 'element';
 
-/** One transaction is enough, with one exception. A packet keeps to the rules of the generation in which it entered a hook,
+/** One transaction is enough, with some exceptions. A packet keeps to the rules of the generation in which it entered a hook,
  *  but looks into sets as they are by then; so for one that is under way while a transaction takes effect
  *
  *  - a new element of a map may lead to a chain that to it is empty still, and an empty chain lets it pass: chains that
  *    elements of existing maps lead to are made before, where nothing leads to them yet;
  *  - what an element told (an address's class, say) may be in no map any more: elements of maps go after all else, but
- *    intervals, whose place new ones may need. */
+ *    intervals, whose place new ones may need;
+ *  - it may miss everything where a table goes with its sets, and what is missed is dropped: its hooks go before. */
 function phasesOf(
   changes: readonly NftChange[],
   intervals: ReadonlySet<string>,
@@ -279,9 +280,17 @@ function phasesOf(
     (change) => change.op === 'put' && change.row.kind === 'element' && change.row.element.data !== undefined,
   );
   const losesTable = now.some(({ op, key }) => op === 'remove' && parseKey(key).kind === 'table');
-  if (!changesMaps || losesTable) return [changes];
-  return [before, now, after].filter((phase) => phase.length > 0);
+  // What is under way finds its sets until nothing new comes in: hooks go first.
+  if (losesTable)
+    return [changes.filter(losesHook), changes.filter((change) => !losesHook(change))].filter(isAny);
+  if (!changesMaps) return [changes];
+  return [before, now, after].filter(isAny);
 }
+
+const isAny = (phase: readonly NftChange[]): boolean => phase.length > 0;
+
+const losesHook = ({ op, key, actual }: NftChange): boolean =>
+  op === 'remove' && parseKey(key).kind === 'chain' && baseOf(actual) !== 'null';
 
 const elementsPerPart = 4_000;
 
