@@ -83,6 +83,11 @@ export class FakeHost {
     this.#find(netns)?.connections.push({ addresses, ...(connection === undefined ? {} : { connection }) });
   }
 
+  /** From now on larger packets to the address are lost without a word; 0: all are. */
+  setPathMtu(address: Address, bytes: number, netns?: string): void {
+    this.#find(netns)?.pathMtus.set(address, bytes);
+  }
+
   /** From now on links of the kind cannot be created: a kernel built without it. */
   withoutKind(kind: string): this {
     this.#unsupportedKinds.add(kind);

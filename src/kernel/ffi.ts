@@ -7,6 +7,7 @@ export interface Ffi {
   errno(): number;
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Uint8Array): number;
+  connect(fd: number, address: Uint8Array): number;
   getsockname(fd: number, address: Uint8Array): number;
   send(fd: number, data: Uint8Array, length: number, flags: number): number;
   /** `send` on a thread of libuv's pool, for the calls in which the kernel sleeps. */
@@ -58,6 +59,7 @@ function build(koffi: Koffi): Ffi {
   const libc = koffi.load(null);
   const socket = libc.func('int socket(int, int, int)') as (a: number, b: number, c: number) => number;
   const bind = libc.func('int bind(int, const void *, uint32_t)') as BufferCall;
+  const connect = libc.func('int connect(int, const void *, uint32_t)') as BufferCall;
   const getsockname = libc.func('int getsockname(int, void *, void *)') as (
     fd: number,
     address: Uint8Array,
@@ -100,6 +102,7 @@ function build(koffi: Koffi): Ffi {
     errno,
     socket,
     bind: (fd, address) => bind(fd, address, address.length),
+    connect: (fd, address) => connect(fd, address, address.length),
     getsockname: (fd, address) => getsockname(fd, address, new Uint32Array([address.length])),
     send,
     sendAsync: (fd, data, length, flags) =>

@@ -18,6 +18,7 @@ import {
 } from './real/routing.ts';
 import { KernelSession } from './real/session.ts';
 import { realNftables } from './real/nftables.ts';
+import { realPaths } from './real/paths.ts';
 import { realSysctls } from './real/sysctls.ts';
 import { realWireGuards } from './real/wireguard.ts';
 import type { Kernel, KernelError, OpenKernelOptions, Subscription } from './types.ts';
@@ -52,6 +53,7 @@ export async function openKernelWith(
     rules: realRules(session),
     filters: realFilters(session),
     wireguard: realWireGuards(session, links),
+    paths: realPaths(session),
     qdiscs: realQdiscs(session),
     redirects: realRedirects(session),
     nftables: realNftables(session),

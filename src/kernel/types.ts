@@ -421,6 +421,17 @@ export interface Conntrack {
   ): Promise<Result<number, KernelError>>;
 }
 
+/** What became of a probe: its echo came back, nothing came, or somebody on the way said that it was too big. */
+export type PathAnswer = 'arrived' | 'silent' | 'too-big';
+export interface Paths {
+  /** Sends one echo request of so many bytes, IP header included, that must not be cut on its way. */
+  probe(
+    destination: Address,
+    bytes: number,
+    options?: { readonly timeoutMs?: number },
+  ): Promise<Result<PathAnswer, KernelError>>;
+}
+
 export interface Sysctls {
   /** `net.ipv4.conf.cali123.proxy_arp` style, but as a path so that interface names may contain dots: `net/ipv4/ip_forward`. */
   read(path: string): Promise<Result<string, KernelError>>;
@@ -467,6 +478,7 @@ export interface Kernel {
   readonly rules: PolicyRules;
   readonly filters: TrafficFilters;
   readonly wireguard: WireGuards;
+  readonly paths: Paths;
   readonly qdiscs: Qdiscs;
   readonly redirects: Redirects;
   readonly nftables: Nftables;

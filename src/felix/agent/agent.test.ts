@@ -350,6 +350,33 @@ test('OT-080: where WireGuard is not to be had, traffic is clear, no key is told
   await agent.stop();
 });
 
+test('FX-093: a way that carries less is told; the MTU follows it when that is asked for', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const store = cluster.store.open();
+  await store.create('Node', object('Node', 'n2', { bgp: { ipv4Address: '10.0.0.2/24' } }));
+  cluster.host.setPathMtu('10.0.0.2' as Address, 1300);
+  const warned = async (): Promise<string | undefined> =>
+    expect(await store.list('Event'), 'events').items.find((event) => event.reason === 'PathMtu')?.message;
+  const told = cluster.start({ PATH_MTU_INTERVAL: '0.05' });
+  expect(await told.ready, 'ready');
+  assert.match(
+    (await until(warned, { timeoutMs: 10_000 })) ?? '',
+    /node n2 \(10\.0\.0\.2\) carries packets of 1300 bytes, and this node sends up to 1400: .* MTU of 1300 for pods would fit; it is 1400/,
+  );
+  assert.equal(cluster.file('mtu'), '1400');
+  assert.match(
+    await renderMetrics(told.status()),
+    /margay_path_mtu_bytes\{node="n2",address="10\.0\.0\.2"\} 1300/,
+  );
+  await told.stop();
+  const lowered = cluster.start({ PATH_MTU_INTERVAL: '0.05', PATH_MTU_PROBE: 'lower' });
+  expect(await lowered.ready, 'ready');
+  const isLower = (): true | undefined => (cluster.file('mtu') === '1300' ? true : undefined);
+  assert.ok(await until(isLower, { timeoutMs: 10_000 }));
+  await lowered.stop();
+});
+
 test('BG-077: AS number, cluster type and the switch for pools come from the environment', async () => {
   using cluster = new Cluster();
   await cluster.prepare();

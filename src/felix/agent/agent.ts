@@ -21,6 +21,7 @@ import {
   configFromEnvironment,
   configFromFile,
   type FelixConfig,
+  type HostInterface,
   type Mtus,
   policyKinds,
   type PolicyUpdate,
@@ -30,6 +31,7 @@ import { endpointProgrammer, type TimedProgrammer } from './endpoints.ts';
 import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
 import { mayWrite, readNodeFile, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
+import { type NarrowPath, PathMtu, pathMtuSettings } from './path-mtu.ts';
 import { NetworkCondition } from './network-condition.ts';
 import { registerNode } from './register.ts';
 import { type NodeEvent, tellOfNode } from './resources.ts';
@@ -46,6 +48,9 @@ const syncKinds = [
   'IPAMConfiguration',
 ] as const;
 type AgentKind = (typeof syncKinds)[number];
+
+/** A cluster that comes up has other things to do. */
+const firstProbeMs = 20_000;
 
 /** Starts the agent; the result comes at once, `ready` tells how it went. */
 export function startAgent(options: AgentOptions): Agent {
@@ -65,6 +70,10 @@ class RunningAgent implements Agent {
   readonly #ipamCache = new IpamCache();
   readonly #ipam: Ipam;
   readonly #tunnels: TunnelAddresses;
+  readonly #paths: PathMtu | undefined;
+  #hostInterfaces: readonly HostInterface[] = [];
+  /** What a way carries that is less than the host's interfaces do, when MTUs are to follow it. */
+  #pathMtu = Number.POSITIVE_INFINITY;
   readonly #wireguardKeys: WireGuardKeys;
   readonly #routeWriters: RouteWriters;
   readonly #network: NetworkCondition;
@@ -101,8 +110,8 @@ class RunningAgent implements Agent {
       everything: () => this.#graph.everything(),
       onEncryption: (states) => this.#wireguardKeys.take(states),
       onHostInterfaces: (interfaces) => {
-        this.#graph.setHostInterfaces(interfaces);
-        if (this.#phase === 'ready') this.#flush();
+        this.#hostInterfaces = interfaces;
+        this.#setHostInterfaces();
       },
     });
     const { datastore } = options;
@@ -127,6 +136,18 @@ class RunningAgent implements Agent {
       logger,
       pools: () => this.#ipamCache.pools(),
     });
+    const probing = pathMtuSettings(environment);
+    if (probing.action !== 'off')
+      this.#paths = new PathMtu({
+        ...told,
+        paths: kernel.paths,
+        firstAfterMs: Math.min(probing.everyMs, firstProbeMs),
+        everyMs: probing.everyMs,
+        wantedMtu: () => this.#largestPacket(),
+        onNarrow: (path) => this.#tellPath(path, probing.action === 'lower'),
+        onRestored: ({ node, address }) =>
+          logger.info('The way carries the largest packets again', { node, address }),
+      });
     this.#trials = new TrialFilter(this.#clock, logger, (updates) => this.#take(updates));
     this.#programmer = endpointProgrammer(this.#graph, this.#dataplane, this.#clock);
     this.ready = this.#start();
@@ -140,6 +161,7 @@ class RunningAgent implements Agent {
       calc: this.#graph.stats,
       mtus: this.#graph.state().mtus,
       encryption: this.#dataplane.encryption,
+      paths: this.#paths?.status() ?? { checked: 0, narrow: [] },
       dataplane: this.#dataplane.status(),
       config: this.#graph.config,
       programming: this.#programmer.times,
@@ -159,6 +181,7 @@ class RunningAgent implements Agent {
     await this.#syncer?.stop();
     await this.#tunnels.stop();
     await this.#wireguardKeys.stop();
+    await this.#paths?.stop();
     await this.#dataplane.stop();
     await this.#serving;
     await Promise.all([this.#health?.close(), this.#metrics?.close()]);
@@ -227,6 +250,7 @@ class RunningAgent implements Agent {
       this.#wireguardKeys.check();
     }
     this.#routeWriters.take(updates);
+    this.#paths?.take(updates);
     if (this.#datastore === 'in-sync') this.#routeWriters.check(this.#graph.config, this.#ipamCache.pools());
     this.#wake();
   }
@@ -278,6 +302,7 @@ class RunningAgent implements Agent {
     });
     this.#pollAddresses();
     this.#network.start();
+    this.#paths?.start();
     return ok(undefined);
   }
 
@@ -306,6 +331,42 @@ class RunningAgent implements Agent {
   #notReady(): string | undefined {
     if (!this.#graph.stats.datastoreReady) return 'ClusterInformation says that the datastore is not ready.';
     return this.#phase === 'ready' ? undefined : 'The agent has not finished its first synchronisation.';
+  }
+
+  #setHostInterfaces(): void {
+    const narrowed = this.#hostInterfaces.map((one) => ({ ...one, mtu: Math.min(one.mtu, this.#pathMtu) }));
+    this.#graph.setHostInterfaces(narrowed);
+    if (this.#phase === 'ready') this.#flush();
+  }
+
+  /** What leaves for another node at the most. Hosts' own traffic in WireGuard is what a probe would be, too. */
+  #largestPacket(): number {
+    const { mtus } = this.#graph.state();
+    const isInTunnel =
+      this.#dataplane.encryption[4].state === 'on' &&
+      this.#graph.config.boolean('WireguardHostEncryptionEnabled');
+    return isInTunnel ? mtus.wireguard : mtus.wire;
+  }
+
+  #tellPath({ node, address, mtu, wantedMtu }: NarrowPath, lowers: boolean): void {
+    const { pod } = this.#graph.state().mtus;
+    const fitting = pod - (wantedMtu - mtu);
+    const message =
+      `The way to node ${node} (${address}) carries packets of ${mtu} bytes, and this node sends up to ${wantedMtu}: ` +
+      `larger ones vanish. ` +
+      (lowers
+        ? `New pods get an MTU of ${fitting}.`
+        : `An MTU of ${fitting} for pods would fit; it is ${pod}.`);
+    this.#options.logger.warn('A way to another node carries less than is sent', {
+      node,
+      address,
+      mtu,
+      wantedMtu,
+    });
+    void this.#tell({ type: 'Warning', reason: 'PathMtu', message });
+    if (!lowers) return;
+    this.#pathMtu = Math.min(this.#pathMtu, mtu);
+    this.#setHostInterfaces();
   }
 
   #writeMtu(mtus: Mtus): void {

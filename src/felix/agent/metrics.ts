@@ -92,6 +92,22 @@ export function samples(status: AgentStatus): Sample[] {
         { family: `ipv${family}` },
       ),
     ),
+    gauge(
+      'margay_path_mtu_checked_nodes',
+      'Addresses of other nodes that answered when ways were last tried.',
+      status.paths.checked,
+    ),
+    gauge(
+      'margay_path_mtu_narrow_paths',
+      'Ways to other nodes that carry less than is sent.',
+      status.paths.narrow.length,
+    ),
+    ...status.paths.narrow.map(({ node, address, mtu }) =>
+      gauge('margay_path_mtu_bytes', 'What a way that carries less than is sent carries.', mtu, {
+        node,
+        address,
+      }),
+    ),
     counter('margay_dataplane_resyncs', 'Full reads of the kernel.', sum('dumps')),
     counter('margay_dataplane_drifted_rows', 'Rows found changed by somebody else.', sum('drifted')),
     ...Object.entries(dataplane).map(([table, { counts }]) =>

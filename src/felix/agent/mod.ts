@@ -18,3 +18,4 @@ export { detectAddress, firstFoundCandidates, localCidr } from './startup/detect
 export { resolveNodeName } from './startup/node-name.ts';
 export { tunnelGaps } from './tunnel-addresses.ts';
 export { kubeadmPodSubnets, planDefaultPools } from './startup/pools.ts';
+export { type NarrowPath, PathMtu, type PathMtuStatus } from './path-mtu.ts';

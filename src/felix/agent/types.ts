@@ -7,6 +7,7 @@ import type { Kernel, KernelError } from '../../kernel/mod.ts';
 import type { CalcStats, FelixConfig, Mtus, PolicyStats } from '../calc/mod.ts';
 import type { CommandRunner, DataplaneStatus, WireGuardStates } from '../dataplane/mod.ts';
 import type { ProgrammingTimes } from './endpoints.ts';
+import type { PathMtuStatus } from './path-mtu.ts';
 
 /** Files of a node; in the lab each node has its own below the same names. */
 export type AgentPaths = {
@@ -70,6 +71,8 @@ export type AgentStatus = {
   readonly mtus: Mtus;
   /** Whether traffic to other nodes is encrypted, by family. */
   readonly encryption: WireGuardStates;
+  /** What the ways to other nodes carry, as far as it was found to be too little. */
+  readonly paths: PathMtuStatus;
   readonly dataplane: DataplaneStatus;
   readonly config: FelixConfig;
   readonly programming: ProgrammingTimes;

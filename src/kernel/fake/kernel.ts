@@ -210,6 +210,12 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
           ),
         ),
     },
+    paths: {
+      probe: async (destination, bytes) =>
+        read('paths.probe', destination, () =>
+          bytes <= (ns.pathMtus.get(destination) ?? 1500) ? 'arrived' : 'silent',
+        ),
+    },
     wireguard: fakeWireGuards({
       ns,
       isPossible: () => !world.unsupportedKinds.has('wireguard'),

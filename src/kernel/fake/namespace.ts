@@ -65,6 +65,8 @@ export class FakeNamespace {
   rules: PolicyRule[] = defaultRules();
   connections: { readonly addresses: readonly Address[]; readonly connection?: Connection }[] = [];
   readonly sysctls = new Map<string, string>();
+  /** What the way to an address carries; 1500 where nothing is said. */
+  readonly pathMtus = new Map<Address, number>();
   /** By link. */
   readonly wireguards = new Map<number, WireGuardDevice>();
   readonly nftables = new FakeNftables();
