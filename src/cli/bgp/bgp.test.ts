@@ -135,7 +135,7 @@ test('a socket: answers, refusals, silence, nonsense, nobody there', async () =>
     });
   const codeOf = async (name: string, reply: string | undefined): Promise<string> => {
     const { path, server } = await serve(name, reply);
-    const asked = await askSocket<number>(path, { op: 'x' }, 100);
+    const asked = await askSocket<number>(path, { op: 'x' }, reply === undefined ? 100 : 10_000);
     server.close();
     return asked.ok ? String(asked.value) : asked.error.code;
   };
@@ -144,7 +144,7 @@ test('a socket: answers, refusals, silence, nonsense, nobody there', async () =>
     assert.equal(await codeOf('bad', '{"ok":false,"error":{"message":"no"}}'), 'Refused');
     assert.equal(await codeOf('nonsense', 'x'), 'NoAnswer');
     assert.equal(await codeOf('silent', undefined), 'NoAnswer');
-    const nobody = await askSocket(join(directory, 'none'), { op: 'x' }, 100);
+    const nobody = await askSocket(join(directory, 'none'), { op: 'x' }, 10_000);
     assert.equal(!nobody.ok && nobody.error.code, 'NotRunning');
   } finally {
     rmSync(directory, { recursive: true });
