@@ -184,8 +184,10 @@ function negotiated(
               family,
               forwardingPreserved: preserved.includes(`ipv${family}`),
             })),
+            longLived: [],
           },
         }),
+    longLivedAware: false,
     peerCapabilities: offered.filter((l) => /^ {6}\S/.test(l)).map((l) => l.trim()),
   };
 }

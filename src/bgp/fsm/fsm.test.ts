@@ -310,7 +310,28 @@ describe('negotiation', () => {
       notification: false,
       restartTimeMs: 120_000,
       families: [{ family: 6, forwardingPreserved: true }],
+      longLived: [],
     });
+    assert.equal(session.longLivedAware, true);
+  });
+  test('how long a peer wants its routes to be kept (RFC 9494)', () => {
+    const wish = { afi: 1, safi: 1, forwardingPreserved: false, staleTimeS: 86_400 };
+    const offer = (capabilities: typeof open.capabilities) => negotiate(options, { ...open, capabilities });
+    const others = open.capabilities.filter((c) => c.type !== 'long-lived-graceful-restart');
+    const longLived = {
+      type: 'long-lived-graceful-restart' as const,
+      families: [wish, { ...wish, afi: 25 }],
+    };
+    const both = offer([...others, longLived]);
+    assert.ok(both.ok);
+    assert.deepEqual(both.value.gracefulRestart?.longLived, [
+      { family: 4, forwardingPreserved: false, staleTimeMs: 86_400_000 },
+    ]);
+    // Without the capability of graceful restart it means nothing.
+    const alone = offer([...others.filter((c) => c.type !== 'graceful-restart'), longLived]);
+    assert.ok(alone.ok);
+    assert.equal(alone.value.gracefulRestart, undefined);
+    assert.equal(alone.value.longLivedAware, false);
   });
   test('a peer without capabilities speaks IPv4 with two-octet numbers', () => {
     const result = negotiate(options, { ...open, capabilities: [] });

@@ -51,6 +51,8 @@ export function openFor(options: FsmOptions, restarting: boolean): OpenMessage {
       // Kernel routes outlive the process: forwarding is preserved over every restart.
       families: families.map((f) => ({ afi: afiOf[f], safi: safi.unicast, forwardingPreserved: true })),
     });
+  // We keep a peer's routes for as long as it asks, and ask for nothing ourselves, as BIRD does unless it is told otherwise.
+  if (restart !== undefined) capabilities.push({ type: 'long-lived-graceful-restart', families: [] });
   return {
     version: 4,
     asn: options.localAsn > 0xffff ? asTrans : options.localAsn,
@@ -113,6 +115,7 @@ function agreement(
     addPath: { 4: addPathOf(options, open, 4), 6: addPathOf(options, open, 6) },
     refresh: has('route-refresh'),
     enhancedRefresh: has('enhanced-route-refresh'),
+    longLivedAware: gracefulRestart !== undefined && has('long-lived-graceful-restart'),
     extendedMessage,
     messageLimit: extendedMessage ? extendedMessageLimit : standardMessageLimit,
     peerCapabilities: open.capabilities.map((c) => (c.type === 'unknown' ? `code ${c.code}` : c.type)),
@@ -168,7 +171,19 @@ function peerRestart(
     notification: theirs.notification && options.gracefulRestart?.notification === true,
     restartTimeMs: theirs.restartTimeS * 1000,
     families,
+    longLived: longLivedFamilies(open, common),
   };
+}
+
+/** Without the capability of graceful restart the long-lived one is to be ignored (RFC 9494 section 4.2). */
+function longLivedFamilies(open: OpenMessage, common: readonly Family[]): PeerGracefulRestart['longLived'] {
+  const theirs = open.capabilities.filter((c) => c.type === 'long-lived-graceful-restart').at(-1);
+  return (theirs?.families ?? []).flatMap(({ afi: n, safi: s, forwardingPreserved, staleTimeS }) => {
+    const family = s === safi.unicast ? familyOfAfi(n) : undefined;
+    return family === undefined || !common.includes(family) || staleTimeS === 0
+      ? []
+      : [{ family, forwardingPreserved, staleTimeMs: staleTimeS * 1000 }];
+  });
 }
 
 function refuse(sub: number, detail: string): Result<never, OpenRefusal> {

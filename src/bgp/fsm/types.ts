@@ -76,6 +76,8 @@ export type NegotiatedSession = {
   readonly messageLimit: number;
   /** What the peer said of graceful restart; undefined when one side does not do it. */
   readonly gracefulRestart?: PeerGracefulRestart;
+  /** The peer knows what the community LLGR_STALE means. */
+  readonly longLivedAware: boolean;
   /** Names of what the peer offered, for people: `route-refresh`, `code 73`. */
   readonly peerCapabilities: readonly string[];
 };
@@ -87,6 +89,12 @@ export type PeerGracefulRestart = {
   readonly notification: boolean;
   readonly restartTimeMs: number;
   readonly families: readonly { readonly family: Family; readonly forwardingPreserved: boolean }[];
+  /** RFC 9494: after the restart time its routes are kept so long, as the last choice. */
+  readonly longLived: readonly {
+    readonly family: Family;
+    readonly forwardingPreserved: boolean;
+    readonly staleTimeMs: number;
+  }[];
 };
 
 /** Why there is no session, as data. */

@@ -25,6 +25,7 @@ export const capabilityCode = {
   fourOctetAs: 65,
   addPath: 69,
   enhancedRouteRefresh: 70,
+  longLivedGracefulRestart: 71,
 } as const;
 
 const addPathModes: readonly AddPathMode[] = ['receive', 'send', 'both'];
@@ -91,6 +92,19 @@ function capabilityValue(c: Capability): [number, number[]] {
       ]);
       return [capabilityCode.gracefulRestart, [flags, c.restartTimeS & 255, ...families]];
     }
+    case 'long-lived-graceful-restart':
+      return [
+        capabilityCode.longLivedGracefulRestart,
+        c.families.flatMap((f) => [
+          f.afi >> 8,
+          f.afi & 255,
+          f.safi,
+          f.forwardingPreserved ? 0x80 : 0,
+          (f.staleTimeS >> 16) & 255,
+          (f.staleTimeS >> 8) & 255,
+          f.staleTimeS & 255,
+        ]),
+      ];
     case 'add-path':
       return [
         capabilityCode.addPath,
@@ -178,6 +192,8 @@ function decodeCapability(code: number, value: Uint8Array): Capability | undefin
       return size === 4 ? { type: 'four-octet-as', asn: u32(value, 0) } : undefined;
     case capabilityCode.gracefulRestart:
       return size >= 2 && size % 4 === 2 ? gracefulRestart(value) : undefined;
+    case capabilityCode.longLivedGracefulRestart:
+      return size % 7 === 0 ? longLived(value) : undefined;
     case capabilityCode.addPath:
       return size % 4 === 0 ? addPath(value) : undefined;
     default:
@@ -201,6 +217,19 @@ function gracefulRestart(value: Uint8Array): Capability {
     restartTimeS: u16(value, 0) & 0x0fff,
     families,
   };
+}
+
+/** RFC 9494: per family the flags and for how many seconds stale routes are worth keeping. */
+function longLived(value: Uint8Array): Capability {
+  const families = [];
+  for (let i = 0; i < value.length; i += 7)
+    families.push({
+      afi: u16(value, i),
+      safi: value[i + 2] ?? 0,
+      forwardingPreserved: ((value[i + 3] ?? 0) & 0x80) !== 0,
+      staleTimeS: ((value[i + 4] ?? 0) << 16) | u16(value, i + 5),
+    });
+  return { type: 'long-lived-graceful-restart', families };
 }
 
 /** Entries with a mode that RFC 7911 does not define are ignored, as it asks. */

@@ -52,6 +52,10 @@ export const wellKnownCommunity = {
   noExport: 0xffffff01,
   noAdvertise: 0xffffff02,
   noExportSubconfed: 0xffffff03,
+  /** Its peer is long gone; the last choice (RFC 9494). */
+  llgrStale: 0xffff0006,
+  /** Not to be kept so long. */
+  noLlgr: 0xffff0007,
 } as const;
 
 export type AsPathSegment = {
@@ -186,6 +190,7 @@ export type OpaqueNlri = {
 // ── OPEN and the small messages ──────────────────────────────────────────────────────────────────────────────────────
 export type AddPathMode = 'receive' | 'send' | 'both';
 export type GracefulRestartFamily = AfiSafi & { readonly forwardingPreserved: boolean };
+export type LongLivedFamily = GracefulRestartFamily & { readonly staleTimeS: number };
 
 export type Capability =
   | { readonly type: 'multiprotocol'; readonly afi: number; readonly safi: number }
@@ -202,6 +207,8 @@ export type Capability =
       readonly restartTimeS: number;
       readonly families: readonly GracefulRestartFamily[];
     }
+  /** RFC 9494. Without families: the sender keeps what others ask for, and asks for nothing. */
+  | { readonly type: 'long-lived-graceful-restart'; readonly families: readonly LongLivedFamily[] }
   | { readonly type: 'add-path'; readonly families: readonly (AfiSafi & { readonly mode: AddPathMode })[] }
   /** Not known to this speaker, or malformed in a way that does not matter: kept as bytes. */
   | { readonly type: 'unknown'; readonly code: number; readonly value: Uint8Array };

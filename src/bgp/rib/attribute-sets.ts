@@ -11,7 +11,7 @@ import { defaultLocalPref, type PolicyAttributes } from '../policy/mod.ts';
 import { ByteSets, grown } from './byte-sets.ts';
 import type { NextHops } from './next-hops.ts';
 
-export const attributeFlags = { noExport: 1, noAdvertise: 2 } as const;
+export const attributeFlags = { noExport: 1, noAdvertise: 2, llgrStale: 4, noLlgr: 8 } as const;
 
 export class AttributeSets {
   readonly sets = new ByteSets();
@@ -216,6 +216,8 @@ function communityFlag(community: number): number {
   if (community === wellKnownCommunity.noAdvertise) return attributeFlags.noAdvertise;
   if (community === wellKnownCommunity.noExport || community === wellKnownCommunity.noExportSubconfed)
     return attributeFlags.noExport;
+  if (community === wellKnownCommunity.llgrStale) return attributeFlags.llgrStale;
+  if (community === wellKnownCommunity.noLlgr) return attributeFlags.noLlgr;
   return 0;
 }
 

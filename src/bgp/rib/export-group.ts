@@ -38,6 +38,7 @@ export type GroupConfig = {
   readonly localLinkLocal: Address | undefined;
   readonly fourOctetAs: boolean;
   readonly messageLimit: number;
+  readonly longLivedAware: boolean;
   readonly addPath: boolean;
   readonly policy: CompiledPolicy | undefined;
 };
@@ -60,6 +61,7 @@ export function groupConfig(
     localLinkLocal: family.localLinkLocal,
     fourOctetAs: peer.fourOctetAs !== false,
     messageLimit: peer.extendedMessages === true ? extendedMessageLimit : standardMessageLimit,
+    longLivedAware: peer.longLivedAware === true,
     addPath: family.addPathSend === true,
     policy,
   };
@@ -75,6 +77,7 @@ export const groupKey = (c: GroupConfig): string =>
     c.localLinkLocal ?? '',
     c.fourOctetAs ? 'as4' : 'as2',
     c.messageLimit,
+    c.longLivedAware ? 'llgr' : '',
     c.addPath ? 'all' : 'best',
     c.policy?.hash ?? '',
   ].join('|');
@@ -163,6 +166,7 @@ export class ExportGroup {
     const flags = this.#context.attributes.flags[set]!;
     if (flags === 0) return undefined;
     if ((flags & attributeFlags.noAdvertise) !== 0) return 'noAdvertise';
+    if ((flags & attributeFlags.llgrStale) !== 0 && !this.config.longLivedAware) return 'longLivedStale';
     return !ibgp && (flags & attributeFlags.noExport) !== 0 ? 'noExport' : undefined;
   }
 

@@ -1,9 +1,10 @@
 // From what a peer said to what takes part in selection: loop checks, import policy. The received form stays, so that a new
 // policy is applied without asking the peer again.
+import { attributeFlags } from './attribute-sets.ts';
 import type { RibContext } from './context.ts';
 import type { FamilyTable } from './family-table.ts';
 import { pathFlags } from './path-table.ts';
-import type { Peer } from './peers.ts';
+import { lastChoice, type Peer } from './peers.ts';
 
 /** Indexes into `ineligibleReasons`. */
 export const reason = { eligible: 0, importPolicy: 1, asLoop: 2, originatorLoop: 3, clusterLoop: 4 } as const;
@@ -35,6 +36,8 @@ export class Importer {
       else next = policies.changed(policy, set, changes);
       preference = changes.preference ?? preference;
     }
+    // Whatever else there is wins over what a peer that is long gone once said (RFC 9494).
+    if ((this.#context.attributes.flags[set]! & attributeFlags.llgrStale) !== 0) preference = lastChoice;
     paths.reason[path] = why;
     paths.preference[path] = preference;
     if (next === old && preference === oldPreference) return false;

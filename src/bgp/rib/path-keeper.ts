@@ -1,7 +1,8 @@
 // Puts paths into the table and takes them out: what was received, counted and linked, with import policy applied.
 import type { Family } from '../../lib/ip/mod.ts';
-import { encodeAttributes, type Attributes } from '../packet/mod.ts';
+import { encodeAttributes, wellKnownCommunity, type Attributes } from '../packet/mod.ts';
 import { localPrefOf, parseCommunity } from '../policy/mod.ts';
+import { attributeFlags } from './attribute-sets.ts';
 import type { RibContext } from './context.ts';
 import type { FamilyTable } from './family-table.ts';
 import type { Importer } from './import.ts';
@@ -57,6 +58,22 @@ export class PathKeeper {
     paths.flags[path]! |= pathFlags.removed;
     table.unlinkFromPeer(path, peer[table.family]);
     table.markDirty(paths.dest[path]!);
+  }
+
+  /** A stale path becomes a long-lived one: the community says so to everybody who looks. */
+  keepLong(table: FamilyTable, peer: Peer, path: number): void {
+    const { attributes } = this.#context;
+    const set = table.paths.attributesIn[path]!;
+    const flags = attributes.flags[set]!;
+    if ((flags & attributeFlags.noLlgr) !== 0) return this.remove(table, peer, path);
+    if ((flags & attributeFlags.llgrStale) !== 0) return;
+    const decoded = attributes.decoded(set);
+    const bytes = encodeAttributes(
+      { ...decoded, communities: [...(decoded.communities ?? []), wellKnownCommunity.llgrStale] },
+      { as4: true, nextHop: table.family === 4 ? 'attribute' : 'mp-reach' },
+    );
+    this.setAttributes(table, peer, path, attributes.intern(bytes), false);
+    table.paths.flags[path]! |= pathFlags.stale;
   }
 
   removeAll(peer: Peer, family: Family): void {

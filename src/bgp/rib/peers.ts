@@ -38,6 +38,9 @@ export type PeerFamily = {
 /** Rank of sources, as BIRD has it. */
 export const sourcePreference = { direct: 240, static: 200, bgp: 100, kernel: 10 } as const;
 
+/** Below every source. */
+export const lastChoice = 1;
+
 export function newPeer(id: PeerId, config: RibPeerConfig): Peer {
   const family = (): PeerFamily => ({
     firstPath: noPath,

@@ -172,6 +172,17 @@ class RoutingTable implements Rib {
     }
   }
 
+  markLongLived(id: PeerId, family: Family): void {
+    const table = this.#context.tables[family];
+    const peer = this.#peer(id);
+    const { paths } = table;
+    for (let path = peer[family].firstPath; path !== noPath; ) {
+      const next = paths.nextInPeer[path]!;
+      if ((paths.flags[path]! & pathFlags.stale) !== 0) this.#keeper.keepLong(table, peer, path);
+      path = next;
+    }
+  }
+
   sweepStale(id: PeerId, family: Family): void {
     const table = this.#context.tables[family];
     const peer = this.#peer(id);

@@ -25,6 +25,8 @@ export type RibPeerConfig = {
   readonly families?: readonly RibPeerFamily[];
   readonly fourOctetAs?: boolean;
   readonly extendedMessages?: boolean;
+  /** It knows the community LLGR_STALE; others are not told such routes. */
+  readonly longLivedAware?: boolean;
 };
 export type RibPeerFamily = {
   readonly family: Family;
@@ -157,7 +159,14 @@ export type ExportView = {
   readonly peers: readonly string[];
   readonly announced: boolean;
   /** Why not, when it is not announced. */
-  readonly reason?: 'noPath' | 'ibgpToIbgp' | 'noAdvertise' | 'noExport' | 'exportPolicy' | 'tooLong';
+  readonly reason?:
+    | 'noPath'
+    | 'ibgpToIbgp'
+    | 'noAdvertise'
+    | 'noExport'
+    | 'longLivedStale'
+    | 'exportPolicy'
+    | 'tooLong';
   readonly trace?: PolicyTrace;
 };
 
@@ -201,6 +210,9 @@ export interface Rib {
   withdraw(peer: PeerId, family: Family, nlri: Uint8Array): void;
   /** The peer has sent its End-of-RIB: what is still stale goes. Also called when the restart timer ends. */
   sweepStale(peer: PeerId, family: Family): void;
+  /** The restart time is over, and the peer asked for more (RFC 9494): what is stale stays as the last choice, marked by a
+   *  community; what must not be kept so long goes. */
+  markLongLived(peer: PeerId, family: Family): void;
   /** Marks all routes of the peer stale, before a ROUTE-REFRESH with markers (RFC 7313) is answered. */
   markStale(peer: PeerId, family: Family): void;
   /** Sends everything again to a peer that asked for it (ROUTE-REFRESH). */

@@ -8,7 +8,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
-import { parsePrefix, type Prefix } from '../../lib/ip/mod.ts';
+import { parsePrefix, v4FromNumber, type Prefix } from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
 import { formatAsPath, type Attributes } from '../packet/mod.ts';
@@ -34,7 +34,12 @@ export type RouteView = {
   readonly origin: 'igp' | 'egp' | 'incomplete';
   readonly med?: number;
   readonly communities?: readonly string[];
+  readonly largeCommunities?: readonly string[];
   readonly originatorId?: string;
+  /** Nearest cluster first. */
+  readonly clusterList?: readonly string[];
+  /** The second next hop of an IPv6 route (RFC 2545). */
+  readonly nextHopLinkLocal?: string;
   /** Why it takes no part in selection, or the step at which it lost. */
   readonly reason?: string;
 };
@@ -128,6 +133,7 @@ function routeView(path: PathView): RouteView {
   return {
     prefix: path.prefix,
     ...(path.nextHop === undefined ? {} : { nextHop: path.nextHop }),
+    ...(path.nextHopLinkLocal === undefined ? {} : { nextHopLinkLocal: path.nextHopLinkLocal }),
     learnedFrom: path.peerName,
     source: path.source,
     best: path.best,
@@ -141,15 +147,16 @@ function routeView(path: PathView): RouteView {
 }
 
 function attributeView(a: Attributes) {
-  const originatorId = a.originatorId;
   return {
     asPath: formatAsPath(a.asPath),
     origin: (['igp', 'egp', 'incomplete'] as const)[a.origin],
     ...(a.med === undefined ? {} : { med: a.med }),
     ...(a.communities === undefined ? {} : { communities: a.communities.map(formatCommunity) }),
-    ...(originatorId === undefined
+    ...(a.largeCommunities === undefined
       ? {}
-      : { originatorId: [24, 16, 8, 0].map((shift) => (originatorId >>> shift) & 255).join('.') }),
+      : { largeCommunities: a.largeCommunities.map((c) => c.join(':')) }),
+    ...(a.originatorId === undefined ? {} : { originatorId: v4FromNumber(a.originatorId) }),
+    ...(a.clusterList === undefined ? {} : { clusterList: a.clusterList.map((id) => v4FromNumber(id)) }),
   };
 }
 

@@ -3,7 +3,13 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { familyOf, v4FromNumber, v4ToNumber, type Address, type Family } from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
-import { describeReason, type DownReason, type FsmOptions, type NegotiatedSession } from '../fsm/mod.ts';
+import {
+  describeReason,
+  type DownReason,
+  type FsmOptions,
+  type NegotiatedSession,
+  type PeerGracefulRestart,
+} from '../fsm/mod.ts';
 import {
   announcedNlri,
   announcedParts,
@@ -40,6 +46,8 @@ export type NeighbourHost = {
 
 /** A peer without graceful restart never says that it is done: silence of this length counts. */
 const assumedCompleteMs = 2_000;
+/** As far as a timer reaches: 24 days. */
+const longestTimerMs = 2 ** 31 - 1;
 
 export class Neighbour implements SessionOwner, Sender {
   readonly #host: NeighbourHost;
@@ -50,6 +58,8 @@ export class Neighbour implements SessionOwner, Sender {
   readonly #awaited = new Set<Family>();
   readonly #stale = new Set<Family>();
   #restartTimer: Timer | undefined;
+  /** Of families whose stale routes are kept beyond the restart time. */
+  readonly #longTimers = new Map<Family, Timer>();
   #completeTimer: Timer | undefined;
   /** Why no session can be: it is not started. */
   readonly #refusal: string | undefined;
@@ -162,7 +172,8 @@ export class Neighbour implements SessionOwner, Sender {
   /** Stale routes of a family stay only if the restarted peer says that it went on forwarding. */
   #dropUnpreserved(session: NegotiatedSession): void {
     for (const family of this.#stale) {
-      const kept = session.gracefulRestart?.families.find((f) => f.family === family)?.forwardingPreserved;
+      const { families = [], longLived = [] } = session.gracefulRestart ?? {};
+      const kept = [...families, ...longLived].some((f) => f.family === family && f.forwardingPreserved);
       if (kept && session.families.includes(family)) continue;
       this.#host.rib.sweepStale(this.ribPeer, family);
       this.#stale.delete(family);
@@ -180,7 +191,9 @@ export class Neighbour implements SessionOwner, Sender {
     this.#clearTimers();
     this.#awaited.clear();
     const restart = graceful ? this.#lastSession?.gracefulRestart : undefined;
-    const stale = restart?.families.map((f) => f.family) ?? [];
+    const stale = this.#config.families.filter((family) =>
+      [...(restart?.families ?? []), ...(restart?.longLived ?? [])].some((f) => f.family === family),
+    );
     rib.peerDown(this.ribPeer, { stale });
     this.#stale.clear();
     for (const family of stale) this.#stale.add(family);
@@ -190,12 +203,31 @@ export class Neighbour implements SessionOwner, Sender {
         reason: describeReason(reason),
         restartTimeMs: restart.restartTimeMs,
       });
-      this.#restartTimer = clock.after(restart.restartTimeMs, () => {
-        this.#sweep('it did not come back in time');
-        this.#host.gone(this.#config.name);
-      });
+      this.#restartTimer = clock.after(restart.restartTimeMs, () => this.#restartTimeOver(restart));
     } else this.#host.gone(this.#config.name);
     this.#host.changed();
+  }
+
+  /** The peer has not come back: its routes go, or stay as the last choice for as long as it asked (RFC 9494). */
+  #restartTimeOver({ longLived }: PeerGracefulRestart): void {
+    const { rib, clock, logger } = this.#host;
+    this.#restartTimer = undefined;
+    const name = this.#config.name;
+    for (const { family, staleTimeMs } of longLived) {
+      if (!this.#stale.has(family)) continue;
+      logger.info('keeping the routes of a peer as the last choice', { peer: name, family, staleTimeMs });
+      rib.markLongLived(this.ribPeer, family);
+      this.#longTimers.set(
+        family,
+        clock.after(Math.min(staleTimeMs, longestTimerMs), () => {
+          this.#longTimers.delete(family);
+          this.#sweep('it did not come back in its long-lived stale time');
+          if (!this.keepsStale) this.#host.gone(name);
+        }),
+      );
+    }
+    this.#sweep('it did not come back in time');
+    if (!this.keepsStale) this.#host.gone(name);
   }
 
   update(view: UpdateView): void {
@@ -232,9 +264,16 @@ export class Neighbour implements SessionOwner, Sender {
   }
 
   #sweep(why: string): void {
-    this.#host.logger.info('dropping the routes kept for a peer', { peer: this.#config.name, reason: why });
-    for (const family of this.#stale) this.#host.rib.sweepStale(this.ribPeer, family);
-    this.#stale.clear();
+    for (const family of this.#stale) {
+      if (this.#longTimers.has(family)) continue;
+      this.#host.logger.info('dropping the routes kept for a peer', {
+        peer: this.#config.name,
+        family,
+        reason: why,
+      });
+      this.#host.rib.sweepStale(this.ribPeer, family);
+      this.#stale.delete(family);
+    }
     this.#host.changed();
   }
 
@@ -263,6 +302,8 @@ export class Neighbour implements SessionOwner, Sender {
     this.#completeTimer?.cancel();
     this.#restartTimer = undefined;
     this.#completeTimer = undefined;
+    for (const timer of this.#longTimers.values()) timer.cancel();
+    this.#longTimers.clear();
   }
 
   // ── the table's view of it ─────────────────────────────────────────────────────────────────────────────────────────
@@ -284,6 +325,7 @@ export class Neighbour implements SessionOwner, Sender {
       families,
       fourOctetAs: session?.as4 ?? true,
       extendedMessages: session?.extendedMessage ?? false,
+      longLivedAware: session?.longLivedAware ?? false,
     };
   }
 

@@ -156,6 +156,8 @@ function exportWords(view: ExportView): string {
       return 'it has the community NO_ADVERTISE';
     case 'noExport':
       return 'it has the community NO_EXPORT';
+    case 'longLivedStale':
+      return 'its peer is long gone, and this one does not know long-lived graceful restart';
     case 'exportPolicy':
       return `refused by ${ruleOf(view.trace)}`;
     default:
