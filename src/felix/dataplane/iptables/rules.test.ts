@@ -66,7 +66,7 @@ test('FX-055: the prefix of logged packets names tier, kind and policy, and its 
   ]);
 });
 
-test('FX-054: more than 15 ports, and ports beside sets of ports, are alternatives in a block', () => {
+test('FX-054, NM-021: more than 15 ports, and ports beside sets of ports, are alternatives in a block', () => {
   const sixteen = Array.from({ length: 16 }, (_, i) => i + 1);
   assert.deepEqual(
     lines([
