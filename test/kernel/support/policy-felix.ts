@@ -15,12 +15,7 @@ export class PolicyFelix {
   readonly dataplane: Dataplane;
   #listeners: ChildProcess[] = [];
 
-  /** `commands`: for the back end of iptables. */
-  constructor(
-    node: TestNode,
-    environment: Readonly<Record<string, string>> = {},
-    commands?: ReturnType<typeof systemRunner>,
-  ) {
+  constructor(node: TestNode, environment: Readonly<Record<string, string>> = {}) {
     this.node = node;
     this.graph = new CalculationGraph({ nodeName: 'n1', policy: true, environment });
     this.dataplane = new Dataplane({
@@ -28,7 +23,6 @@ export class PolicyFelix {
       policy: true,
       commands: systemRunner({ netns: node.path('node') }),
       everything: () => this.graph.everything(),
-      ...(commands === undefined ? {} : { commands }),
     });
     this.set('Namespace', 'default', {}, {}, 'v1');
   }
