@@ -314,6 +314,41 @@ test('FX-085: drift: programs, device, entries and routes come back', { skip }, 
   await back(() => hosts.ip('h1', 'link set vxlan.calico address 66:00:00:00:00:99'));
 });
 
+test('FX-066: what a node sends into a tunnel from another address of its own gets the tunnel’s; a pod’s packet keeps its own', {
+  skip,
+}, async () => {
+  await using pair = await Pair.start({ ipipMode: 'Always' });
+  const { hosts } = pair;
+  const sourceSeen = (part: 'h1' | 'pod1', ...flags: readonly string[]): Promise<string> =>
+    hosts.capture('pod2', 'eth0', 'icmp[icmptype]==icmp-echo', async () => {
+      const { code, output } = await hosts.run(
+        part,
+        'ping',
+        '-n',
+        '-c',
+        '2',
+        '-i',
+        '0.2',
+        '-W',
+        '5',
+        ...flags,
+        '10.244.2.5',
+      );
+      assert.equal(code, 0, output);
+    });
+  for (const modes of [{ ipipMode: 'Always' }, { vxlanMode: 'Always' }]) {
+    await pair.switch(modes);
+    assert.match(await sourceSeen('h1', '-I', '10.1.0.1'), /10\.244\.1\.1 > 10\.244\.2\.5/);
+    assert.match(await sourceSeen('h1'), /10\.244\.1\.1 > 10\.244\.2\.5/);
+    assert.match(await sourceSeen('pod1'), /10\.244\.1\.5 > 10\.244\.2\.5/);
+  }
+  // Without a tunnel it is as it was.
+  await pair.switch({});
+  hosts.ip('router', 'route replace 10.244.2.0/26 via 10.2.0.1');
+  hosts.ip('router', 'route replace 10.244.1.0/26 via 10.1.0.1');
+  assert.match(await sourceSeen('h1', '-I', '10.1.0.1'), /10\.1\.0\.1 > 10\.244\.2\.5/);
+});
+
 test('SR-102: what is uninstalled leaves nothing: devices, programs, routes, tables; what others made stays', {
   skip,
 }, async () => {

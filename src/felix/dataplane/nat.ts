@@ -16,6 +16,9 @@
 //     chain service-loops    { type filter hook forward priority 1
 //         ip daddr 10.96.0.0/12 drop | reject }   nobody translated it: back to the router it would come again
 //
+//     chain tunnel-sources   { type nat hook postrouting priority srcnat(100) + 1
+//         oifname tunl0 fib saddr . oif type != local fib saddr type local masquerade }
+//
 // Toggling a pool is an element; the chain exists only while some pool of the family wants it.
 import type { Family } from '../../lib/ip/mod.ts';
 import {
@@ -97,6 +100,23 @@ export function natRules(row: NatRow): string[] {
   return [
     ...['tcp', 'udp'].map((protocol) => `meta l4proto ${protocol} ${match} ${withPorts}`),
     `${match} ${action}`,
+  ];
+}
+
+// ── sources of tunnels (FX-066) ──
+/** What the host sends into a tunnel from another address of its own gets the tunnel's: an answer to the other address would
+ *  come outside of the tunnel, or not at all. */
+export function tunnelSourceNftRows(family: Family, devices: readonly string[]): readonly NftRow[] {
+  if (devices.length === 0) return [];
+  const base = { type: 'nat', hook: 'postrouting', priority: srcnatPriority + 1, policy: 'accept' } as const;
+  const isElsewheres = 'fib saddr . oif type != local fib saddr type local';
+  return [
+    {
+      kind: 'chain',
+      family: tableFamily(family),
+      chain: { name: 'tunnel-sources', base },
+      rules: devices.map((device) => `oifname "${device}" ${isElsewheres} masquerade`),
+    },
   ];
 }
 

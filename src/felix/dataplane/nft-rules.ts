@@ -13,8 +13,10 @@ import {
   natNftRows,
   nodeNftRows,
   serviceLoopNftRow,
+  tunnelSourceNftRows,
 } from './nat.ts';
 import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
+import { tunnelDevices } from './overlay/types.ts';
 import { type InterfaceAddresses, NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
 import { Reconciler } from './reconciler.ts';
 import { setIfOther, Table } from './table.ts';
@@ -44,10 +46,15 @@ export class NftRules {
     this.#enforcesPolicy = policy;
   }
 
-  apply({ node, config, tables, policy }: CalcDelta): void {
+  apply({ node, config, encapsulation, tables, policy }: CalcDelta): void {
     if (!this.#enforcesPolicy) this.#derive('gateway', [gatewayNftRow]);
     if (node !== undefined) this.#derive('node', nodeNftRows(node));
     if (config !== undefined) this.#configure(config);
+    if (encapsulation !== undefined)
+      for (const family of [4, 6] as const) {
+        const devices = tunnelDevices(family, encapsulation);
+        this.#derive(`tunnel-sources ${family}`, tunnelSourceNftRows(family, devices));
+      }
     const { members, nat, floating, serviceLoops } = tables;
     for (const row of members.set) this.#derive(`member ${row.set} ${row.prefix}`, [memberNftRow(row)]);
     for (const key of members.deleted) this.#derive(`member ${key}`, []);

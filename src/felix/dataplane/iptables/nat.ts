@@ -1,7 +1,7 @@
 // nat-outgoing in iptables (FX-065): the sets of pools and hosts, and the chain that translates.
 import { type Family, hostPrefix } from '../../../lib/ip/mod.ts';
 import type { FloatingRow, NatRow, ServiceLoopRow, SetMemberRow } from '../../calc/mod.ts';
-import { ipipDevice, vxlanDevice, vxlanV6Device } from '../overlay/types.ts';
+import { tunnelDevices } from '../overlay/types.ts';
 import { setMatch } from './match.ts';
 import { line } from './rules.ts';
 import type { Tunnels } from './static.ts';
@@ -99,12 +99,8 @@ export const serviceLoopRow = (family: Family, row: ServiceLoopRow | undefined):
 });
 
 /** What the host sends into a tunnel from another address of its own gets the tunnel's, for the answer to find back (FX-066). */
-const tunnelSources = (family: Family, { ipip, vxlan, vxlanV6 }: Tunnels): readonly string[] =>
-  [
-    ...(family === 4 && ipip ? [ipipDevice] : []),
-    ...(family === 4 && vxlan ? [vxlanDevice] : []),
-    ...(family === 6 && vxlanV6 ? [vxlanV6Device] : []),
-  ].map(
+const tunnelSources = (family: Family, tunnels: Tunnels): readonly string[] =>
+  tunnelDevices(family, tunnels).map(
     (device) =>
       `--out-interface ${device} -m addrtype ! --src-type LOCAL --limit-iface-out -m addrtype --src-type LOCAL --jump MASQUERADE --random-fully`,
   );

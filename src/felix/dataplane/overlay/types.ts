@@ -1,5 +1,5 @@
 // What the overlay wants of the kernel, as rows: devices, entries that lead to other nodes' ends, programs, and routes.
-import type { Address, Prefix } from '../../../lib/ip/mod.ts';
+import type { Address, Family, Prefix } from '../../../lib/ip/mod.ts';
 import type { Encapsulation, FelixConfig, Mtus } from '../../calc/mod.ts';
 import type { KernelRouteRow } from '../routes.ts';
 
@@ -7,6 +7,16 @@ export const vxlanDevice = 'vxlan.calico';
 export const vxlanV6Device = 'vxlan-v6.calico';
 export const ipipDevice = 'tunl0';
 export const overlayDevices: readonly string[] = [vxlanDevice, vxlanV6Device, ipipDevice];
+
+/** The devices of a family that are in use. */
+export const tunnelDevices = (
+  family: Family,
+  { ipip, vxlan, vxlanV6 }: Pick<Encapsulation, 'ipip' | 'vxlan' | 'vxlanV6'>,
+): readonly string[] => [
+  ...(family === 4 && ipip ? [ipipDevice] : []),
+  ...(family === 4 && vxlan ? [vxlanDevice] : []),
+  ...(family === 6 && vxlanV6 ? [vxlanV6Device] : []),
+];
 
 /** The MAC of tunl0 where an ordinary device stands in for it. It is on no wire. */
 export const standInMac = '02:63:61:6c:69:04';
