@@ -180,3 +180,53 @@ export async function connectAll(
     }
   }
 }
+
+export const percentile = (sorted: readonly number[], p: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * p) / 100))] ?? 0;
+
+/** Every client has heard of so many prefixes. */
+export async function converged(
+  clients: readonly LoadClient[],
+  wanted: number,
+  timeoutMs: number,
+): Promise<boolean> {
+  const end = performance.now() + timeoutMs;
+  while (clients.some((c) => c.heard < wanted)) {
+    if (performance.now() > end || clients.some((c) => c.state === 'down')) return false;
+    await delay(1);
+  }
+  return true;
+}
+
+/** One prefix changes; how long until the last of the others knows, in milliseconds. Sorted. */
+export async function changeTimes(
+  clients: readonly LoadClient[],
+  total: number,
+  changes: number,
+): Promise<number[]> {
+  const times: number[] = [];
+  const each = total / clients.length;
+  await delay(200);
+  for (let i = 0; i < changes; i++) {
+    const sender = i % clients.length;
+    const prefix = sender * each;
+    let left = clients.length - 1;
+    await new Promise<void>((done) => {
+      const timer = setTimeout(done, 5_000);
+      const started = performance.now();
+      for (const client of clients) {
+        client.onPrefix = (heard) => {
+          if (heard !== prefix || client.index === sender) return;
+          client.onPrefix = undefined;
+          if (--left > 0) return;
+          times.push(performance.now() - started);
+          clearTimeout(timer);
+          done();
+        };
+      }
+      clients[sender]?.write(change(sender, prefix, 100 + i));
+    });
+    await delay(3);
+  }
+  return times.sort((a, b) => a - b);
+}

@@ -90,7 +90,7 @@ export class Announcer {
     if (this.#timer !== undefined && this.#timerDueMs <= dueMs) return;
     this.#timer?.cancel();
     this.#timerDueMs = dueMs;
-    this.#timer = this.#host.clock.after(dueMs - nowMs, () => {
+    this.#timer = this.#host.clock.after(Math.max(0, dueMs - nowMs), () => {
       this.#timer = undefined;
       this.#turn();
     });
