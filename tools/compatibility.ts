@@ -30,15 +30,21 @@ export function idsIn(text: string): readonly string[] {
 export const testNames = (source: string): readonly string[] =>
   [...source.matchAll(testName)].map(([, , name]) => name ?? '');
 
-/** Id → the test files whose tests name it. */
+/** Id → the test files whose tests name it. A transcript is a test by the name of its headline. */
 export function testedIds(): ReadonlyMap<string, readonly string[]> {
   const files = new Map<string, string[]>();
-  for (const path of [...testFiles('src'), ...testFiles('test')].toSorted()) {
-    const names = testNames(readFileSync(join(root, path), 'utf8'));
+  for (const path of [...testFiles('src'), ...testFiles('test'), ...transcripts()].toSorted()) {
+    const source = readFileSync(join(root, path), 'utf8');
+    const names = path.endsWith('.md') ? source.split('\n', 1) : testNames(source);
     for (const word of new Set(names.flatMap(idsIn))) files.set(word, [...(files.get(word) ?? []), path]);
   }
   return files;
 }
+
+const transcripts = (): readonly string[] =>
+  readdirSync(join(root, 'test', 'transcripts'))
+    .filter((name) => name.endsWith('.md') && name !== 'README.md')
+    .map((name) => `test/transcripts/${name}`);
 
 function testFiles(folder: string): readonly string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import {
   compatibilityPage,
@@ -37,6 +38,32 @@ test('every id that a test names is in the list, and none is both done and not i
     Object.keys(notIntended).filter((word) => !known.has(word) || tested.includes(word)),
     [],
   );
+});
+
+test('each id of a seed is in a transcript, or their README says why not', () => {
+  const folder = join(import.meta.dirname, '../transcripts');
+  const rows = new Map(
+    [...readFileSync(join(folder, 'README.md'), 'utf8').matchAll(/^\| (SR-\d{3}) \|.*\| (.+) \|$/gm)].map(
+      ([, word = '', place = '']) => [word, place],
+    ),
+  );
+  const ids = readData().sections.flatMap(({ items }) => Object.keys(items));
+  assert.deepEqual(
+    ids.filter((word) => word.startsWith('SR-') && !rows.has(word)),
+    [],
+  );
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.md') && name !== 'README.md')) {
+    const [headline = ''] = readFileSync(join(folder, file), 'utf8').split('\n', 1);
+    const link = `[${file.replace('.md', '')}](${file})`;
+    const told = [...rows].filter(([, place]) => place.includes(link)).map(([word]) => word);
+    assert.deepEqual(
+      told,
+      idsIn(headline)
+        .filter((word) => word.startsWith('SR-'))
+        .toSorted(),
+      file,
+    );
+  }
 });
 
 test('docs/compatibility.md is current', () => {
