@@ -310,6 +310,28 @@ test('FX-093 NM-040 NM-041: the MTU of a device follows the parameter, and a dev
   await bench.unfinished();
 });
 
+test('FX-155: tunnels are as the pools say, or on or off for good; MTU, port and VNI are the host’s and Calico’s, or as given', async () => {
+  await using bench = await Bench.start([pool({ ipipMode: 'Always' }), ...cluster]);
+  assert.deepEqual(await bench.devices(), ['tunl0 ipip 1480 up 10.244.1.1/32']);
+  bench.update(felix({ ipipMTU: 1400 }));
+  await bench.settled();
+  assert.deepEqual(await bench.devices(), ['tunl0 ipip 1400 up 10.244.1.1/32']);
+  bench.update(
+    felix({ ipipEnabled: false, vxlanEnabled: true, vxlanMTU: 1300, vxlanPort: 4790, vxlanVNI: 99 }),
+  );
+  await bench.settled();
+  const devices = (await bench.devices()).filter((text) => !/tunl0 ipip \d+ down/.test(text));
+  assert.deepEqual(devices, ['vxlan.calico vxlan 1300 up 10.244.1.1/32']);
+  const device = expect(await bench.kernel.links.get('vxlan.calico'), 'device');
+  assert.deepEqual([device?.vxlan?.port, device?.vxlan?.vni], [4790, 99]);
+  bench.update(
+    felix({ ipipMTU: 0, vxlanMTU: 0, vxlanMTUV6: 1280, wireguardMTU: 1320, wireguardMTUV6: 1281 }),
+  );
+  await bench.settled();
+  const { ipip, vxlan, vxlanV6, wireguard, wireguardV6 } = bench.graph.state().mtus;
+  assert.deepEqual([ipip, vxlan, vxlanV6, wireguard, wireguardV6], [1480, 1450, 1280, 1320, 1281]);
+});
+
 test('FX-080: for one block a route of the overlay comes before a blackhole, and that is back after it', async () => {
   await using bench = await Bench.start([
     pool({ vxlanMode: 'Always' }),
