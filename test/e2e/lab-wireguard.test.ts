@@ -12,8 +12,7 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('wireguard', ['--topology', 'two-racks', '--dual-stack']);
-  await lab.kubectl('create', 'deployment', 'web', '--image=ikubernetes/demoapp:v1.0', '--replicas=4');
-  pods = await lab.pods('app=web', 4);
+  pods = await lab.deploy(4);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
