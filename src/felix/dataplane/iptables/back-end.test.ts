@@ -311,6 +311,42 @@ test('policies with one selector share a chain; it changes with their selectors,
   );
 });
 
+test('a set that loses most of its members is made anew, and swapped in', async () => {
+  const bench = new IptablesBench();
+  const nets = (count: number): readonly string[] =>
+    Array.from({ length: count }, (_, n) => `172.16.${n >> 8}.${n & 255}/32`);
+  const many = (count: number, ...more: readonly string[]) =>
+    set('GlobalNetworkSet', { name: 'many', labels: { many: '' } }, { nets: [...nets(count), ...more] });
+  await bench.start(
+    kubeNamespace,
+    db,
+    many(2_000),
+    globalPolicy('p', {
+      selector: "app == 'db'",
+      ingress: [{ action: 'Deny', source: { selector: 'has(many)' } }],
+    }),
+  );
+  const members = (): readonly (readonly string[])[] =>
+    [...bench.tools.sets].flatMap(([name, { members: all }]) =>
+      name.includes('0s:') ? [[...all].toSorted()] : [],
+    );
+  assert.equal(members().find((all) => all.length > 0)?.length, 2_000);
+  bench.written();
+  await bench.update(many(10, '10.1.1.1/32'));
+  const lines = bench.written();
+  assert.ok(lines.length < 20, `${lines.length} lines`);
+  assert.ok(lines.some((line) => line.startsWith('swap ')));
+  assert.equal(members().find((all) => all.length > 0)?.length, 11);
+  assert.equal(
+    [...bench.tools.sets.keys()].some((name) => /^cali4t\d/.test(name)),
+    false,
+  );
+  assert.deepEqual([...bench.backEnd.table.unfinished()], []);
+  // Few that go, go one by one.
+  await bench.update(many(9, '10.1.1.1/32'));
+  assert.equal(bench.written().length, 1);
+});
+
 test('2,000 policies applied and deleted leave no chain, set or row behind', async () => {
   const bench = new IptablesBench();
   await bench.start(kubeNamespace, web, db);

@@ -149,6 +149,9 @@ type Line = { readonly text: string; readonly key: string };
 const createLine = (name: string, { type, family, maxSize }: SetRow): string =>
   `create ${name} ${type} family ${family === 4 ? 'inet' : 'inet6'} maxelem ${maxSize}`;
 
+/** A set that loses more than this, and more than it keeps, is made anew: it goes in one line. */
+const manyMembers = 500;
+
 async function applySets(
   changes: readonly TableChange[],
   outcomes: Outcomes,
@@ -160,13 +163,16 @@ async function applySets(
   const going = new Set(
     changes.flatMap(({ op, key }) => (op === 'remove' && / set /.test(key) ? [key] : [])),
   );
+  const renewed = renewedSets(changes, going, rows());
   for (const [i, change] of changes.entries()) {
     const { key } = change;
     if (change.op === 'remove') {
       if (change.actual.kind !== 'member') continue;
       const [family, , set = '', ...member] = key.split(' ');
+      const ofSet = `${family} set ${set}`;
       // Members of a set that goes go with it.
-      if (!going.has(`${family} set ${set}`)) removed.push({ key, text: `del ${set} ${member.join(' ')}` });
+      if (!going.has(ofSet) && !renewed.has(ofSet))
+        removed.push({ key, text: `del ${set} ${member.join(' ')}` });
       outcomes.set(key, ok(undefined));
     } else if (change.row.kind === 'set') {
       const { row } = change;
@@ -175,19 +181,61 @@ async function applySets(
       else created.push(...rewrite(row, key, i, rows()));
     } else if (change.row.kind === 'member') {
       outcomes.set(key, ok({ kind: 'member' }));
-      members.push({ key, text: `add ${change.row.set} ${change.row.member}` });
+      if (!renewed.has(`${change.row.family} set ${change.row.set}`))
+        members.push({ key, text: `add ${change.row.set} ${change.row.member}` });
     }
   }
+  for (const [i, [key, row]] of [...renewed].entries())
+    created.push(...rewrite(row, key, changes.length + i, rows()));
   // What leaves makes room for what comes.
   await restoreSets([...created, ...removed, ...members], outcomes, runner);
+  failMembers(changes, outcomes, renewed);
+}
+
+/** Sets that stay and lose most of their members, by their keys. */
+function renewedSets(
+  changes: readonly TableChange[],
+  going: ReadonlySet<string>,
+  rows: ReadonlyMap<string, Row>,
+): ReadonlyMap<string, SetRow> {
+  const losses = new Map<string, number>();
+  for (const { op, key } of changes) {
+    if (op !== 'remove' || !/^. member /.test(key)) continue;
+    const [family, , set = ''] = key.split(' ', 3);
+    const ofSet = `${family} set ${set}`;
+    losses.set(ofSet, (losses.get(ofSet) ?? 0) + 1);
+  }
+  const changed = new Set(changes.map(({ key }) => key));
+  const renewed = new Map<string, SetRow>();
+  for (const [key, lost] of losses) {
+    const row = rows.get(key);
+    if (lost <= manyMembers || row?.kind !== 'set' || going.has(key) || changed.has(key)) continue;
+    if (lost > membersOf(row.name, rows).length) renewed.set(key, row);
+  }
+  return renewed;
+}
+
+const membersOf = (set: string, rows: ReadonlyMap<string, Row>): readonly string[] =>
+  [...rows.values()].flatMap((row) => (row.kind === 'member' && row.set === set ? [row.member] : []));
+
+/** What was to become of the members of a set that could not be made anew did not. */
+function failMembers(
+  changes: readonly TableChange[],
+  outcomes: Outcomes,
+  renewed: ReadonlyMap<string, SetRow>,
+): void {
+  for (const key of renewed.keys()) {
+    const outcome = outcomes.get(key);
+    if (outcome?.ok !== false) continue;
+    const start = key.replace(' set ', ' member ');
+    for (const change of changes) if (change.key.startsWith(`${start} `)) outcomes.set(change.key, outcome);
+  }
 }
 
 /** A set of another type or size takes the old one's place with all its members at once. */
 function rewrite(row: SetRow, key: string, number: number, rows: ReadonlyMap<string, Row>): readonly Line[] {
   const name = temporarySetName(row.family, number);
-  const members = [...rows.values()].flatMap((each) =>
-    each.kind === 'member' && each.set === row.name ? [`add ${name} ${each.member}`] : [],
-  );
+  const members = membersOf(row.name, rows).map((member) => `add ${name} ${member}`);
   return [createLine(name, row), ...members, `swap ${name} ${row.name}`, `destroy ${name}`].map((text) => ({
     text,
     key,
