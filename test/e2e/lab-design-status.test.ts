@@ -277,7 +277,7 @@ test('SR-228, BG-074: an agent with the name of another machine that lives, or w
       'worker2',
       'sh',
       '-c',
-      `${env} timeout 30 margay agent --nodename ${nodeName} --no-cni --state-directory /run/second`,
+      `${env} timeout 90 margay agent --nodename ${nodeName} --no-cni --state-directory /run/second`,
     );
   const twin = await agent('worker1', 'IP=autodetect');
   assert.equal(twin.code, 1, twin.err);

@@ -58,14 +58,15 @@ export function isHostAt(address: string): Promise<boolean> {
       resolve(answer);
     };
     socket.on('connect', () => end(true));
-    socket.on('timeout', () => end(false));
+    // An answer that came while this process had no time counts.
+    socket.on('timeout', () => setImmediate(() => end(false)));
     socket.on('error', (error: NodeJS.ErrnoException) =>
       end(error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET'),
     );
   });
 }
 const bgpPort = 179;
-const hostAnswerMs = 1_500;
+const hostAnswerMs = 3_000;
 
 /** An agent changes routes, rules and settings of its whole namespace: never by accident those of the machine. Asks the
  *  kernel for a write that changes nothing: the removal of a route of a documentation prefix that nobody has. */

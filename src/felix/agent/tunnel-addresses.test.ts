@@ -53,7 +53,7 @@ async function bench(...pools: IPPool[]) {
   return { datastore, ipam, tunnels, node, change };
 }
 
-test('RS-061: tunnels take addresses of the pools that tunnel, with Calico’s handles, and give them back', async () => {
+test('BG-079 RS-061: tunnels take addresses of the pools that tunnel, with Calico’s handles, and give them back', async () => {
   const { ipam, tunnels, change } = await bench();
   const first = await change(
     [pool('a', '10.244.0.0/16', { ipipMode: 'Always' })],
@@ -123,7 +123,7 @@ test('an address that is right stays; one that address management does not know 
   await tunnels.stop();
 });
 
-test('RS-043 RS-044 FX-092: WireGuard has an address of any pool, as long as the node has a key', async () => {
+test('BG-079 RS-043 RS-044 FX-092: WireGuard has an address of any pool, as long as the node has a key', async () => {
   const { datastore, ipam, tunnels, node } = await bench(pool('a', '10.244.0.0/16', {}));
   const publish = async (status: object): Promise<void> => {
     const current = expect(await datastore.get('Node', { name: 'n1' }), 'node');
