@@ -192,7 +192,13 @@ test('namespaces: of the resource, of the flag, default', async () => {
   );
 });
 
-test('CT-019: what calicoctl does not write', async () => {
+test('CT-019, RS-085: what calicoctl does not write', async () => {
+  const profile = await succeeds(['get', 'profile', 'kns.default', '-o', 'yaml']);
+  const readOnly =
+    /operation \w+ is not supported on Profile\(kns\.default\): kubernetes-derived profiles are read-only/;
+  for (const verb of ['create', 'apply', 'replace', 'delete'])
+    await refuses([verb, '-f', '-'], readOnly, profile);
+  await refuses(['patch', 'profile', 'kns.default', '-p', '{"spec":{"ingress":[]}}'], readOnly);
   const read = await succeeds(['get', 'clusterinfo', 'default', '-o', 'yaml']);
   assert.match(read, /clusterGUID: [0-9a-f]{32}/);
   await refuses(

@@ -106,3 +106,13 @@ async function eventually(holds: () => Promise<boolean>): Promise<void> {
   }
   assert.fail('did not come about');
 }
+
+test('RS-085: profiles of namespaces and service accounts cannot be written', async (t) => {
+  const { send } = await startTestServer(t);
+  await create(send, 'profiles', { metadata: { name: 'own' }, spec: { ingress: [{ action: 'Allow' }] } });
+  for (const name of ['kns.default', 'ksa.default.default']) {
+    const refused = await send('POST', `${base}/profiles`, { metadata: { name }, spec: {} });
+    assert.equal(refused.code, 422);
+    assert.match(message(refused), /metadata\.name.*read-only/);
+  }
+});

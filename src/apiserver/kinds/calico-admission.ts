@@ -1,5 +1,5 @@
 // What a Calico object must be beside the other objects: pools that do not overlap (RS-020, RS-021), tiers that exist
-// (RS-113) and are not deleted with policies in them (RS-126, RS-127).
+// (RS-113) and are not deleted with policies in them (RS-126, RS-127), profiles that nobody writes (RS-085).
 import {
   containsPrefix,
   parseNetwork,
@@ -96,6 +96,20 @@ function whyKept(tier: ApiObject, world: World): string | undefined {
   return undefined;
 }
 
+/** Profiles of namespaces and service accounts are made of these, and of nothing else (RS-085). */
+function profileIssues(profile: ApiObject, previous: ApiObject | undefined): readonly Issue[] {
+  const { name } = profile.metadata;
+  if (previous !== undefined || !/^(kns|ksa)\./.test(name)) return [];
+  const origin = name.startsWith('kns.') ? 'namespace' : 'service account';
+  return [
+    {
+      field: 'metadata.name',
+      value: name,
+      reason: `profiles called ${name.slice(0, 3)}… are read-only: they are made of the labels of their ${origin}`,
+    },
+  ];
+}
+
 export function admissionOf(name: KindName): Admission {
   if (name === 'IPPool')
     return {
@@ -103,5 +117,6 @@ export function admissionOf(name: KindName): Admission {
       finalizeWith: (pool, world) => (blocksOf(pool, world).length > 0 ? poolFinalizer : undefined),
     };
   if (name === 'Tier') return { keep: whyKept };
+  if (name === 'Profile') return { admit: profileIssues };
   return policyKinds.some((kind) => kind === name) ? { admit: tierIssues } : {};
 }

@@ -91,6 +91,9 @@ export function refusalOf(kind: KindName, name: string, writing: Writing): strin
   const isPolicy = kind === 'NetworkPolicy' && name.startsWith('knp.default.');
   if (isPolicy && (writing === 'create' || writing === 'delete'))
     return 'kubernetes network policies must be managed through the kubernetes API';
+  if (kind === 'Profile' && /^(kns|ksa)\./.test(name))
+    return `kubernetes-derived profiles are read-only: label the ${name.startsWith('kns.') ? 'namespace' : 'service account'} instead`;
+  if (kind === 'Profile' && name === 'projectcalico-default-allow') return 'the profile is built in';
   return undefined;
 }
 
