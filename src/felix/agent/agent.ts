@@ -37,6 +37,7 @@ import { registerNode } from './register.ts';
 import { type NodeEvent, tellOfNode } from './resources.ts';
 import { RouteWriters } from './route-writers.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
+import { WorkCounters } from './work-counters.ts';
 import { WireGuardKeys } from './wireguard-keys.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
 
@@ -62,6 +63,7 @@ class RunningAgent implements Agent {
   readonly #options: AgentOptions;
   readonly #clock: Clock;
   readonly #abort = new AbortController();
+  readonly #work: WorkCounters;
   readonly #graph: CalculationGraph;
   readonly #dataplane: Dataplane;
   readonly #programmer: TimedProgrammer;
@@ -92,6 +94,7 @@ class RunningAgent implements Agent {
     const { environment, paths, kernel, logger, nodeName } = options;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#work = new WorkCounters(this.#clock);
     const backend = environment['CALICO_NETWORKING_BACKEND'] ?? 'bird';
     const byBird = backend === 'bird';
     this.#graph = new CalculationGraph({
@@ -106,7 +109,7 @@ class RunningAgent implements Agent {
       clock: this.#clock,
       logger,
       policy: true,
-      ...(options.commands === undefined ? {} : { commands: options.commands }),
+      ...(options.commands === undefined ? {} : { commands: this.#work.watched(options.commands) }),
       everything: () => this.#graph.everything(),
       onEncryption: (states) => this.#wireguardKeys.take(states),
       onHostInterfaces: (interfaces) => {
@@ -166,6 +169,7 @@ class RunningAgent implements Agent {
       config: this.#graph.config,
       programming: this.#programmer.times,
       ...(this.#graph.policy === undefined ? {} : { policy: this.#graph.policy.stats }),
+      work: this.#work,
     };
   }
 
@@ -241,8 +245,10 @@ class RunningAgent implements Agent {
     const updates = this.#trials.pass(told);
     this.#ipamCache.apply(updates);
     for (const update of updates) {
-      if (update.type === 'status') this.#datastore = update.status;
-      else this.#graph.update(update as CalcUpdate | PolicyUpdate);
+      if (update.type === 'status') {
+        if (this.#datastore === 'waiting' && update.status !== 'waiting') this.#work.resyncs++;
+        this.#datastore = update.status;
+      } else this.#graph.update(update as CalcUpdate | PolicyUpdate);
     }
     this.#flush();
     if (updates.some((update) => this.#concernsTunnels(update))) {
@@ -265,7 +271,7 @@ class RunningAgent implements Agent {
   }
 
   #flush(): void {
-    const delta = this.#graph.flush();
+    const delta = this.#work.calculation(() => this.#graph.flush());
     this.#dataplane.apply(delta);
     this.#reconfigure(delta.config);
     // Before the interfaces were read it is a guess.

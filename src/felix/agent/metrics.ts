@@ -1,5 +1,6 @@
 // Prometheus metrics under Felix's names (FX-110, FX-111), as far as they are true here. Read when asked for.
 import type { WireGuardDevice } from '../../kernel/mod.ts';
+import { standardTiers } from '../../policy/mod.ts';
 import type { AgentStatus } from './types.ts';
 
 const encryptionStates = { off: 0, waiting: 1, on: 2 } as const;
@@ -14,7 +15,7 @@ type Sample = {
 };
 
 export function samples(status: AgentStatus): Sample[] {
-  const { calc, dataplane, encryption, policy, programming } = status;
+  const { calc, dataplane, encryption, policy, programming, work } = status;
   const sum = (field: 'failures' | 'puts' | 'removes' | 'dumps' | 'drifted'): number =>
     Object.values(dataplane).reduce((total, table) => total + table.counters[field], 0);
   const gauge = (name: string, help: string, value: number, labels?: Record<string, string>): Sample => ({
@@ -24,11 +25,12 @@ export function samples(status: AgentStatus): Sample[] {
     value,
     ...(labels === undefined ? {} : { labels }),
   });
-  const counter = (name: string, help: string, value: number): Sample => ({
+  const counter = (name: string, help: string, value: number, labels?: Record<string, string>): Sample => ({
     name,
     help,
     type: 'counter',
     value,
+    ...(labels === undefined ? {} : { labels }),
   });
   return [
     gauge('felix_host', 'The name of this node.', 1, { host: status.nodeName }),
@@ -43,6 +45,10 @@ export function samples(status: AgentStatus): Sample[] {
           ),
           gauge('felix_active_local_selectors', 'Sets that rules of this node look at.', policy.activeSets),
           gauge('felix_cluster_num_policies', 'Policies of the cluster.', policy.policies),
+          gauge('felix_cluster_num_tiers', 'Tiers of the cluster.', policy.tiers + standardTiers.length),
+          gauge('felix_cluster_num_profiles', 'Profiles of the cluster.', policy.profiles),
+          gauge('felix_cluster_num_workload_endpoints', 'Workloads of the cluster.', policy.workloads),
+          gauge('felix_cluster_num_host_endpoints', 'Host endpoints of the cluster.', policy.hostEndpoints),
           gauge(
             'margay_policy_set_members',
             'Members of the sets that rules of this node look at.',
@@ -71,7 +77,27 @@ export function samples(status: AgentStatus): Sample[] {
       'Datastore: 0 waiting, 1 syncing, 2 in sync.',
       resyncStates[status.datastore],
     ),
+    counter('felix_resyncs_started', 'Times that everything was listed anew.', work.resyncs),
     counter('felix_calc_graph_updates_processed', 'Updates of the datastore taken.', calc.updates),
+    counter(
+      'felix_calc_graph_output_events',
+      'Rows and changes of policy that the calculation told.',
+      work.told,
+    ),
+    counter(
+      'felix_calc_graph_update_time_seconds_sum',
+      'Time that batches of updates took in the calculation.',
+      work.calculationMs / 1000,
+    ),
+    counter(
+      'felix_calc_graph_update_time_seconds_count',
+      'Batches of updates that the calculation took.',
+      work.calculations,
+    ),
+    ...[...work.programs].flatMap(([fn, { runs, ms }]) => [
+      counter('felix_exec_time_micros_sum', 'Time that programs took.', Math.round(ms * 1000), { fn }),
+      counter('felix_exec_time_micros_count', 'Programs that were run.', runs, { fn }),
+    ]),
     counter('felix_int_dataplane_failures', 'Rows the kernel refused.', sum('failures')),
     counter('felix_int_dataplane_messages', 'Rows written or removed.', sum('puts') + sum('removes')),
     gauge(

@@ -8,6 +8,7 @@ import type { CalcStats, FelixConfig, Mtus, PolicyStats } from '../calc/mod.ts';
 import type { CommandRunner, DataplaneStatus, WireGuardStates } from '../dataplane/mod.ts';
 import type { ProgrammingTimes } from './endpoints.ts';
 import type { PathMtuStatus } from './path-mtu.ts';
+import type { WorkCounts } from './work-counters.ts';
 
 /** Files of a node; in the lab each node has its own below the same names. */
 export type AgentPaths = {
@@ -77,6 +78,7 @@ export type AgentStatus = {
   readonly config: FelixConfig;
   readonly programming: ProgrammingTimes;
   readonly policy?: PolicyStats;
+  readonly work: WorkCounts;
 };
 
 export interface Agent {

@@ -67,6 +67,11 @@ export class Enforcement {
     for (const tier of standardTiers) this.#tiers.set(tier.name, tier);
   }
 
+  /** Beside those of every cluster, which are always there. */
+  get tierCount(): number {
+    return this.#tiers.size - standardTiers.length;
+  }
+
   get policyCount(): number {
     return this.#policies.size;
   }

@@ -87,6 +87,7 @@ export class PolicyGraph {
   readonly #blocks = new Map<string, readonly BlockOwner[]>();
   /** A profile may stand on its own and be derived from a namespace or account, too; then the derived one counts. */
   readonly #profiles = new Map<string, { derived?: Profile; own?: Profile }>();
+  readonly #hosts = new Set<string>();
   #routeSource: RouteSource = 'CalicoIPAM';
 
   constructor(options: PolicyOptions) {
@@ -195,6 +196,10 @@ export class PolicyGraph {
       activeSets: this.#membership.sets.size,
       members,
       routes: this.#routes.routes.size,
+      workloads: this.#remote.size + this.#local.keys().size,
+      hostEndpoints: this.#hosts.size,
+      profiles: this.#profiles.size,
+      tiers: this.#enforcement.tierCount,
     };
   }
 
@@ -311,6 +316,8 @@ export class PolicyGraph {
 
   #setHost(name: string, endpoint: HostEndpoint | undefined): void {
     const id = `host ${name}`;
+    if (endpoint === undefined) this.#hosts.delete(name);
+    else this.#hosts.add(name);
     const facts = endpoint === undefined ? undefined : hostFacts(endpoint);
     const local = endpoint?.spec.node === this.#node ? localHost(id, endpoint) : undefined;
     this.#wait('items', id, () => {

@@ -104,4 +104,9 @@ export type PolicyStats = {
   readonly activeSets: number;
   readonly members: number;
   readonly routes: number;
+  readonly workloads: number;
+  readonly hostEndpoints: number;
+  readonly profiles: number;
+  /** Beside those that every cluster has. */
+  readonly tiers: number;
 };
