@@ -119,14 +119,14 @@ describe('backend none', () => {
   let pods: readonly TestPod[] = [];
   before(async () => {
     if (skip !== false) return;
-    lab = await TestLab.up('policyonly', ['--topology', 'two-racks', '--backend', 'none']);
+    lab = await TestLab.up('policyonly', ['--topology', 'two-racks', '--backend', 'none', '--dual-stack']);
     pods = await lab.deploy(4);
   });
   after(async () => {
     if (lab !== undefined) await lab.down();
   });
 
-  test('SR-227, SR-232: addresses and routes are another network’s and stay as they are; every pod reaches every pod', {
+  test('SR-227, SR-232: addresses and routes are another network’s and stay as they are; every pod reaches every pod, in both families', {
     skip,
   }, async () => {
     const { out } = await lab.kubectl(
@@ -143,6 +143,7 @@ describe('backend none', () => {
     );
     for (const { node, address } of pods)
       assert.equal(address.replace(/\.\d+$/, '.0/24'), ranges.get(node), `${node} ${address}`);
+    assert.ok(pods.every((pod) => pod.addresses.some((a) => a.startsWith('fd00:10:244:'))));
     await matrixIsComplete(lab, pods);
     assert.equal(await speakers(lab), 0);
     assert.equal((await lab.kubectl('get', 'ippools.projectcalico.org', '-o', 'name')).out, '');
