@@ -137,8 +137,9 @@ export class ProgramBook {
     group.uses = former.uses;
     group.compiled = former.compiled;
     for (const set of former.uses.sets) this.#read('set', set, group);
-    former.uses = new Uses();
+    // With what it read, or news of one of its sets would call it back, to take away what goes on under its name.
     this.#forgetGroup(former);
+    former.uses = new Uses();
     this.#stale.delete(former);
   }
 
