@@ -435,6 +435,22 @@ test('RS-142: of host endpoints that fit an interface the named one counts, then
   assert.deepEqual(bench.chain('cali-from-host-endpoint')?.length, 2);
 });
 
+test('FX-044: a host endpoint’s policy does not cut WireGuard, of the families that are encrypted', async () => {
+  const bench = new IptablesBench();
+  const spec = { wireguardEnabled: true, wireguardListeningPort: 5555 };
+  await bench.start(set('FelixConfiguration', { name: 'default' }, spec));
+  const lines = (chain: string): readonly string[] =>
+    (bench.chain(chain) ?? []).filter((one) => one.includes('5555'));
+  assert.match(
+    lines('cali-INPUT').join(),
+    /-p udp -m multiport --destination-ports 5555 -m addrtype --dst-type LOCAL --jump ACCEPT/,
+  );
+  assert.match(
+    lines('cali-OUTPUT').join(),
+    /-p udp -m multiport --destination-ports 5555 -m addrtype --src-type LOCAL --jump ACCEPT/,
+  );
+});
+
 test('FX-065: nat-outgoing translates what pools’ pods send out of all pools', async () => {
   const bench = new IptablesBench();
   const pool = (natOutgoing: boolean) => set('IPPool', { name: 'p' }, { cidr: '10.244.0.0/16', natOutgoing });
