@@ -133,13 +133,11 @@ export class ProgramBook {
       this.#ids.add(`${group.family} ${id}`);
       return;
     }
+    this.#forgetGroup(former);
     group.id = former.id;
     group.uses = former.uses;
     group.compiled = former.compiled;
-    for (const set of former.uses.sets) this.#read('set', set, group);
-    // With what it read, or news of one of its sets would call it back, to take away what goes on under its name.
-    this.#forgetGroup(former);
-    former.uses = new Uses();
+    for (const set of group.uses.sets) this.#read('set', set, group);
     this.#stale.delete(former);
   }
 
