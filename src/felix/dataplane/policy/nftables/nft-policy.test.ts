@@ -181,6 +181,33 @@ test('a policy that comes for all endpoints of a program changes the program, an
   assert.notDeepEqual(entry(), node.rows.get('ip element to-workload calib'));
 });
 
+test('what a program read under another plan does not take it away when it goes', () => {
+  const node = started();
+  const linear = (name: string, selector: string, source: string): void =>
+    node.set('GlobalNetworkPolicy', name, {
+      selector,
+      types: ['Ingress'],
+      // Source ports are no criterion of compiled programs.
+      ingress: [{ action: 'Allow', protocol: 'TCP', source: { selector: source, ports: [1] } }],
+    });
+  node.endpoint('c', '10.0.0.3');
+  linear('first', 'app != "c"', 'has(x)');
+  node.flush();
+  // The program goes on under its name, without the set.
+  node.remove('GlobalNetworkPolicy', 'first');
+  linear('second', 'app != "c"', 'has(y)');
+  node.flush();
+  linear('third', 'app == "c"', 'has(x)');
+  node.flush();
+  node.remove('GlobalNetworkPolicy', 'third');
+  node.flush();
+  const targets = [...node.rows.values()].flatMap((row) =>
+    row.kind === 'element' ? [/^goto (\S+)/.exec(String(row.element.data))?.[1] ?? []].flat() : [],
+  );
+  assert.ok(targets.length > 0);
+  for (const name of targets) assert.ok(node.rows.has(`ip chain ${name}`), name);
+});
+
 test('the rows are a function of the state: another order, and another history, give the same', () => {
   const build = (steps: readonly ((node: Node) => void)[]): readonly string[] => {
     const node = started();
