@@ -143,14 +143,13 @@ try {
   dataplane.apply(graph.flush());
   expect(await dataplane.start(), 'start');
   await dataplane.idle();
-  report(`all policies, made`, [
-    await change(() => {
-      for (let i = 0; i < policies; i++) {
-        networkSet(i);
-        policy(i);
-      }
-    }),
-  ]);
+  const every = (): void => {
+    for (let i = 0; i < policies; i++) {
+      networkSet(i);
+      policy(i);
+    }
+  };
+  report('all policies, made', [await change(every)]);
   await measure('one rule', (i) => policy((i * 7) % policies, i % 2 === 0 ? 1000 + i : 80));
   await measure('one member', (i) => networkSet(7 % policies, i % 2 === 0 ? ['12.0.0.1/32'] : []));
   await measure('one policy made, deleted', (i) =>
@@ -164,14 +163,20 @@ try {
   const { counts, unfinished } = dataplane.status().nftables;
   if (unfinished.length > 0) throw new Error(JSON.stringify(unfinished.slice(0, 3)));
   console.log(JSON.stringify({ bench: 'policy-load', rows: counts.rows }));
-  report('all policies, deleted', [
-    await change(() => {
-      for (let i = 0; i < policies; i++) {
-        update('GlobalNetworkPolicy', `p${i}`, undefined);
-        update('GlobalNetworkSet', `s${i}`, undefined);
-      }
-    }),
-  ]);
+  const none = (): void => {
+    for (let i = 0; i < policies; i++) {
+      update('GlobalNetworkPolicy', `p${i}`, undefined);
+      update('GlobalNetworkSet', `s${i}`, undefined);
+    }
+  };
+  report('all policies, deleted', [await change(none)]);
+  // What a process that has only begun pays more is the compiler of its own code.
+  const again: Times[] = [];
+  for (let i = 0; i < 3; i++) {
+    again.push(await change(every));
+    await change(none);
+  }
+  report('all policies, made again', again);
 } finally {
   await dataplane.stop();
   await kernel.close();
