@@ -173,6 +173,11 @@ test('CT-015: labels, annotations, patches', async () => {
     [metadata.annotations, spec['natOutgoing'], spec['disabled']],
     [{ note: 'x y' }, true, true],
   );
+  await refuses(
+    ['patch', 'ippool', 'one', '-p', 'disabled'],
+    /the patch is not an object\. A strategic patch looks like/,
+  );
+  await refuses(['patch', 'ippool', 'one', '-t', 'json', '-p', '{}'], /not a list of operations/);
   await refuses(['patch', 'ippool', 'one', '-p', '{"http":{}}'], /unknown field "http"/);
   await refuses(['patch', 'ippool', 'one', '-p', '{"spec":{"cidr":"10.9.0.0/16"}}'], /cannot be changed/);
   await refuses(['patch', 'ippool', 'one', '-p', '{"metadata":{"name":"other"}}'], /cannot be changed/);

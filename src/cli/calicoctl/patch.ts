@@ -2,7 +2,7 @@
 import { applyPatch, type PatchType } from '../../datastore/mod.ts';
 import { type ActionError, getResource, inNamespace, replaceResource } from './actions.ts';
 import { loadFailure, namespaceFlag, resourcesOf } from './execute.ts';
-import { readFields, type Loaded, type Resource } from './input/resources.ts';
+import { isObject, readFields, type Loaded, type Resource } from './input/resources.ts';
 import { parseDocuments } from './input/documents.ts';
 import { shapeProblemOf, identityChange } from './problems.ts';
 import { type CliError, done, fail, printLine, textFlag, verb, withDatastore } from './program.ts';
@@ -46,6 +46,11 @@ export const command = verb(
     const parsed = await parseDocuments('the patch', text);
     if (!parsed.ok) return parsed;
     const body = parsed.value[0]?.value;
+    if (type === 'json' ? !Array.isArray(body) : !isObject(body))
+      return fail(
+        `failed to patch '${target.object.kind}' resource: the patch is not ${type === 'json' ? 'a list of operations' : 'an object'}`,
+        `A ${type} patch looks like ${type === 'json' ? '[{"op":"add","path":"/spec/disabled","value":true}]' : '{"spec":{"disabled":true}}'}.`,
+      );
     const patched = await withDatastore(flags, (store) => patchOne(store, flags, target, type, body));
     if (!patched.ok)
       return fail(`failed to patch '${target.object.kind}' resource: [${patched.error.message}]`);
