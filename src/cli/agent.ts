@@ -80,6 +80,7 @@ async function run(argv: readonly string[]): Promise<number> {
   if (!kernel.ok) return (complain(kernel.error), 1);
 
   const paths = pathsBelow(nodePaths, flags.stateDirectory);
+  const logger = createLogger('agent');
   const agent = startAgent({
     nodeName,
     datastore: datastore.value,
@@ -88,7 +89,8 @@ async function run(argv: readonly string[]): Promise<number> {
     commands: systemRunner(),
     environment,
     paths: { ...paths, ...(flags.cniSocket === undefined ? {} : { cniSocket: flags.cniSocket }) },
-    logger: createLogger('agent'),
+    logger,
+    setLogLevel: (level) => logger.setLevel(level),
     serveCni: flags.cni,
   });
   const signalled = new Promise<'signal'>((resolve) => {

@@ -10,8 +10,10 @@ export function statusText(lab: LabStatus, kubeconfig: string): string {
     p.restarts === 0 ? '' : `${p.restarts} restarts`,
     p.lastEnd === undefined ? '' : `last end: ${p.lastEnd}`,
   ]);
+  const { backend = 'bird' } = lab;
+  const bgp = backend === 'bird' ? `design ${lab.design}` : `backend ${backend}`;
   return [
-    `Lab "${lab.name}": ${lab.topology}, design ${lab.design}, up since ${lab.startedAt}. KUBECONFIG=${kubeconfig}`,
+    `Lab "${lab.name}": ${lab.topology}, ${bgp}, up since ${lab.startedAt}. KUBECONFIG=${kubeconfig}`,
     '',
     ...table([['MACHINE', 'ROLE', 'RACK', 'ADDRESSES'], ...machines]),
     '',

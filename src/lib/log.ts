@@ -14,23 +14,52 @@ export interface Logger {
   with(fields: Fields): Logger;
 }
 
-const wrap = (p: pino.Logger): Logger => ({
-  debug: (message, fields) => p.debug(fields ?? {}, message),
-  info: (message, fields) => p.info(fields ?? {}, message),
-  warn: (message, fields) => p.warn(fields ?? {}, message),
-  error: (message, fields) => p.error(fields ?? {}, message),
-  with: (fields) => wrap(p.child(fields)),
-});
+/** Its level can be changed, and with it that of all loggers made of it. */
+export interface AdjustableLogger extends Logger {
+  setLevel(level: LogLevel): void;
+}
 
-/** Level from MARGAY_LOG when not given; `info` by default. Writes synchronously: a crash loses no line. */
-export function createLogger(component: string, level?: LogLevel): Logger {
-  const chosen = level ?? (process.env['MARGAY_LOG'] as LogLevel | undefined) ?? 'info';
-  return wrap(
+const ranks: Readonly<Record<LogLevel, number>> = {
+  trace: 10,
+  debug: 20,
+  info: 30,
+  warn: 40,
+  error: 50,
+  fatal: 60,
+};
+/** The least that is written; shared by a logger and those made of it. */
+type Threshold = { rank: number };
+
+function wrap(p: pino.Logger, threshold: Threshold): Logger {
+  const at =
+    (level: 'debug' | 'info' | 'warn' | 'error') =>
+    (message: string, fields?: Fields): void => {
+      if (ranks[level] >= threshold.rank) p[level](fields ?? {}, message);
+    };
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    with: (fields) => wrap(p.child(fields), threshold),
+  };
+}
+
+/** Level from MARGAY_LOG, which then stays; else as given, `info` by default. Writes synchronously: a crash loses no line. */
+export function createLogger(component: string, level: LogLevel = 'info'): AdjustableLogger {
+  const fixed = process.env['MARGAY_LOG'] as LogLevel | undefined;
+  const threshold = { rank: ranks[fixed ?? level] ?? ranks.info };
+  const logger = wrap(
     pino(
-      { level: chosen, base: { component }, timestamp: pino.stdTimeFunctions.isoTime },
+      { level: 'trace', base: { component }, timestamp: pino.stdTimeFunctions.isoTime },
       pino.destination({ dest: 2, sync: true }),
     ),
+    threshold,
   );
+  const setLevel = (to: LogLevel): void => {
+    if (fixed === undefined) threshold.rank = ranks[to];
+  };
+  return { ...logger, setLevel };
 }
 
 const nothing = (): void => {};

@@ -377,6 +377,30 @@ test('FX-093: a way that carries less is told; the MTU follows it when that is a
   await lowered.stop();
 });
 
+test('SR-226: FELIX_LOGSEVERITYSCREEN and FELIX_IPV6SUPPORT; without the one the level of the log follows FelixConfiguration', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const levels: string[] = [];
+  const setLogLevel = (level: string): void => void levels.push(level);
+  const env = { FELIX_LOGSEVERITYSCREEN: 'Warning', FELIX_IPV6SUPPORT: 'false' };
+  const first = cluster.start(env, { setLogLevel });
+  expect(await first.ready, 'ready');
+  assert.equal(levels.at(-1), 'warn');
+  const store = cluster.store.open();
+  const pools = async (): Promise<readonly string[]> =>
+    expect(await store.list('IPPool'), 'pools').items.map(({ metadata }) => metadata.name);
+  assert.deepEqual(await pools(), ['default-ipv4-ippool']);
+  await first.stop();
+  const second = cluster.start({ FELIX_IPV6SUPPORT: 'true' }, { setLogLevel });
+  expect(await second.ready, 'ready');
+  assert.equal(levels.at(-1), 'info');
+  assert.deepEqual([...(await pools())].sort(), ['default-ipv4-ippool', 'default-ipv6-ippool']);
+  const felix = expect(await store.get('FelixConfiguration', { name: 'default' }), 'get');
+  await store.update('FelixConfiguration', { ...felix, spec: { ...felix.spec, logSeverityScreen: 'Debug' } });
+  assert.ok(await until(() => (levels.at(-1) === 'debug' ? true : undefined), { timeoutMs: 5_000 }));
+  await second.stop();
+});
+
 test('BG-077: AS number, cluster type and the switch for pools come from the environment', async () => {
   using cluster = new Cluster();
   await cluster.prepare();

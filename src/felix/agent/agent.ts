@@ -7,6 +7,7 @@
 // Start-up needs the datastore and tries until it is there; afterwards a lost datastore changes nothing (FX-009): the
 // dataplane stays, CNI works with what is known, and the syncer's relist brings the differences.
 import { systemClock, type Clock, type Timer } from '../../lib/clock.ts';
+import type { LogLevel } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import { type CniServer, startCniServer } from '../../cni/mod.ts';
@@ -399,6 +400,7 @@ class RunningAgent implements Agent {
   #reconfigure(config: FelixConfig | undefined): void {
     if (config === undefined) return;
     for (const problem of config.problems) this.#options.logger.warn('Bad parameter', { problem });
+    this.#options.setLogLevel?.(logLevelOf(config.text('LogSeverityScreen')));
     this.#serving = this.#serving.then(() => this.#serve(config));
   }
 
@@ -454,5 +456,15 @@ class RunningAgent implements Agent {
     return undefined;
   }
 }
+
+/** Calico's word for it. */
+const logLevelOf = (severity: string): LogLevel => logLevels[severity.toLowerCase()] ?? 'info';
+const logLevels: Readonly<Record<string, LogLevel>> = {
+  debug: 'debug',
+  info: 'info',
+  warning: 'warn',
+  error: 'error',
+  fatal: 'fatal',
+};
 
 const stopped = (): Result<void, AgentError> => err(failure('Stopped', 'The agent was stopped.'));

@@ -1,6 +1,6 @@
 // What an agent is made of, and what can be asked of it.
 import type { Clock } from '../../lib/clock.ts';
-import type { Logger } from '../../lib/log.ts';
+import type { Logger, LogLevel } from '../../lib/log.ts';
 import type { Failure, Result } from '../../lib/result.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
@@ -40,6 +40,8 @@ export type AgentOptions = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly paths: AgentPaths;
   readonly logger: Logger;
+  /** Told what FELIX_LOGSEVERITYSCREEN or FelixConfiguration asks for, at the start and when it changes. */
+  readonly setLogLevel?: (level: LogLevel) => void;
   readonly clock?: Clock;
   /** Runs iptables and ipset in the node's namespace; without it rules are in nftables only. */
   readonly commands?: CommandRunner;
