@@ -6,8 +6,24 @@ import type { Wire, WireHandlers } from './transport.ts';
 /** A peer that does not take our last bytes (a NOTIFICATION) holds the socket no longer than this. */
 const lingerMs = 2_000;
 const pieceBytes = 8192;
+/** What all connections together hand on in one turn takes about so long: a thousand peers may speak at once. */
+const turnMs = 12;
 
 const ignore = (): void => {};
+
+let turnEndsMs: number | undefined;
+
+/** The time of this turn is over. */
+function isTurnOver(): boolean {
+  const now = performance.now();
+  if (turnEndsMs === undefined) {
+    turnEndsMs = now + turnMs;
+    setImmediate(() => {
+      turnEndsMs = undefined;
+    });
+  }
+  return now >= turnEndsMs;
+}
 
 export class TcpWire implements Wire {
   readonly #socket: Socket;
@@ -55,18 +71,21 @@ export class TcpWire implements Wire {
   /** What came at once may be thousands of routes: a piece per turn, and nothing is read before the last. */
   #deliver(chunk: Uint8Array, handlers: WireHandlers): void {
     if (this.#over) return;
-    const socket = this.#socket;
-    handlers.data(chunk.subarray(0, pieceBytes));
-    if (chunk.length > pieceBytes) {
-      socket.pause();
+    let rest = chunk;
+    if (!isTurnOver()) {
+      handlers.data(chunk.subarray(0, pieceBytes));
+      rest = chunk.subarray(pieceBytes);
+    }
+    if (rest.length > 0) {
+      if (!this.#delivering) this.#socket.pause();
       this.#delivering = true;
-      setImmediate(() => this.#deliver(chunk.subarray(pieceBytes), handlers));
+      setImmediate(() => this.#deliver(rest, handlers));
       return;
     }
     if (!this.#delivering) return;
     this.#delivering = false;
     this.#end?.();
-    socket.resume();
+    this.#socket.resume();
   }
 
   write(chunks: readonly Uint8Array[]): void {
