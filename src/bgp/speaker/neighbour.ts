@@ -40,6 +40,8 @@ export type NeighbourHost = {
   readonly ready: (sender: Sender) => void;
   /** The peer's first transfer is complete, as far as one can know. */
   readonly complete: (name: string) => void;
+  /** The peer has restarted too, and may wait for what we say. */
+  readonly restarted: (name: string) => void;
   /** A session ended and nothing is kept for it. */
   readonly gone: (name: string) => void;
 };
@@ -161,7 +163,7 @@ export class Neighbour implements SessionOwner, Sender {
     this.#awaited.clear();
     for (const family of session.families) this.#awaited.add(family);
     // Two restarted speakers would wait for each other (RFC 4724 section 4.1).
-    if (session.gracefulRestart?.restarting === true) this.#host.complete(this.#config.name);
+    if (session.gracefulRestart?.restarting === true) this.#host.restarted(this.#config.name);
     if (session.gracefulRestart === undefined)
       this.#completeTimer = clock.after(assumedCompleteMs, () => {
         for (const family of session.families) this.#endOfRib(family);

@@ -19,6 +19,8 @@ export type RecoveryOptions = {
 export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #awaited = new Set<string>();
+  /** Of these, who has restarted too and waits for us. */
+  readonly #restarted = new Set<string>();
   #phase: RecoveryPhase;
   #timers: Timer[] = [];
 
@@ -45,7 +47,23 @@ export class Recovery {
 
   /** The neighbour has sent its table, or is no neighbour any more. */
   heard(name: string): void {
-    if (this.#awaited.delete(name) && this.#awaited.size === 0) this.#enter('done');
+    if (!this.#awaited.delete(name)) return;
+    if (this.#awaited.size === 0) this.#enter('done');
+    else this.#proceed();
+  }
+
+  /** The neighbour has restarted as well: it says its table when we have said ours, so that only what is in the kernel
+   *  waits for it (RFC 4724 section 4.1). */
+  restarts(name: string): void {
+    if (!this.#awaited.has(name)) return;
+    this.#restarted.add(name);
+    this.#proceed();
+  }
+
+  /** Nothing more to wait for before routes are selected. */
+  #proceed(): void {
+    for (const name of this.#awaited) if (!this.#restarted.has(name)) return;
+    this.#enter('keeping');
   }
 
   stop(): void {

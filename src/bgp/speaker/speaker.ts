@@ -188,6 +188,7 @@ export class Speaker {
       changed: () => this.#changed(),
       ready: (sender) => this.#announcer.writable(sender),
       complete: (name) => this.#recovery.heard(name),
+      restarted: (name) => this.#recovery.restarts(name),
     });
   }
 
