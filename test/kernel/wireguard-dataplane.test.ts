@@ -155,7 +155,7 @@ class Pair {
   }
 }
 
-test('FX-092 FX-161 SR-015: clear text until encryption is switched on, then nothing but WireGuard on the wire, and back', {
+test('FX-066 FX-092 FX-161 SR-015: clear text until encryption is switched on, then nothing but WireGuard on the wire, and back', {
   skip,
 }, async () => {
   await using pair = await Pair.start();
@@ -187,6 +187,11 @@ test('FX-092 FX-161 SR-015: clear text until encryption is switched on, then not
   assert.match(shown, new RegExp(`peer: ${key2.replaceAll('+', '\\+')}\\n\\s+endpoint: 10.2.0.1:51820`));
   assert.match(shown, /fwmark: 0x200000/);
   assert.match(shown, /allowed ips: .*10\.244\.2\.0\/26/);
+  // FX-066: from the node's own address: the other side takes only what comes from the device's.
+  await settles('the node reaches a pod elsewhere', async () => {
+    const { code } = await hosts.run('h1', 'ping', '-nc1', '-W2', '-I', '10.1.0.1', '10.244.2.5');
+    return code === 0;
+  });
   // What fits passes uncut, what does not is told.
   assert.equal((await pair.ping('-M', 'do', '-s', '1400')).code, 0);
   assert.match((await pair.ping('-M', 'do', '-s', '1440')).output, /mtu = 1440|mtu=1440/);

@@ -38,15 +38,20 @@ export function resolveEncapsulation(
   };
 }
 
-export const encapsulationOf = (config: FelixConfig, pools: Iterable<PoolModes>): Encapsulation =>
-  resolveEncapsulation(
+export const encapsulationOf = (config: FelixConfig, pools: Iterable<PoolModes>): Encapsulation => ({
+  ...resolveEncapsulation(
     {
       programClusterRoutes: config.text('ProgramClusterRoutes'),
       ipipEnabled: config.value('IpInIpEnabled') as boolean | null,
       vxlanEnabled: config.value('VXLANEnabled') as boolean | null,
     },
     pools,
-  );
+  ),
+  wireguard: {
+    ...(config.boolean('WireguardEnabled') ? { 4: config.text('WireguardInterfaceName') } : {}),
+    ...(config.boolean('WireguardEnabledV6') ? { 6: config.text('WireguardInterfaceNameV6') } : {}),
+  },
+});
 
 const overhead = { ipip: 20, vxlan: 50, vxlanV6: 70, wireguard: 60, wireguardV6: 80 } as const;
 const usualMtu = 1500;

@@ -99,6 +99,8 @@ export type Encapsulation = {
   readonly vxlan: boolean;
   readonly vxlanV6: boolean;
   readonly noEncapNeeded: boolean;
+  /** Names of WireGuard's devices, of the families that are encrypted. */
+  readonly wireguard?: { readonly [F in Family]?: string };
 };
 
 /** `pod` goes to /var/lib/calico/mtu; `wire` is what a pod's largest packet becomes on the wire; the rest is the tunnel devices'. */

@@ -449,6 +449,11 @@ test('FX-044: a host endpoint’s policy does not cut WireGuard, of the families
     lines('cali-OUTPUT').join(),
     /-p udp -m multiport --destination-ports 5555 -m addrtype --src-type LOCAL --jump ACCEPT/,
   );
+  // What the host sends into the device from another address gets that of the device (FX-066).
+  assert.match(
+    (bench.chain('cali-POSTROUTING', 'nat') ?? []).join('\n'),
+    /--out-interface wireguard\.cali .*--jump MASQUERADE/,
+  );
 });
 
 test('FX-065: nat-outgoing translates what pools’ pods send out of all pools', async () => {

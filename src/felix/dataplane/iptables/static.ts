@@ -9,6 +9,7 @@
 //
 // The mark `accept` outlives the tables: what was allowed early passes later ones unasked.
 import type { Family } from '../../../lib/ip/mod.ts';
+import type { Encapsulation } from '../../calc/mod.ts';
 import { gatewayAddress } from '../routes.ts';
 import { failsafeChains, failsafeLines, type ChainContext } from './chains.ts';
 import type { NamedChain } from './dispatch.ts';
@@ -27,7 +28,7 @@ type Context = Omit<ChainContext, 'table'> & {
 
 /** Which tunnels to other nodes there are. Who may send into them is asked before iptables sees the packets (felix/dataplane
  *  overlay); here host endpoints are kept from cutting them. */
-export type Tunnels = { readonly ipip: boolean; readonly vxlan: boolean; readonly vxlanV6: boolean };
+export type Tunnels = Omit<Encapsulation, 'noEncapNeeded'>;
 export const noTunnels: Tunnels = { ipip: false, vxlan: false, vxlanV6: false };
 type Hook = Extract<Row, { readonly kind: 'hook' }>;
 

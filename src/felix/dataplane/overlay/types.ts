@@ -11,11 +11,12 @@ export const overlayDevices: readonly string[] = [vxlanDevice, vxlanV6Device, ip
 /** The devices of a family that are in use. */
 export const tunnelDevices = (
   family: Family,
-  { ipip, vxlan, vxlanV6 }: Pick<Encapsulation, 'ipip' | 'vxlan' | 'vxlanV6'>,
+  { ipip, vxlan, vxlanV6, wireguard }: Omit<Encapsulation, 'noEncapNeeded'>,
 ): readonly string[] => [
   ...(family === 4 && ipip ? [ipipDevice] : []),
   ...(family === 4 && vxlan ? [vxlanDevice] : []),
   ...(family === 6 && vxlanV6 ? [vxlanV6Device] : []),
+  ...(wireguard?.[family] === undefined ? [] : [wireguard[family]]),
 ];
 
 /** The MAC of tunl0 where an ordinary device stands in for it. It is on no wire. */
