@@ -1,5 +1,5 @@
-// TCP MD5 passwords and TTL security with BIRD 2 as the other side: it dials, we dial, in IPv4 and IPv6; a wrong password
-// and a peer from too far away get nowhere; a password changes while the process runs.
+// TTL security over one hop with BIRD 2, alone and with a password: it dials, we dial, in IPv4 and IPv6; a peer that does not
+// send with 255 gets nowhere. Passwords with all daemons are in the interop matrix (docs/bgp-interop.md).
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
@@ -78,10 +78,8 @@ const states = async (network: Network): Promise<string> =>
   ((await network.ask<{ state: string }[]>('us', { op: 'peers' })) ?? []).map((p) => p.state).join();
 
 for (const [family, security, wePassive] of [
-  [4, { password: 'mesh secret' }, true],
   [4, { password: 'mesh secret', ttl: true }, false],
   [6, { password: 'mesh secret', ttl: true }, true],
-  [6, { password: 'mesh secret' }, false],
   [4, { ttl: true }, true],
 ] as const) {
   const what = Object.keys(security).join(' and ');
@@ -98,33 +96,6 @@ for (const [family, security, wePassive] of [
     }),
   );
 }
-
-test('BG-014: a wrong password never gets a session; the right one does, without a restart', { skip }, () =>
-  inNetwork(async (network) => {
-    bird(network, birdConfig(4, { passive: false, password: 'theirs' }));
-    const speaker = network.speaker('us', plan(4, { passive: false, password: 'ours' }));
-    await eventually(
-      'the speaker answers',
-      () => states(network),
-      (s) => s !== '',
-    );
-    await delay(3000);
-    assert.notEqual(await states(network), 'Established');
-    network.file('us.json', JSON.stringify(plan(4, { passive: false, password: 'theirs' })));
-    speaker.kill('SIGHUP');
-    await established(network, 'us');
-    // And without any, it ends.
-    network.file('us.json', JSON.stringify(plan(4, { passive: false })));
-    speaker.kill('SIGHUP');
-    await eventually(
-      'the end of the session',
-      () => states(network),
-      (s) => s !== 'Established' && s !== '',
-    );
-    await delay(2000);
-    assert.notEqual(await states(network), 'Established');
-  }),
-);
 
 test('BG-016: TTL security: a peer that does not send with 255 gets nowhere', { skip }, () =>
   inNetwork(async (network) => {

@@ -47,6 +47,8 @@ export function missing(...programs: readonly string[]): string | undefined {
 export class Network {
   readonly directory = mkdtempSync(join(tmpdir(), 'margay-bgp-'));
   readonly #namespaces: string[] = [];
+  readonly #segments: string[] = [];
+  readonly #ports: string[] = [];
   readonly #processes = new Set<ChildProcess>();
 
   /** A host: a namespace with `lo` up that forwards. */
@@ -68,6 +70,31 @@ export class Network {
       for (const address of addresses) this.ip(host, `address add ${address} dev ${port}`);
       this.ip(host, `link set ${port} up`);
     }
+  }
+
+  /** A bridge in the test's own namespace, which may have addresses too: for peers played by the test itself. */
+  segment(name: string, addresses: readonly string[] = []): void {
+    run('ip', 'link', 'add', name, 'type', 'bridge', 'forward_delay', '0', 'mcast_snooping', '0');
+    this.#segments.push(name);
+    for (const address of addresses)
+      run('ip', 'address', 'add', address, 'dev', name, ...(address.includes(':') ? ['nodad'] : []));
+    run('ip', 'link', 'set', name, 'up');
+  }
+
+  /** The host's port on a segment. */
+  attach(host: string, segment: string, addresses: readonly string[], port = 'eth0'): void {
+    const other = `${segment}-${host}`.slice(0, 15);
+    run('ip', 'link', 'add', other, 'master', segment, 'type', 'veth', 'peer', 'name', port, 'netns', host);
+    this.#ports.push(other);
+    run('ip', 'link', 'set', other, 'up');
+    for (const address of addresses) this.ip(host, `address add ${address} dev ${port}`);
+    this.ip(host, `link set ${port} up`);
+  }
+
+  /** Cuts the cable between a host and its segment, or puts it back. */
+  plug(host: string, segment: string, isIn: boolean): void {
+    const other = `${segment}-${host}`.slice(0, 15);
+    run('ip', 'link', 'set', other, ...(isIn ? ['master', segment] : ['nomaster']));
   }
 
   ip(host: string, command: string): string {
@@ -158,6 +185,16 @@ export class Network {
     await gone;
   }
 
+  /** Route events of the main table from now on, as `ip monitor` prints them. */
+  watch(host: string): { lines(): string[] } {
+    const child = spawn('ip', ['-n', host, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    this.adopt(child);
+    const noise = /table local|^local|^multicast|^anycast|fe80::|ff00::/;
+    return { lines: () => text.split('\n').filter((l) => l !== '' && !noise.test(l)) };
+  }
+
   subdirectory(name: string): string {
     const path = join(this.directory, name);
     mkdirSync(path, { recursive: true });
@@ -169,7 +206,10 @@ export class Network {
 
   async close(): Promise<void> {
     for (const child of this.#processes) await this.kill(child);
+    // A namespace goes later than the command that deletes it; its cables are not waited for.
+    for (const name of this.#ports) run('ip', 'link', 'delete', name);
     for (const name of this.#namespaces) run('ip', 'netns', 'delete', name);
+    for (const name of this.#segments) run('ip', 'link', 'delete', name);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -186,7 +226,8 @@ export async function eventually<T>(
   timeoutMs = 30_000,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
-  for (;;) {
+  // What takes long is asked for less often.
+  for (let waitMs = 40; ; waitMs = Math.min(waitMs * 1.2, 500)) {
     let value: T | undefined;
     let problem: string | undefined;
     try {
@@ -197,7 +238,7 @@ export async function eventually<T>(
     }
     if (performance.now() > end)
       throw new Error(`${what} did not happen; last: ${problem ?? JSON.stringify(value)}`);
-    await delay(50);
+    await delay(waitMs);
   }
 }
 

@@ -43,6 +43,8 @@ export type ProbeOptions = {
   readonly routerId: number;
   /** Both ways; the other side has to want it too. */
   readonly addPath: boolean;
+  /** Only announces: what it is told is not looked at. */
+  readonly deaf?: boolean;
 };
 
 /** What is heard of a prefix: one entry per path. */
@@ -109,6 +111,31 @@ export class ProbePeer {
     const withdrawn = [...this.#told.keys()].filter((p) => !next.has(p)).map((p) => this.#nlri(p));
     this.#told = next;
     this.#send(encodeUpdates({ family, withdrawn }, { addPath: this.#addPath, limit: 4096 }));
+  }
+
+  /** Many prefixes with the same attributes, beside what `announce` says. */
+  announceMany(prefixes: readonly string[], attributes: Attributes): void {
+    const { family } = this;
+    const bytes = encodeAttributes(attributes, {
+      as4: true,
+      nextHop: family === 4 ? 'attribute' : 'mp-reach',
+    });
+    this.#send(
+      encodeUpdates(
+        { family, attributes: bytes, announced: prefixes.map((p) => this.#nlri(p)) },
+        { addPath: this.#addPath, limit: 4096 },
+      ),
+    );
+  }
+
+  withdrawMany(prefixes: readonly string[]): void {
+    const { family } = this;
+    this.#send(
+      encodeUpdates(
+        { family, withdrawn: prefixes.map((p) => this.#nlri(p)) },
+        { addPath: this.#addPath, limit: 4096 },
+      ),
+    );
   }
 
   keepalive(): void {
@@ -204,7 +231,7 @@ export class ProbePeer {
       this.#wire?.close();
       this.#down(`NOTIFICATION ${note.code}/${note.subcode}`);
     } else if (type === 5) this.#refreshMarker(bytes, start);
-    else if (type === 2) this.#update(bytes, start, end);
+    else if (type === 2 && this.options.deaf !== true) this.#update(bytes, start, end);
   }
 
   #refreshMarker(bytes: Uint8Array, start: number): void {
