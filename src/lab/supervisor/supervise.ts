@@ -1,6 +1,6 @@
 // The lab's supervisor: child of process 1, builds the machines, starts their processes and keeps them running, answers
 // on the control socket. When it ends, the lab ends.
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -146,6 +146,7 @@ function writeShellFiles(bin: string): void {
   const script = (name: string, text: string): void => writeFileSync(join(bin, name), text, { mode: 0o755 });
   // The program goes by the name it is called by; a link gives it that name, whatever the file is called.
   const links = join(bin, '.names');
+  rmSync(links, { recursive: true, force: true });
   mkdirSync(links, { recursive: true });
   for (const name of ['margay', 'calicoctl', 'kubectl-calico']) {
     symlinkSync(mainFile(), join(links, name));
