@@ -28,6 +28,7 @@ async function measure(name: DaemonName, count: number): Promise<void> {
     await delay(1_000);
     const before = daemon.usage();
     const times = await changeTimes(clients, total, changes);
+    if (times.length === 0) return print({ failed: 'no change reached all clients within 5 s' });
     const cpuS = daemon.usage().cpuS - before.cpuS;
     print({
       changes: times.length,
