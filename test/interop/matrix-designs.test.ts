@@ -86,7 +86,7 @@ void suite('interop, reflectors', { skip }, () => {
 
   const theirPrefix = (part: Part): string => `10.71.${part.number}.0/24`;
 
-  void test('SR-140: row 6: two reflectors of different clusters: originator and cluster list exact, and no loop', async (t) => {
+  void test('row 6: two reflectors of different clusters: originator and cluster list exact, and no loop', async (t) => {
     announce('ours', '10.70.1.0/24');
     announce('none', '10.70.4.0/24');
     announce('both', '10.70.3.0/24');
@@ -153,9 +153,9 @@ type Design = {
   readonly allowOwnAs?: number;
 };
 const designs: readonly Design[] = [
-  { title: 'SR-135: an AS per rack', nodes: [65001, 65002], tors: [65001, 65002], pathAtFirst: '65002' },
+  { title: 'an AS per rack', nodes: [65001, 65002], tors: [65001, 65002], pathAtFirst: '65002' },
   {
-    title: 'SR-136: an AS per server',
+    title: 'an AS per server',
     nodes: [65101, 65102],
     tors: [65001, 65002],
     pathAtFirst: '65001 65002 65102',
