@@ -186,7 +186,6 @@ export const outermost = (list: readonly Prefix[]): Prefix[] =>
 
 /** The addresses of a node, for NATOutgoingExclusions=IPPoolsAndHostIPs. */
 export function hostMembers(config: FelixConfig, node: Node): SetMemberRow[] {
-  if (config.text('NATOutgoingExclusions') !== 'IPPoolsAndHostIPs') return [];
   return nodeAddresses(node)
     .filter((a) => allowed(config, a.includes(':') ? 6 : 4))
     .map((a) => {

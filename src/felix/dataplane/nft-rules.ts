@@ -16,7 +16,7 @@ import {
   tunnelSourceNftRows,
 } from './nat.ts';
 import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
-import { tunnelDevices } from './overlay/types.ts';
+import { noTunnels, tunnelDevices, type Tunnels } from './overlay/types.ts';
 import { type InterfaceAddresses, NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
 import { Reconciler } from './reconciler.ts';
 import { setIfOther, Table } from './table.ts';
@@ -37,6 +37,7 @@ export class NftRules {
   readonly #floating = new Map<string, FloatingRow>();
   #policy: NftPolicy | undefined;
   #interfaces: InterfaceAddresses = new Map();
+  #tunnels: Tunnels = noTunnels;
 
   constructor({ kernel, clock, logger, policy }: NftRulesOptions) {
     this.table = new Table<NftRow>('nftables', nftKey, clock);
@@ -50,11 +51,7 @@ export class NftRules {
     if (!this.#enforcesPolicy) this.#derive('gateway', [gatewayNftRow]);
     if (node !== undefined) this.#derive('node', nodeNftRows(node));
     if (config !== undefined) this.#configure(config);
-    if (encapsulation !== undefined)
-      for (const family of [4, 6] as const) {
-        const devices = tunnelDevices(family, encapsulation);
-        this.#derive(`tunnel-sources ${family}`, tunnelSourceNftRows(family, devices));
-      }
+    if (encapsulation !== undefined) this.#setTunnels(encapsulation);
     const { members, nat, floating, serviceLoops } = tables;
     for (const row of members.set) this.#derive(`member ${row.set} ${row.prefix}`, [memberNftRow(row)]);
     for (const key of members.deleted) this.#derive(`member ${key}`, []);
@@ -66,6 +63,13 @@ export class NftRules {
     for (const key of floating.deleted) this.#floating.delete(key);
     if (floating.set.length + floating.deleted.length > 0) this.#deriveFloating();
     this.#policy?.take(policy);
+  }
+
+  #setTunnels(tunnels: Tunnels): void {
+    this.#tunnels = tunnels;
+    for (const family of [4, 6] as const)
+      this.#derive(`tunnel-sources ${family}`, tunnelSourceNftRows(family, tunnelDevices(family, tunnels)));
+    this.#policy?.setTunnels(tunnels);
   }
 
   #deriveFloating(): void {
@@ -106,6 +110,7 @@ export class NftRules {
     if (this.#policy !== undefined) return this.#policy.configure(settings);
     this.#policy = new NftPolicy(sink, settings);
     this.#policy.setInterfaces(this.#interfaces);
+    this.#policy.setTunnels(this.#tunnels);
   }
 
   /** Replaces the rows that one row of the calculation stands for; equal ones are not touched. */

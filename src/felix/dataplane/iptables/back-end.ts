@@ -13,7 +13,7 @@ import type { HostInterfaces } from './hosts.ts';
 import { IptablesLayout, type LayoutSettings, type RowSink } from './layout.ts';
 import { allocateMarks, type Marks, usualMarkMask } from './marks.ts';
 import { iptablesOperations, type Variant } from './operations.ts';
-import { noTunnels, type Tunnels } from './static.ts';
+import { noTunnels, type Tunnels } from '../overlay/types.ts';
 import { type Actual, type Row, rowKey } from './types.ts';
 
 export type IptablesOptions = {

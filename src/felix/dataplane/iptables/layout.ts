@@ -17,20 +17,14 @@ import type { PolicySettings } from '../policy/types.ts';
 import { chainOf, endpointLines, type ChainUse, type EndpointContext } from './chains.ts';
 import { dispatchTree, type NamedChain } from './dispatch.ts';
 import { hostsByInterface, type HostInterfaces } from './hosts.ts';
+import type { Tunnels } from '../overlay/types.ts';
 import type { Marks } from './marks.ts';
 import { anyInterface, dispatchChains, endpointChain, setName, type EndpointChainKind } from './names.ts';
 import { allVxlanHosts, fixedSetIds, natRows, natSetId, serviceLoopRow } from './nat.ts';
 import { comment, denialOf, line, type TableName } from './rules.ts';
 import { familyOfMember, setMembers, setTypeOf } from './sets.ts';
 import { UsedChains } from './used-chains.ts';
-import {
-  filterAllowance,
-  mangleAllowance,
-  sourceCheckChain,
-  staticRows,
-  type Tunnels,
-  wildcardEnd,
-} from './static.ts';
+import { filterAllowance, mangleAllowance, sourceCheckChain, staticRows, wildcardEnd } from './static.ts';
 import type { Row } from './types.ts';
 
 export type LayoutSettings = PolicySettings & {

@@ -1,10 +1,9 @@
 // nat-outgoing in iptables (FX-065): the sets of pools and hosts, and the chain that translates.
 import { type Family, hostPrefix } from '../../../lib/ip/mod.ts';
 import type { FloatingRow, NatRow, ServiceLoopRow, SetMemberRow } from '../../calc/mod.ts';
-import { tunnelDevices } from '../overlay/types.ts';
+import { tunnelDevices, type Tunnels } from '../overlay/types.ts';
 import { setMatch } from './match.ts';
 import { line } from './rules.ts';
-import type { Tunnels } from './static.ts';
 import type { Row } from './types.ts';
 
 export const allHosts = 'all-hosts-net';

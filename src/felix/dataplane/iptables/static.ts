@@ -9,7 +9,7 @@
 //
 // The mark `accept` outlives the tables: what was allowed early passes later ones unasked.
 import type { Family } from '../../../lib/ip/mod.ts';
-import type { Encapsulation } from '../../calc/mod.ts';
+import type { Tunnels } from '../overlay/types.ts';
 import { gatewayAddress } from '../routes.ts';
 import { failsafeChains, failsafeLines, type ChainContext } from './chains.ts';
 import type { NamedChain } from './dispatch.ts';
@@ -26,10 +26,6 @@ type Context = Omit<ChainContext, 'table'> & {
   readonly tunnels: Tunnels;
 };
 
-/** Which tunnels to other nodes there are. Who may send into them is asked before iptables sees the packets (felix/dataplane
- *  overlay); here host endpoints are kept from cutting them. */
-export type Tunnels = Omit<Encapsulation, 'noEncapNeeded'>;
-export const noTunnels: Tunnels = { ipip: false, vxlan: false, vxlanV6: false };
 type Hook = Extract<Row, { readonly kind: 'hook' }>;
 
 export const filterAllowance = ({ settings }: Pick<Context, 'settings'>): 'ACCEPT' | 'RETURN' =>

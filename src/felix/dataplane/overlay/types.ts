@@ -8,10 +8,15 @@ export const vxlanV6Device = 'vxlan-v6.calico';
 export const ipipDevice = 'tunl0';
 export const overlayDevices: readonly string[] = [vxlanDevice, vxlanV6Device, ipipDevice];
 
+/** Which tunnels to other nodes there are. Who may send into them is the doorkeeper's question; policy of hosts is kept from
+ *  cutting them. */
+export type Tunnels = Omit<Encapsulation, 'noEncapNeeded'>;
+export const noTunnels: Tunnels = { ipip: false, vxlan: false, vxlanV6: false };
+
 /** The devices of a family that are in use. */
 export const tunnelDevices = (
   family: Family,
-  { ipip, vxlan, vxlanV6, wireguard }: Omit<Encapsulation, 'noEncapNeeded'>,
+  { ipip, vxlan, vxlanV6, wireguard }: Tunnels,
 ): readonly string[] => [
   ...(family === 4 && ipip ? [ipipDevice] : []),
   ...(family === 4 && vxlan ? [vxlanDevice] : []),

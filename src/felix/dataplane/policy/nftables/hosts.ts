@@ -19,6 +19,7 @@ import {
 } from '../../../../lib/ip/mod.ts';
 import type { Direction, FailsafePort, Stage } from '../../../../policy/mod.ts';
 import type { EndpointPolicy } from '../../../calc/mod.ts';
+import { noTunnels, type Tunnels } from '../../overlay/types.ts';
 import type { NftRow } from '../../nftables.ts';
 import { planOf } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
@@ -68,6 +69,7 @@ export class Hosts {
   readonly #rows: OwnedRows;
   readonly #endpoints = new Map<string, EndpointPolicy>();
   #interfaces: InterfaceAddresses = new Map();
+  #tunnels: Tunnels = noTunnels;
   #settings: PolicySettings;
   #used: readonly ProgramUser[] = [];
   #stages: HostStages = noHosts;
@@ -96,6 +98,12 @@ export class Hosts {
 
   configure(settings: PolicySettings): void {
     this.#settings = settings;
+  }
+
+  /** True when that changes what is to be let through. */
+  setTunnels(tunnels: Tunnels): boolean {
+    this.#tunnels = tunnels;
+    return this.#endpoints.size > 0;
   }
 
   /** Works out the rows anew: there are few host endpoints, and they depend on one another. */
@@ -181,7 +189,7 @@ export class Hosts {
         const key = place.direction === 'ingress' ? 'iifname' : 'oifname';
         const rules = [
           `${key} "lo" return`,
-          ...(place.stage === 'normal' ? this.#wireguard(family) : []),
+          ...(place.stage === 'normal' ? this.#tunnelRules(family, place.direction) : []),
           ...(place.skipsWorkloads ? workloads(this.#settings, key, 'return') : []),
           ...(place.isWaivable && (this.#stages.untracked || this.#stages.preDnat)
             ? [`${isWaived(this.#settings)} return`]
@@ -225,10 +233,23 @@ export class Hosts {
     ];
   }
 
-  /** It knows by itself whom it talks to, and without it a host's policy would cut off all its workloads (FX-044). */
-  #wireguard(family: Family): readonly string[] {
+  /** Tunnels from and to other nodes: without them a host's policy would cut off all its workloads (FX-044). WireGuard knows
+   *  by itself whom it talks to. */
+  #tunnelRules(family: Family, direction: Direction): readonly string[] {
+    const ip = nftFamily(family);
+    const otherNode =
+      direction === 'ingress'
+        ? `${ip} saddr @all-hosts fib daddr type local`
+        : `${ip} daddr @all-hosts fib saddr type local`;
+    const { ipip, vxlan, vxlanV6 } = this.#tunnels;
     const port = this.#settings.wireguardPorts[family];
-    return port === undefined ? [] : [`udp dport ${port} return`];
+    return [
+      ...(family === 4 && ipip ? [`meta l4proto 4 ${otherNode} return`] : []),
+      ...((family === 4 ? vxlan : vxlanV6)
+        ? [`udp dport ${this.#settings.vxlanPort} ${otherNode} return`]
+        : []),
+      ...(port === undefined ? [] : [`udp dport ${port} return`]),
+    ];
   }
 
   // ── failsafe ports ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,7 @@
 import type { SetId } from '../../../../policy/mod.ts';
 import type { PolicyChange } from '../../../calc/mod.ts';
 import { CompiledPrograms } from '../compiled/mod.ts';
+import type { Tunnels } from '../../overlay/types.ts';
 import { PolicyMirror } from '../inputs/mod.ts';
 import type { PolicySettings } from '../types.ts';
 import { baseRows } from './base.ts';
@@ -103,6 +104,13 @@ export class NftPolicy {
   /** Interfaces of the host with their addresses: host endpoints may be found by these. */
   setInterfaces(interfaces: InterfaceAddresses): void {
     if (!this.#hosts.setInterfaces(interfaces)) return;
+    this.#refreshHosts();
+    this.#programs.flush();
+  }
+
+  /** Which tunnels lead to other nodes. */
+  setTunnels(tunnels: Tunnels): void {
+    if (!this.#hosts.setTunnels(tunnels)) return;
     this.#refreshHosts();
     this.#programs.flush();
   }
