@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type PolicyNode, rule, started } from './testing.ts';
+import { PolicyNode, rule, started } from './testing.ts';
 
 test('FX-005: ten thousand policies that come and go leave no set, no chain and no element', () => {
   const node = started();
@@ -178,4 +178,33 @@ test('ADD waits for the elements that lead to the endpoint’s programs', () => 
     assert.ok(keys.includes(key), key);
   for (const key of keys) assert.ok(node.rows.has(key), key);
   assert.deepEqual(node.policy.keysOf('workload default/nobody'), []);
+});
+
+test('FX-044: tunnels of other nodes pass host endpoints, as long as they are in use', () => {
+  const node = new PolicyNode();
+  const chain = (name: string): readonly string[] => {
+    const row = node.rows.get(`chain ip ${name}`);
+    return row?.kind === 'chain'
+      ? row.rules.map((rule) => (typeof rule === 'string' ? rule : rule.expression))
+      : [];
+  };
+  const tunnel = (text: string): boolean => text.includes('@all-hosts');
+  node.set('HostEndpoint', 'h', { node: 'n1', interfaceName: 'eth0' });
+  node.flush();
+  assert.deepEqual(chain('host-in').filter(tunnel), []);
+  node.set('IPPool', 'p', { cidr: '10.244.0.0/16', vxlanMode: 'Always' });
+  node.set('IPPool', 'q', { cidr: '10.245.0.0/16', ipipMode: 'CrossSubnet' });
+  node.flush();
+  assert.deepEqual(chain('host-in').filter(tunnel), [
+    'meta l4proto 4 ip saddr @all-hosts fib daddr type local return',
+    'udp dport 4789 ip saddr @all-hosts fib daddr type local return',
+  ]);
+  assert.deepEqual(chain('host-out').filter(tunnel), [
+    'meta l4proto 4 ip daddr @all-hosts fib saddr type local return',
+    'udp dport 4789 ip daddr @all-hosts fib saddr type local return',
+  ]);
+  node.set('IPPool', 'p', { cidr: '10.244.0.0/16' });
+  node.set('IPPool', 'q', { cidr: '10.245.0.0/16' });
+  node.flush();
+  assert.deepEqual(chain('host-in').filter(tunnel), []);
 });

@@ -45,7 +45,7 @@ export class PolicyNode {
   }
 
   flush(): void {
-    const { config, policy } = this.graph.flush();
+    const { config, policy, encapsulation } = this.graph.flush();
     if (config !== undefined) {
       const settings = policySettings(config, 'nftables');
       if (this.#policy !== undefined) this.#policy.configure(settings);
@@ -65,6 +65,7 @@ export class PolicyNode {
         settings,
       );
     }
+    if (encapsulation !== undefined) this.#policy?.setTunnels(encapsulation);
     this.#policy?.take(policy);
   }
 
