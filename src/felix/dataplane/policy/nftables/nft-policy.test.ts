@@ -183,7 +183,7 @@ test('ADD waits for the elements that lead to the endpoint’s programs', () => 
 test('FX-044: tunnels of other nodes pass host endpoints, as long as they are in use', () => {
   const node = new PolicyNode();
   const chain = (name: string): readonly string[] => {
-    const row = node.rows.get(`chain ip ${name}`);
+    const row = node.rows.get(`ip chain ${name}`);
     return row?.kind === 'chain'
       ? row.rules.map((rule) => (typeof rule === 'string' ? rule : rule.expression))
       : [];
