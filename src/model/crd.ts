@@ -1,9 +1,10 @@
 // CustomResourceDefinitions of the kinds, for clusters that keep Calico's resources themselves. What a structural schema
-// can say is in them; rules between fields are checked by whoever validates with this module.
+// can say is in them; the native group has the rules between fields in CEL too. The old group takes what older writers
+// write: there, rules are checked by whoever validates with this module.
 import { kindDefinition } from './registry.ts';
 import type { KindDefinition } from './kind-definition.ts';
 import type { KindName } from './kinds/mod.ts';
-import type { SchemaNode } from './schema.ts';
+import type { SchemaNode, Validation } from './schema.ts';
 
 /** The native group, and the one in which Calico kept its resources before. */
 export type CrdGroup = 'projectcalico.org' | 'crd.projectcalico.org';
@@ -80,8 +81,9 @@ function rootSchema(definition: KindDefinition, group: CrdGroup): Props {
       apiVersion: { type: 'string' },
       kind: { type: 'string' },
       metadata: { type: 'object' },
-      ...mapValues(fields, (node) => convert(classicForm(node, definition, group))),
+      ...mapValues(fields, (node) => convert(classicForm(node, definition, group), group)),
     },
+    ...rulesKeyword(definition.validations, group),
   };
 }
 
@@ -105,21 +107,26 @@ const serverFormats: Readonly<Record<string, string>> = {
   int64: 'int64',
 };
 
-function convert(node: SchemaNode): Props {
-  const shared = sharedKeywords(node);
+function convert(node: SchemaNode, group: CrdGroup): Props {
+  const shared = { ...sharedKeywords(node), ...rulesKeyword(node.validations ?? [], group) };
   if (node.anyOf !== undefined)
     return { ...shared, anyOf: node.anyOf.map(({ type }) => ({ type })), 'x-kubernetes-int-or-string': true };
   switch (node.type) {
     case undefined:
       return { ...shared, 'x-kubernetes-preserve-unknown-fields': true };
     case 'object':
-      return { ...shared, type: 'object', ...objectKeywords(node) };
+      return { ...shared, type: 'object', ...objectKeywords(node, group) };
     case 'array':
-      return { ...shared, type: 'array', ...arrayKeywords(node) };
+      return { ...shared, type: 'array', ...arrayKeywords(node, group) };
     default:
       return { ...shared, type: node.type, ...scalarKeywords(node) };
   }
 }
+
+const rulesKeyword = (validations: readonly Validation[], group: CrdGroup): Props =>
+  validations.length === 0 || group !== 'projectcalico.org'
+    ? {}
+    : { 'x-kubernetes-validations': validations };
 
 function sharedKeywords({ description, deprecated, default: value, nullable }: SchemaNode): Props {
   const text = deprecated ? `Deprecated: ${description ?? ''}`.trim() : description;
@@ -130,20 +137,22 @@ function sharedKeywords({ description, deprecated, default: value, nullable }: S
   };
 }
 
-function objectKeywords({ properties, required, additionalProperties }: SchemaNode): Props {
+function objectKeywords({ properties, required, additionalProperties }: SchemaNode, group: CrdGroup): Props {
   if (typeof additionalProperties === 'object')
-    return { additionalProperties: convert(additionalProperties) };
+    return { additionalProperties: convert(additionalProperties, group) };
   return {
     ...(required === undefined ? {} : { required }),
-    ...(properties === undefined ? {} : { properties: mapValues(properties, convert) }),
+    ...(properties === undefined
+      ? {}
+      : { properties: mapValues(properties, (inner) => convert(inner, group)) }),
     ...(additionalProperties === false ? {} : { 'x-kubernetes-preserve-unknown-fields': true }),
   };
 }
 
-function arrayKeywords({ items, minItems, maxItems, uniqueItems }: SchemaNode): Props {
+function arrayKeywords({ items, minItems, maxItems, uniqueItems }: SchemaNode, group: CrdGroup): Props {
   const isScalar = items !== undefined && items.type !== 'object' && items.anyOf === undefined;
   return {
-    ...(items === undefined ? {} : { items: convert(items) }),
+    ...(items === undefined ? {} : { items: convert(items, group) }),
     ...(minItems === undefined ? {} : { minItems }),
     ...(maxItems === undefined ? {} : { maxItems }),
     ...(uniqueItems && isScalar ? { 'x-kubernetes-list-type': 'set' } : {}),
@@ -152,7 +161,7 @@ function arrayKeywords({ items, minItems, maxItems, uniqueItems }: SchemaNode): 
 
 function scalarKeywords(node: SchemaNode): Props {
   const format = node.format === undefined ? undefined : serverFormats[node.format];
-  const anyCase = node.enum !== undefined && node.anyCase ? `^(?i)(${node.enum.join('|')})?$` : undefined;
+  const anyCase = node.enum !== undefined && node.anyCase ? `(?i)^(${node.enum.join('|')})?$` : undefined;
   const pattern = anyCase ?? node.pattern;
   return {
     ...(node.enum === undefined || node.anyCase ? {} : { enum: node.enum }),

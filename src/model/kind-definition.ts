@@ -1,7 +1,7 @@
 // What is known of a kind: its names, its schema, its rules and how lists show it. Everything else about resources
 // (types, validation, defaults, CRDs, pages) is computed from these definitions.
 import type { Static, TObject, TProperties } from 'typebox';
-import { object, type DeepReadonly, type SchemaNode } from './schema.ts';
+import { object, type DeepReadonly, type SchemaNode, type Validation } from './schema.ts';
 import type { Issue, ObjectMeta } from './types.ts';
 
 /** A column of `kubectl get` and `calicoctl get`. */
@@ -48,6 +48,8 @@ export type KindDefinition<Name extends string = string> = {
   readonly rules: readonly Rule[];
   /** What one version of an object may not change of the one before. */
   readonly changeRules: readonly ChangeRule[];
+  /** Rules in CEL that need the name of the object. */
+  readonly validations: readonly Validation[];
   /** Defaults that depend on other fields. */
   readonly complete?: Complete;
   readonly columns: readonly Column[];
@@ -84,6 +86,7 @@ type Described<Name extends string, Kind extends string, P extends TProperties> 
     object: Typed<Kind, P>,
     before: Typed<Kind, P> | undefined,
   ) => readonly Issue[])[];
+  readonly validations?: readonly Validation[];
   readonly complete?: (object: Typed<Kind, P>) => Typed<Kind, P>;
   readonly columns?: readonly Column[];
 };
@@ -117,6 +120,7 @@ export function defineKind<
     // The rules are typed by the kind's own fields; whoever calls them has checked the object against the schema first.
     rules: (described.rules ?? []) as unknown as readonly Rule[],
     changeRules: (described.changeRules ?? []) as unknown as readonly ChangeRule[],
+    validations: described.validations ?? [],
     ...(described.complete === undefined ? {} : { complete: described.complete as unknown as Complete }),
     columns: described.columns ?? [],
   };

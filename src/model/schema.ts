@@ -21,6 +21,9 @@ import type {
 
 export type { Static, TSchema } from 'typebox';
 
+/** A rule between the fields of an object or value, in CEL: `self` is the value, `oldSelf` what it was before. */
+export type Validation = { readonly rule: string; readonly message: string };
+
 /** Keywords beside the structure of a schema. `format` names a check of formats.ts. */
 export type SchemaOptions = {
   readonly description?: string;
@@ -36,6 +39,8 @@ export type SchemaOptions = {
   readonly uniqueItems?: boolean;
   /** Still read, no longer meant to be written. */
   readonly deprecated?: boolean;
+  /** For API servers that validate by the schema alone; here, `rules` of the kinds decide. */
+  readonly validations?: readonly Validation[];
 };
 
 /** The schema as the walkers (validation, defaults, CRDs, documents) see it. */
@@ -94,6 +99,9 @@ export const map = <S extends TSchema>(values: S, options: SchemaOptions = {}): 
 
 export const string = (options: SchemaOptions = {}): TString =>
   ({ type: 'string', ...options }) as unknown as TString;
+/** Characters of the longest spelling of an address with its length: IPv6 with an IPv4 tail. */
+export const longestRange = 49;
+
 export const integer = (options: SchemaOptions = {}): TInteger =>
   ({ type: 'integer', ...options }) as unknown as TInteger;
 export const number = (options: SchemaOptions = {}): TNumber =>

@@ -193,3 +193,43 @@ test('a deleted definition takes its objects along, and is served again after a 
   await define(send);
   assert.equal(itemsOf((await send('GET', boats)).body['items']).length, 0);
 });
+
+test('rules in CEL are applied to objects, and refused where they are none', async (t) => {
+  const { send } = await startTestServer(t);
+  const ruled = (rule: object): object =>
+    version('v1', {
+      schema: {
+        openAPIV3Schema: {
+          type: 'object',
+          properties: {
+            spec: {
+              type: 'object',
+              properties: { length: { type: 'integer' }, width: { type: 'integer' } },
+              'x-kubernetes-validations': [rule],
+            },
+          },
+        },
+      },
+    });
+  const wrong = await send('POST', crds, definition(ruled({ rule: 'self.height > 1' })));
+  assert.equal(wrong.code, 422);
+  assert.match(
+    message(wrong),
+    /properties\[spec\]\.x-kubernetes-validations\[0\]\.rule: Invalid value: "self\.height > 1": compilation failed: No such key: height/,
+  );
+  await define(
+    send,
+    ruled({ rule: 'self.length >= self.width && self.length >= oldSelf.length', message: 'must not shrink' }),
+  );
+  await eventually(async () => (await send('GET', boats)).code === 200);
+  assert.equal((await send('POST', boats, boat({ length: 5, width: 5 }))).code, 201);
+  const merge = { 'content-type': 'application/merge-patch+json' };
+  const grow = (length: number): Promise<Reply> => send('PATCH', `${boats}/ada`, { spec: { length } }, merge);
+  const refused = await grow(4);
+  assert.equal(refused.code, 422);
+  assert.equal(
+    message(refused),
+    'Boat.ships.example.com "ada" is invalid: spec: Invalid value: "object": must not shrink',
+  );
+  assert.equal((await grow(6)).code, 200);
+});

@@ -1,5 +1,6 @@
 // Kinds that users add with CustomResourceDefinitions: what a definition must be, and the kinds that follow from it.
 import { timestamp } from '../api.ts';
+import { schemaRules } from '../cel/rules.ts';
 import { at, isObject, type JsonObject, listAt, objectAt, textAt } from '../json.ts';
 import { defaulted, pruned, structuralIssues } from '../schema/structural.ts';
 import { ageColumn, nameColumn } from '../table/columns.ts';
@@ -80,7 +81,10 @@ export function definitionIssues(object: ApiObject, previous: ApiObject | undefi
       add(`${path}.name`, 'must be a DNS label', at(version, 'name'));
     const schema = at(version, 'schema', 'openAPIV3Schema');
     if (!isObject(schema)) add(`${path}.schema.openAPIV3Schema`, 'Required value: schemas are required');
-    else issues.push(...schemaIssues(schema, `${path}.schema.openAPIV3Schema`, true));
+    else {
+      const place = `${path}.schema.openAPIV3Schema`;
+      issues.push(...schemaIssues(schema, place, true), ...(schemaRules(schema, place)?.issues ?? []));
+    }
   }
   if (previous !== undefined)
     for (const field of ['group', 'scope'])
@@ -177,6 +181,7 @@ function kindOfVersion(definition: ApiObject, version: JsonObject): ServedKind {
   const { metadata: _, apiVersion: __, kind: ___, ...fields } = objectAt(schema, 'properties');
   const required = listAt(schema, 'required').filter((one) => one !== 'metadata');
   const own: JsonObject = { ...schema, properties: fields, required };
+  const rules = schemaRules(schema, '');
   const bodyOf = (object: ApiObject): JsonObject => {
     const { apiVersion: _a, kind: _k, metadata: _m, ...body } = object;
     return body;
@@ -205,7 +210,11 @@ function kindOfVersion(definition: ApiObject, version: JsonObject): ServedKind {
       return { object: { ...headOf(object), ...body }, unknown };
     },
     applyDefaults: (object) => ({ ...headOf(object), ...(defaulted(bodyOf(object), own) as JsonObject) }),
-    validate: (object) => structuralIssues(bodyOf(object), own, ''),
+    // Rules may rely on the types of what they see.
+    validate: (object, previous) => {
+      const issues = structuralIssues(bodyOf(object), own, '');
+      return issues.length > 0 ? issues : (rules?.check(object, previous) ?? []);
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 // Objects of user-defined kinds by their structural schema: unknown fields are pruned, defaults filled in, values checked.
-// Rules written in CEL are not evaluated.
-import { isObject, type JsonObject, listAt, objectAt, sameJson } from '../json.ts';
+// Rules written in CEL: see ../cel.
+import { isAddress, parseInterfaceAddress } from '../../lib/ip/mod.ts';
+import { isObject, type JsonObject, listAt, objectAt, sameJson, textAt } from '../json.ts';
 import type { Issue } from '../types.ts';
 
 const maxIssues = 50;
@@ -96,6 +97,16 @@ const bound = (schema: JsonObject, keyword: string): number | undefined => {
   return typeof found === 'number' ? found : undefined;
 };
 
+/** The formats that API servers check, as far as they are here. */
+const formats: Readonly<Record<string, (text: string) => boolean>> = {
+  'date-time': (text) => !Number.isNaN(Date.parse(text)),
+  ipv4: (text) => isAddress(text) && !text.includes(':'),
+  ipv6: (text) => isAddress(text) && text.includes(':'),
+  cidr: (text) => parseInterfaceAddress(text).ok,
+  mac: (text) => /^[\da-f]{2}(?:([:-])[\da-f]{2}(?:\1[\da-f]{2}){4})$/i.test(text),
+  uuid: (text) => /^[\da-f]{8}(?:-?[\da-f]{4}){3}-?[\da-f]{12}$/i.test(text),
+};
+
 function textIssues(value: string, schema: JsonObject, path: string): readonly string[] {
   const reasons: string[] = [];
   const length = Array.from(value).length;
@@ -106,8 +117,9 @@ function textIssues(value: string, schema: JsonObject, path: string): readonly s
   const { pattern } = schema;
   if (typeof pattern === 'string' && patternOf(pattern)?.test(value) === false)
     reasons.push(`${path} in body should match '${pattern}'`);
-  if (schema['format'] === 'date-time' && Number.isNaN(Date.parse(value)))
-    reasons.push(`${path} in body must be of type date-time`);
+  const format = textAt(schema, 'format') ?? '';
+  if (Object.hasOwn(formats, format) && formats[format]?.(value) === false)
+    reasons.push(`${path} in body must be of type ${format}: ${JSON.stringify(value)}`);
   return reasons;
 }
 

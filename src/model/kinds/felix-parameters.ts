@@ -1,6 +1,7 @@
 // The parameters of the node agent: the fields of FelixConfiguration's spec, in groups. An absent field means that the
 // next lower source of configuration decides, so none has a default here; the values that hold when nobody decides are
 // the agent's.
+import { rangeValidations } from './expressions.ts';
 import {
   array,
   boolean,
@@ -40,7 +41,10 @@ const failsafePorts = (description: string) =>
     ),
   );
 const tableRange = (most: number) =>
-  object({ min: integer({ minimum: 1 }), max: integer({ minimum: 1, maximum: most }) });
+  object(
+    { min: integer({ minimum: 1 }), max: integer({ minimum: 1, maximum: most }) },
+    { validations: rangeValidations },
+  );
 
 const general = {
   nodeSelector: optional(

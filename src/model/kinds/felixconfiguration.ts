@@ -1,5 +1,6 @@
 // FelixConfiguration: parameters of the node agent, for all nodes (`default`), one (`node.<name>`) or some (any other
 // name, with nodeSelector). The parameters themselves are in felix-parameters.ts.
+import { felixScopeValidations, felixTableValidations } from './expressions.ts';
 import { defineKind } from '../kind-definition.ts';
 import { object } from '../schema.ts';
 import type { Issue } from '../types.ts';
@@ -11,7 +12,8 @@ export const felixconfiguration = defineKind({
   shortNames: ['felixconfig', 'felixconfigs'],
   description:
     'Parameters of the node agent for all nodes (`default`), for one (`node.<name>`) or for selected ones.',
-  fields: { spec: object(felixParameters) },
+  fields: { spec: object(felixParameters, { validations: felixTableValidations }) },
+  validations: felixScopeValidations,
   rules: [scopeIssues, tableIssues, logFilterIssues],
 });
 

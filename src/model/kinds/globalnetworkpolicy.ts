@@ -1,4 +1,5 @@
 // GlobalNetworkPolicy: policy for endpoints of all namespaces and for hosts.
+import { globalPolicyValidations } from './expressions.ts';
 import { defineKind } from '../kind-definition.ts';
 import { boolean, object, optional } from '../schema.ts';
 import { conditionsStatus } from './conditions.ts';
@@ -19,7 +20,10 @@ export const globalnetworkpolicy = defineKind({
   plural: 'globalnetworkpolicies',
   shortNames: ['gnp', 'cgnp', 'calicoglobalnetworkpolicies'],
   description: 'Policy for endpoints of all namespaces and for hosts.',
-  fields: { spec: object(globalPolicyFields), status: conditionsStatus },
+  fields: {
+    spec: object(globalPolicyFields, { validations: globalPolicyValidations }),
+    status: conditionsStatus,
+  },
   rules: [globalPolicyIssues],
   complete: completePolicy,
   columns: policyColumns,

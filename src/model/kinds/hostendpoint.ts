@@ -1,4 +1,5 @@
 // HostEndpoint: an interface of a node, or all of them, as the subject of policy.
+import { hostEndpointValidations, hostPortValidations } from './expressions.ts';
 import { defineKind } from '../kind-definition.ts';
 import { array, integer, numberOrString, object, optional, string } from '../schema.ts';
 import type { Issue } from '../types.ts';
@@ -10,29 +11,35 @@ export const hostendpoint = defineKind({
   shortNames: ['hep', 'heps'],
   description: 'An interface of a node, or all of them, as the subject of policy.',
   fields: {
-    spec: object({
-      node: optional(string({ format: 'name', description: 'The node.' })),
-      interfaceName: optional(
-        string({ format: 'interface', description: 'The interface; * for all traffic of the host.' }),
-      ),
-      expectedIPs: optional(
-        array(string({ format: 'ip' }), {
-          description:
-            'Its addresses: they find the interface when it is not named, and stand for it in rules.',
-        }),
-      ),
-      profiles: optional(array(string({ format: 'name' }), { description: 'Its profiles, in order.' })),
-      ports: optional(
-        array(
-          object({
-            name: string({ format: 'port-name', description: 'Name, for rules that name ports.' }),
-            protocol: numberOrString({ format: 'protocol' }),
-            port: integer({ minimum: 1, maximum: 65535 }),
-          }),
-          { description: 'Its named ports.' },
+    spec: object(
+      {
+        node: optional(string({ format: 'name', description: 'The node.' })),
+        interfaceName: optional(
+          string({ format: 'interface', description: 'The interface; * for all traffic of the host.' }),
         ),
-      ),
-    }),
+        expectedIPs: optional(
+          array(string({ format: 'ip' }), {
+            description:
+              'Its addresses: they find the interface when it is not named, and stand for it in rules.',
+          }),
+        ),
+        profiles: optional(array(string({ format: 'name' }), { description: 'Its profiles, in order.' })),
+        ports: optional(
+          array(
+            object(
+              {
+                name: string({ format: 'port-name', description: 'Name, for rules that name ports.' }),
+                protocol: numberOrString({ format: 'protocol' }),
+                port: integer({ minimum: 1, maximum: 65535 }),
+              },
+              { validations: hostPortValidations },
+            ),
+            { description: 'Its named ports.' },
+          ),
+        ),
+      },
+      { validations: hostEndpointValidations },
+    ),
   },
   rules: [hostEndpointIssues],
   columns: [

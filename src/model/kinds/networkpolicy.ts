@@ -1,4 +1,5 @@
 // NetworkPolicy: what may reach, and what may leave, endpoints of one namespace.
+import { policyValidations } from './expressions.ts';
 import { defineKind } from '../kind-definition.ts';
 import { object } from '../schema.ts';
 import { conditionsStatus } from './conditions.ts';
@@ -17,7 +18,7 @@ export const networkpolicy = defineKind({
   shortNames: ['cnp', 'caliconetworkpolicy', 'caliconetworkpolicies'],
   namespaced: true,
   description: 'What may reach, and what may leave, endpoints of one namespace.',
-  fields: { spec: object(policyFields), status: conditionsStatus },
+  fields: { spec: object(policyFields, { validations: policyValidations }), status: conditionsStatus },
   rules: [namespacedPolicyIssues],
   complete: completePolicy,
   columns: policyColumns,

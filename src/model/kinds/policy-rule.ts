@@ -1,4 +1,5 @@
 // The rules of policies and profiles, their schema and what must hold between their fields (RS-090…RS-100).
+import { directionValidations, entityValidations, icmpValidations, ruleValidations } from './expressions.ts';
 import { parseNetwork, prefixFamily, prefixLength } from '../../lib/ip/mod.ts';
 import { annotationIssues } from '../metadata.ts';
 import {
@@ -11,6 +12,7 @@ import {
   optional,
   string,
   type ValueOf,
+  longestRange,
 } from '../schema.ts';
 import type { Issue } from '../types.ts';
 import { parsePort } from '../values/port.ts';
@@ -18,65 +20,88 @@ import { protocolHasPorts, protocolNumber } from '../values/protocol.ts';
 import { hasGlobal, isGlobal, policySelector } from './selector-fields.ts';
 
 const nets = (description: string) =>
-  optional(array(string({ format: 'network' }), { maxItems: 256, uniqueItems: true, description }));
+  optional(
+    array(string({ format: 'network', maxLength: longestRange }), {
+      maxItems: 256,
+      uniqueItems: true,
+      description,
+    }),
+  );
 const ports = (description: string) =>
   optional(array(numberOrString({ format: 'port' }), { maxItems: 50, description }));
 
-const entity = object({
-  nets: nets('Addresses.'),
-  notNets: nets('Addresses left out.'),
-  selector: optional(policySelector('Endpoints and network sets by their labels.')),
-  notSelector: optional(policySelector('Endpoints and network sets left out.')),
-  namespaceSelector: optional(
-    policySelector('Namespaces of the endpoints; global() for what lives outside of namespaces.'),
-  ),
-  ports: ports('Ports: numbers, ranges "from:to" and names of ports.'),
-  notPorts: ports('Ports left out.'),
-  serviceAccounts: optional(
-    object({
-      names: optional(array(string(), { uniqueItems: true, description: 'One of these service accounts.' })),
-      selector: optional(string({ format: 'selector', description: 'A service account with such labels.' })),
-    }),
-  ),
-  services: optional(
-    object({
-      name: optional(string({ format: 'name', maxLength: 253, description: 'Endpoints of this service.' })),
-      namespace: optional(
-        string({ format: 'name', maxLength: 253, description: 'Its namespace; the policy’s when absent.' }),
-      ),
-    }),
-  ),
-});
+const entity = object(
+  {
+    nets: nets('Addresses.'),
+    notNets: nets('Addresses left out.'),
+    selector: optional(policySelector('Endpoints and network sets by their labels.')),
+    notSelector: optional(policySelector('Endpoints and network sets left out.')),
+    namespaceSelector: optional(
+      policySelector('Namespaces of the endpoints; global() for what lives outside of namespaces.'),
+    ),
+    ports: ports('Ports: numbers, ranges "from:to" and names of ports.'),
+    notPorts: ports('Ports left out.'),
+    serviceAccounts: optional(
+      object({
+        names: optional(
+          array(string(), { uniqueItems: true, description: 'One of these service accounts.' }),
+        ),
+        selector: optional(
+          string({ format: 'selector', description: 'A service account with such labels.' }),
+        ),
+      }),
+    ),
+    services: optional(
+      object({
+        name: optional(string({ format: 'name', maxLength: 253, description: 'Endpoints of this service.' })),
+        namespace: optional(
+          string({ format: 'name', maxLength: 253, description: 'Its namespace; the policy’s when absent.' }),
+        ),
+      }),
+    ),
+  },
+  { validations: entityValidations },
+);
 
-const icmp = object({
-  type: optional(integer({ minimum: 0, maximum: 254 })),
-  code: optional(integer({ minimum: 0, maximum: 255 })),
-});
+const icmp = object(
+  {
+    type: optional(integer({ minimum: 0, maximum: 254 })),
+    code: optional(integer({ minimum: 0, maximum: 255 })),
+  },
+  { validations: icmpValidations },
+);
 
 const httpPath = object({
   exact: optional(string({ maxLength: 1024, description: 'The path.' })),
   prefix: optional(string({ maxLength: 1024, description: 'How the path starts.' })),
 });
 
-export const policyRule = object({
-  action: oneOf(['Allow', 'Deny', 'Log', 'Pass'], { description: 'What becomes of a packet that matches.' }),
-  ipVersion: optional({ ...integer({ description: '4 or 6.' }), enum: [4, 6] }),
-  protocol: optional(numberOrString({ format: 'protocol', description: 'Name or number of the protocol.' })),
-  notProtocol: optional(numberOrString({ format: 'protocol', description: 'Any protocol but this.' })),
-  icmp: optional(icmp),
-  notICMP: optional(icmp),
-  source: optional(entity),
-  destination: optional(entity),
-  http: optional(
-    object({
-      methods: optional(
-        array(string(), { maxItems: 20, uniqueItems: true, description: 'One of these methods.' }),
-      ),
-      paths: optional(array(httpPath, { maxItems: 20, description: 'One of these paths.' })),
+export const policyRule = object(
+  {
+    action: oneOf(['Allow', 'Deny', 'Log', 'Pass'], {
+      description: 'What becomes of a packet that matches.',
     }),
-  ),
-  metadata: optional(object({ annotations: optional(map(string())) })),
-});
+    ipVersion: optional({ ...integer({ description: '4 or 6.' }), enum: [4, 6] }),
+    protocol: optional(
+      numberOrString({ format: 'protocol', description: 'Name or number of the protocol.' }),
+    ),
+    notProtocol: optional(numberOrString({ format: 'protocol', description: 'Any protocol but this.' })),
+    icmp: optional(icmp),
+    notICMP: optional(icmp),
+    source: optional(entity),
+    destination: optional(entity),
+    http: optional(
+      object({
+        methods: optional(
+          array(string(), { maxItems: 20, uniqueItems: true, description: 'One of these methods.' }),
+        ),
+        paths: optional(array(httpPath, { maxItems: 20, description: 'One of these paths.' })),
+      }),
+    ),
+    metadata: optional(object({ annotations: optional(map(string())) })),
+  },
+  { validations: ruleValidations },
+);
 
 export type PolicyRule = ValueOf<typeof policyRule>;
 type Entity = ValueOf<typeof entity>;
@@ -85,8 +110,10 @@ type Direction = 'ingress' | 'egress';
 /** At most this many rules in a direction. */
 export const maxRules = 1024;
 
-export const policyRules = (description: string) =>
-  optional(array(policyRule, { maxItems: maxRules, description }));
+export const policyRules = (description: string, direction: Direction) =>
+  optional(
+    array(policyRule, { maxItems: maxRules, description, validations: directionValidations(direction) }),
+  );
 
 /** What is wrong between the fields of the rules of one direction. */
 export const rulesIssues = (

@@ -22,8 +22,8 @@ export const policyFields = {
   order: optional(number({ description: 'Lower comes first; last when absent. Equals go by name.' })),
   selector: optional(policySelector('The endpoints that the policy is for; all when absent.')),
   types: policyTypes(),
-  ingress: policyRules('Rules for packets towards the endpoints; the first that matches decides.'),
-  egress: policyRules('Rules for packets from the endpoints.'),
+  ingress: policyRules('Rules for packets towards the endpoints; the first that matches decides.', 'ingress'),
+  egress: policyRules('Rules for packets from the endpoints.', 'egress'),
   serviceAccountSelector: optional(policySelector('Only endpoints whose service account has such labels.')),
   performanceHints: optional(
     array(oneOf(['AssumeNeededOnEveryNode']), {

@@ -13,8 +13,8 @@ export const profile = defineKind({
   description: 'Labels and rules that endpoints share; its rules count when no policy decided.',
   fields: {
     spec: object({
-      ingress: policyRules('Rules for packets towards the endpoints.'),
-      egress: policyRules('Rules for packets from the endpoints.'),
+      ingress: policyRules('Rules for packets towards the endpoints.', 'ingress'),
+      egress: policyRules('Rules for packets from the endpoints.', 'egress'),
       labelsToApply: optional(map(string(), { description: 'Labels that the endpoints get.' })),
     }),
   },

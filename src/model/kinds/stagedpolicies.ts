@@ -1,4 +1,5 @@
 // Staged policies: policies that change no traffic, and whose effect shows in flow logs.
+import { globalPolicyValidations, policyValidations, stagedValidations } from './expressions.ts';
 import { defineKind } from '../kind-definition.ts';
 import { networkPolicyToCalico } from '../conversion/network-policy.ts';
 import { object } from '../schema.ts';
@@ -21,7 +22,12 @@ export const stagednetworkpolicy = defineKind({
   shortNames: ['snp'],
   namespaced: true,
   description: 'A NetworkPolicy on trial.',
-  fields: { spec: object({ ...policyFields, stagedAction }) },
+  fields: {
+    spec: object(
+      { ...policyFields, stagedAction },
+      { validations: [...stagedValidations, ...policyValidations] },
+    ),
+  },
   rules: [namespacedPolicyIssues],
   complete: completePolicy,
   columns: policyColumns,
@@ -32,7 +38,12 @@ export const stagedglobalnetworkpolicy = defineKind({
   plural: 'stagedglobalnetworkpolicies',
   shortNames: ['sgnp'],
   description: 'A GlobalNetworkPolicy on trial.',
-  fields: { spec: object({ ...globalPolicyFields, stagedAction }) },
+  fields: {
+    spec: object(
+      { ...globalPolicyFields, stagedAction },
+      { validations: [...stagedValidations, ...globalPolicyValidations] },
+    ),
+  },
   rules: [globalPolicyIssues],
   complete: completePolicy,
   columns: policyColumns,

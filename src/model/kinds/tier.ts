@@ -1,4 +1,5 @@
 // Tier: a group of policies that is decided on as a whole, before the tiers after it.
+import { builtInTierValidation, tierValidations } from './expressions.ts';
 import { defineKind } from '../kind-definition.ts';
 import { number, object, oneOf, optional } from '../schema.ts';
 import type { Issue } from '../types.ts';
@@ -28,6 +29,12 @@ export const tier = defineKind({
     }),
   },
   rules: [tierIssues],
+  validations: [
+    ...tierValidations,
+    ...Object.entries(builtInTiers).map(([name, { order, defaultAction }]) =>
+      builtInTierValidation(name, order, defaultAction),
+    ),
+  ],
   complete: (object) => ({
     ...object,
     spec: {
