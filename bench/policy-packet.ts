@@ -124,8 +124,14 @@ class BenchHost {
     if (layout === 'bare') return 0;
     if (layout === 'conntrack')
       execFileSync('ip', ['netns', 'exec', this.#namespace('node'), 'nft', '-f', '-'], {
-        input: `table ip t { chain f { type filter hook forward priority 0;
-          ct state established,related accept; ct state invalid drop; } }`,
+        input: `table ip t {
+          chain f {
+            type filter hook forward priority 0
+            ct state established,related accept
+            ct state invalid drop
+          }
+        }
+        `,
       });
     else await this.#enforce(environments[layout] ?? {}, scenario);
     // Entries of ended connections must not fill the table.
