@@ -1,14 +1,14 @@
 // Addresses of this node's tunnel devices: taken from the pools that tunnel, written to the Node for all others to see, and
 // given back when no pool tunnels any more (RS-061). One at work at a time; what fails is tried again.
-import type { Clock, Timer } from '../../lib/clock.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { containsAddress, familyOf, parseAddress, parsePrefix, type Family } from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
-import { backoff } from '../../lib/wait.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Ipam } from '../../ipam/mod.ts';
 import type { IPPool, Node } from '../../model/mod.ts';
 import { matches, parseSelector } from '../../selector/mod.ts';
+import { RetriedWork } from './retried-work.ts';
 
 type Tunnel = {
   readonly family: Family;
@@ -138,47 +138,26 @@ export type TunnelAddressOptions = {
 
 export class TunnelAddresses {
   readonly #options: TunnelAddressOptions;
-  #working: Promise<void> | undefined;
-  #again = false;
-  #attempts = 0;
-  #retry: Timer | undefined;
-  #stopped = false;
+  readonly #work: RetriedWork;
 
   constructor(options: TunnelAddressOptions) {
     this.#options = options;
+    this.#work = new RetriedWork({
+      work: () => this.#reconcile(),
+      clock: options.clock,
+      logger: options.logger,
+      failed: 'Tunnel addresses are not as they should be, trying again',
+      firstDelayMs: 200,
+    });
   }
 
   /** Pools, or this node, may have changed. */
   check(): void {
-    if (this.#stopped) return;
-    this.#again = true;
-    this.#retry?.cancel();
-    this.#working ??= this.#work();
+    this.#work.ask();
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#retry?.cancel();
-    await this.#working;
-  }
-
-  async #work(): Promise<void> {
-    while (this.#again && !this.#stopped) {
-      this.#again = false;
-      const done = await this.#reconcile();
-      if (done.ok) {
-        this.#attempts = 0;
-        continue;
-      }
-      const delayMs = backoff(this.#attempts++, 200, 30_000);
-      this.#options.logger.warn('Tunnel addresses are not as they should be, trying again', {
-        reason: done.error.message,
-        delayMs,
-      });
-      this.#retry = this.#options.clock.after(delayMs, () => this.check());
-    }
-    // In the same step as the last look: what comes later begins anew.
-    this.#working = undefined;
+    await this.#work.stop();
   }
 
   async #reconcile(): Promise<Result<void, Failure>> {

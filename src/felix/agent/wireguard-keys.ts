@@ -1,13 +1,14 @@
 // This node's public keys of WireGuard: written to its Node when the devices have them, for all others to encrypt towards it,
 // and taken away again when it can not, or shall not any more, take what is encrypted (FX-092). One write at a time; what fails
 // is tried again.
-import type { Clock, Timer } from '../../lib/clock.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Family } from '../../lib/ip/mod.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
-import { backoff } from '../../lib/wait.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Node } from '../../model/mod.ts';
 import type { WireGuardState, WireGuardStates } from '../dataplane/mod.ts';
+import { RetriedWork } from './retried-work.ts';
 
 export type WireGuardKeysOptions = {
   readonly nodeName: string;
@@ -25,15 +26,19 @@ const families = [4, 6] as const;
 export class WireGuardKeys {
   readonly #options: WireGuardKeysOptions;
   #states: WireGuardStates | undefined;
-  #told = '';
-  #working: Promise<void> | undefined;
-  #again = false;
-  #attempts = 0;
-  #retry: Timer | undefined;
-  #stopped = false;
+  /** Of each family, why its traffic is clear, as it was told. */
+  readonly #told = new Map<Family, string>();
+  readonly #work: RetriedWork;
 
   constructor(options: WireGuardKeysOptions) {
     this.#options = options;
+    this.#work = new RetriedWork({
+      work: () => this.#write(),
+      clock: options.clock,
+      logger: options.logger,
+      failed: 'The key of WireGuard is not published, trying again',
+      firstDelayMs: 100,
+    });
   }
 
   take(states: WireGuardStates): void {
@@ -44,48 +49,27 @@ export class WireGuardKeys {
 
   /** The Node may have been changed by others. */
   check(): void {
-    if (this.#stopped || this.#states === undefined) return;
-    this.#again = true;
-    this.#retry?.cancel();
-    this.#working ??= this.#work();
+    if (this.#states !== undefined) this.#work.ask();
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#retry?.cancel();
-    await this.#working;
+    await this.#work.stop();
   }
 
   #explain(states: WireGuardStates): void {
     for (const family of families) {
-      const state = states[family];
-      if (state.state !== 'waiting' || state.reason === undefined) continue;
-      const message = `Traffic of IPv${family} between nodes is not encrypted here, though the configuration asks for it: ${state.reason}`;
-      if (this.#told.includes(message)) return;
-      this.#told += message;
-      this.#options.logger.warn('Traffic goes in clear text', { family, reason: state.reason });
-      this.#options.tell(message);
-    }
-    if (families.every((family) => states[family].state !== 'waiting')) this.#told = '';
-  }
-
-  async #work(): Promise<void> {
-    while (this.#again && !this.#stopped) {
-      this.#again = false;
-      const done = await this.#write();
-      if (done.ok) {
-        this.#attempts = 0;
+      const { state, reason } = { reason: undefined, ...states[family] };
+      if (state !== 'waiting' || reason === undefined) {
+        if (state !== 'waiting') this.#told.delete(family);
         continue;
       }
-      const delayMs = backoff(this.#attempts++, 100, 30_000);
-      this.#options.logger.warn('The key of WireGuard is not published, trying again', {
-        reason: done.error.message,
-        delayMs,
-      });
-      this.#retry = this.#options.clock.after(delayMs, () => this.check());
+      if (this.#told.get(family) === reason) continue;
+      this.#told.set(family, reason);
+      this.#options.logger.warn('Traffic goes in clear text', { family, reason });
+      this.#options.tell(
+        `Traffic of IPv${family} between nodes is not encrypted here, though the configuration asks for it: ${reason}`,
+      );
     }
-    // In the same step as the last look: what comes later begins anew.
-    this.#working = undefined;
   }
 
   async #write(): Promise<Result<void, Failure>> {
