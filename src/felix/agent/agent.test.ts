@@ -1,6 +1,6 @@
 // The agent over a datastore in memory and a kernel in memory.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -375,6 +375,34 @@ test('FX-093: a way that carries less is told; the MTU follows it when that is a
   const isLower = (): true | undefined => (cluster.file('mtu') === '1300' ? true : undefined);
   assert.ok(await until(isLower, { timeoutMs: 10_000 }));
   await lowered.stop();
+});
+
+test('FX-093: a pool that comes while the first synchronisation is under way counts for the MTU file', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const kernel = cluster.host.kernel();
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const list: typeof kernel.routes.list = async (...filter) => {
+    await released;
+    return kernel.routes.list(...filter);
+  };
+  const held = { ...kernel, routes: { ...kernel.routes, list } };
+  const agent = cluster.start({}, { kernel: held });
+  const fileSays = (mtu: string) => (): true | undefined =>
+    existsSync(join(cluster.directory, 'mtu')) && cluster.file('mtu') === mtu ? true : undefined;
+  assert.ok(await until(fileSays('1400'), { timeoutMs: 10_000 }));
+  const store = cluster.store.open();
+  const pool = expect(await store.get('IPPool', { name: 'default-ipv4-ippool' }), 'pool');
+  expect(await store.update('IPPool', { ...pool, spec: { ...pool.spec, ipipMode: 'Always' } }), 'update');
+  assert.ok(await until(fileSays('1380'), { timeoutMs: 10_000 }));
+  assert.notEqual(agent.status().phase, 'ready');
+  release();
+  expect(await agent.ready, 'ready');
+  assert.equal(cluster.file('mtu'), '1380');
+  await agent.stop();
 });
 
 test('SR-226: FELIX_LOGSEVERITYSCREEN and FELIX_IPV6SUPPORT; without the one the level of the log follows FelixConfiguration', async () => {

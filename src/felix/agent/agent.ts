@@ -23,7 +23,6 @@ import {
   configFromFile,
   type FelixConfig,
   type HostInterface,
-  type Mtus,
   policyKinds,
   type PolicyUpdate,
 } from '../calc/mod.ts';
@@ -75,6 +74,8 @@ class RunningAgent implements Agent {
   readonly #tunnels: TunnelAddresses;
   readonly #paths: PathMtu | undefined;
   #hostInterfaces: readonly HostInterface[] = [];
+  #interfacesAreRead = false;
+  #writtenMtu: number | undefined;
   /** What a way carries that is less than the host's interfaces do, when MTUs are to follow it. */
   #pathMtu = Number.POSITIVE_INFINITY;
   readonly #wireguardKeys: WireGuardKeys;
@@ -275,8 +276,7 @@ class RunningAgent implements Agent {
     const delta = this.#work.calculation(() => this.#graph.flush());
     this.#dataplane.apply(delta);
     this.#reconfigure(delta.config);
-    // Before the interfaces were read it is a guess.
-    if (delta.mtus !== undefined && this.#phase === 'ready') this.#writeMtu(delta.mtus);
+    this.#writeMtu();
   }
 
   /** Felix waits while ClusterInformation says so (RS-181): an upgrade of the data is under way. */
@@ -291,8 +291,8 @@ class RunningAgent implements Agent {
   async #startDataplane(logger: AgentOptions['logger']): Promise<Result<void, AgentError>> {
     const measured = await this.#dataplane.readHostInterfaces();
     if (!measured.ok) return err(failure('KernelFailed', measured.error.message));
+    this.#interfacesAreRead = true;
     this.#flush();
-    this.#writeMtu(this.#graph.state().mtus);
     // Before the first sync: what CNI restores must not be taken for orphans.
     const serving = await this.#startCni();
     if (!serving.ok) return serving;
@@ -376,9 +376,13 @@ class RunningAgent implements Agent {
     this.#setHostInterfaces();
   }
 
-  #writeMtu(mtus: Mtus): void {
-    const written = writeNodeFile(this.#options.paths.mtu, String(mtus.pod));
-    if (!written.ok) this.#options.logger.warn('Cannot write the MTU file', { error: written.error });
+  /** For the CNI plug-in. Before the interfaces were read it would be a guess. */
+  #writeMtu(): void {
+    const { pod } = this.#graph.state().mtus;
+    if (!this.#interfacesAreRead || pod === this.#writtenMtu) return;
+    const written = writeNodeFile(this.#options.paths.mtu, String(pod));
+    if (written.ok) this.#writtenMtu = pod;
+    else this.#options.logger.warn('Cannot write the MTU file', { error: written.error });
   }
 
   /** IP=autodetect: an address that moves is followed (BG-074). */
