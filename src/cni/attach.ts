@@ -13,6 +13,7 @@ import {
 } from '../model/mod.ts';
 import type { Kernel } from '../kernel/mod.ts';
 import { assignAddresses, releaseAddresses } from './assignment.ts';
+import { awaitEndpointStatus } from './endpoint-status.ts';
 import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
 import { tellLimitProblems } from './limit-problems.ts';
 import { configurePod, connectPod, disconnectPod, hostMac } from './pod-network.ts';
@@ -183,7 +184,7 @@ async function plumb(
   const refused = !programmed.ok
     ? wrapFailure(cniCodes.networking, 'Programming the endpoint', programmed.error)
     : announced.ok
-      ? undefined
+      ? await notUp(configuration, record.endpoint)
       : announced.error;
   if (refused !== undefined) {
     await context.endpoints.remove(record.endpoint);
@@ -193,6 +194,16 @@ async function plumb(
   // Nobody waits for it.
   if (subject.pod !== undefined) void tellLimitProblems(context, subject.pod, Date.now());
   return ok(resultOf(record, mtu));
+}
+
+/** Why the endpoint is not what Felix calls up, where ADD is to wait for that (CN-017). */
+async function notUp(
+  { policySetupTimeoutSeconds, endpointStatusDirectory }: NetworkConfiguration,
+  endpoint: WorkloadEndpoint,
+): Promise<CniError | undefined> {
+  if (policySetupTimeoutSeconds === 0) return undefined;
+  const up = await awaitEndpointStatus(endpointStatusDirectory, endpoint, policySetupTimeoutSeconds);
+  return up.ok ? undefined : up.error;
 }
 
 /** RS-075: by pod for Kubernetes, by container id otherwise; a second interface of a container gets its own name. */

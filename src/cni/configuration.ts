@@ -99,6 +99,8 @@ export function parseConfiguration(text: string): Result<NetworkConfiguration, C
     allowIpForwarding: container.boolean('allow_ip_forwarding', false),
     includeDefaultRoutes: top.boolean('include_default_routes', true),
     readinessGates: top.strings('readiness_gates'),
+    policySetupTimeoutSeconds: top.number('policy_setup_timeout_seconds', 0),
+    endpointStatusDirectory: top.string('endpoint_status_dir', '/var/run/calico/endpoint-status'),
     ...attachments(raw),
     ...(raw['prevResult'] === undefined ? {} : { prevResult: raw['prevResult'] }),
     raw,

@@ -46,6 +46,9 @@ export type NetworkConfiguration = {
   readonly allowIpForwarding: boolean;
   readonly includeDefaultRoutes: boolean;
   readonly readinessGates: readonly string[];
+  /** ADD waits this long for Felix's word that the endpoint is up; 0: no longer than it does anyway. */
+  readonly policySetupTimeoutSeconds: number;
+  readonly endpointStatusDirectory: string;
   readonly validAttachments?: readonly { readonly containerID: string; readonly ifname: string }[];
   readonly prevResult?: unknown;
   readonly raw: Readonly<Record<string, unknown>>;

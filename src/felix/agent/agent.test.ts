@@ -1,98 +1,15 @@
 // The agent over a datastore in memory and a kernel in memory.
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { silentLogger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
 import { until } from '../../lib/wait.ts';
 import type { Address } from '../../lib/ip/mod.ts';
-import { MemoryStore } from '../../datastore/mod.ts';
-import { FakeHost, mainTable } from '../../kernel/mod.ts';
-import type { KindName, ResourceOf } from '../../model/mod.ts';
-import { startAgent } from './agent.ts';
+import { FakeHost } from '../../kernel/mod.ts';
 import { liveness, readiness } from './health.ts';
 import { renderMetrics, samples } from './metrics.ts';
-import type { Agent, AgentOptions } from './types.ts';
-
-const object = <K extends KindName>(kind: K, name: string, spec: object, namespace?: string): ResourceOf<K> =>
-  ({
-    apiVersion: 'projectcalico.org/v3',
-    kind,
-    metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
-    spec,
-  }) as unknown as ResourceOf<K>;
-const pod = (name: string, address: string) =>
-  object(
-    'WorkloadEndpoint',
-    name,
-    { node: 'n1', interfaceName: `cali${name}`, ipNetworks: [`${address}/32`], containerID: name },
-    'default',
-  );
-
-class Cluster {
-  readonly store = new MemoryStore();
-  readonly host = new FakeHost();
-  readonly directory = mkdtempSync(join(tmpdir(), 'margay-agent-'));
-
-  async prepare(): Promise<void> {
-    const eth0 = expect(
-      await this.host
-        .kernel()
-        .links.create({ name: 'eth0', kind: 'veth', mtu: 1400, up: true, peer: { name: 'far' } }),
-      'eth0',
-    );
-    await this.host
-      .kernel()
-      .addresses.apply([
-        { op: 'add', address: { address: '10.0.0.1' as Address, length: 24, linkIndex: eth0.index } },
-      ]);
-    await this.store.open().create('Node', object('Node', 'n1', {}));
-  }
-
-  start(environment: Record<string, string> = {}, more: Partial<AgentOptions> = {}): Agent {
-    const path = (name: string): string => join(this.directory, name);
-    return startAgent({
-      nodeName: 'n1',
-      datastore: this.store.open(),
-      kernel: this.host.kernel(),
-      openNamespace: (netns) => this.host.openKernel({ netns }),
-      environment: { FELIX_IPV6SUPPORT: 'false', ...environment },
-      paths: {
-        nodename: path('nodename'),
-        mtu: path('mtu'),
-        cniSocket: path('cni.sock'),
-        cniState: path('cni'),
-        bgpSocket: path('bgp.sock'),
-        felixConfig: path('felix.cfg'),
-      },
-      logger: silentLogger,
-      serveCni: true,
-      ...more,
-    });
-  }
-
-  async link(name: string): Promise<void> {
-    const made = await this.host
-      .kernel()
-      .links.create({ name, kind: 'veth', up: true, peer: { name: `p${name}` } });
-    expect(made, name);
-  }
-
-  async routes(): Promise<string[]> {
-    const routes = expect(await this.host.kernel().routes.list({ table: mainTable, family: 4 }), 'routes');
-    return routes.filter((r) => r.protocol !== 2).map((r) => r.dst);
-  }
-
-  file(name: string): string {
-    return readFileSync(join(this.directory, name), 'utf8');
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.directory, { recursive: true });
-  }
-}
+import { Cluster, object, pod } from './testing.ts';
 
 test('SR-070, SR-071, SR-077, SR-078, RS-023: a first start: files, node, defaults; then endpoints as they come', async () => {
   using cluster = new Cluster();

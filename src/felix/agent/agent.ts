@@ -6,6 +6,7 @@
 //
 // Start-up needs the datastore and tries until it is there; afterwards a lost datastore changes nothing (FX-009): the
 // dataplane stays, CNI works with what is known, and the syncer's relist brings the differences.
+import { join } from 'node:path';
 import { systemClock, type Clock, type Timer } from '../../lib/clock.ts';
 import type { LogLevel } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
@@ -27,7 +28,8 @@ import {
   type PolicyUpdate,
 } from '../calc/mod.ts';
 import { Dataplane } from '../dataplane/mod.ts';
-import { endpointProgrammer, type TimedProgrammer } from './endpoints.ts';
+import { endpointProgrammer, type TimedProgrammer, whenProgrammed } from './endpoints.ts';
+import { EndpointStatusFiles } from './endpoint-status.ts';
 import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
 import { mayWrite, readNodeFile, writeNodeFile } from './host.ts';
 import { renderMetrics } from './metrics.ts';
@@ -81,6 +83,7 @@ class RunningAgent implements Agent {
   readonly #wireguardKeys: WireGuardKeys;
   readonly #routeWriters: RouteWriters;
   readonly #network: NetworkCondition;
+  readonly #endpointFiles: EndpointStatusFiles;
   #phase: AgentPhase = 'starting';
   #datastore: 'waiting' | 'syncing' | 'in-sync' = 'waiting';
   #syncer: Syncer | undefined;
@@ -154,7 +157,13 @@ class RunningAgent implements Agent {
           logger.info('The way carries the largest packets again', { node, address }),
       });
     this.#trials = new TrialFilter(this.#clock, logger, (updates) => this.#take(updates));
-    this.#programmer = endpointProgrammer(this.#graph, this.#dataplane, this.#clock);
+    this.#programmer = endpointProgrammer(this.#graph, this.#dataplane, this.#clock, () => this.#flush());
+    this.#endpointFiles = new EndpointStatusFiles({
+      clock: this.#clock,
+      logger,
+      endpointOf: (key) => this.#graph.localEndpoint(key.replace(/^workload /, '')),
+      whenProgrammed: (endpoint) => whenProgrammed(this.#graph, this.#dataplane, endpoint),
+    });
     this.ready = this.#start();
   }
 
@@ -188,6 +197,7 @@ class RunningAgent implements Agent {
     await this.#tunnels.stop();
     await this.#wireguardKeys.stop();
     await this.#paths?.stop();
+    await this.#endpointFiles.stop();
     await this.#dataplane.stop();
     await this.#serving;
     await Promise.all([this.#health?.close(), this.#metrics?.close()]);
@@ -275,6 +285,7 @@ class RunningAgent implements Agent {
   #flush(): void {
     const delta = this.#work.calculation(() => this.#graph.flush());
     this.#dataplane.apply(delta);
+    this.#endpointFiles.take(delta.policy);
     this.#reconfigure(delta.config);
     this.#writeMtu();
   }
@@ -308,6 +319,7 @@ class RunningAgent implements Agent {
       endpoints: this.#graph.stats.localEndpoints,
     });
     this.#pollAddresses();
+    this.#endpointFiles.start();
     this.#network.start();
     this.#paths?.start();
     return ok(undefined);
@@ -404,8 +416,15 @@ class RunningAgent implements Agent {
   #reconfigure(config: FelixConfig | undefined): void {
     if (config === undefined) return;
     for (const problem of config.problems) this.#options.logger.warn('Bad parameter', { problem });
+    this.#endpointFiles.setDirectory(this.#endpointDirectory(config));
     this.#options.setLogLevel?.(logLevelOf(config.text('LogSeverityScreen')));
     this.#serving = this.#serving.then(() => this.#serve(config));
+  }
+
+  #endpointDirectory(config: FelixConfig): string | undefined {
+    const prefix = config.text('EndpointStatusPathPrefix');
+    if (config.source('EndpointStatusPathPrefix') === 'default') return this.#options.paths.endpointStatus;
+    return prefix === '' ? undefined : join(prefix, 'endpoint-status');
   }
 
   async #serve(config: FelixConfig): Promise<void> {

@@ -24,9 +24,10 @@ export function endpointProgrammer(
   graph: CalculationGraph,
   dataplane: Dataplane,
   clock: Clock,
+  /** Hands on what the calculation found different, all of it. */
+  flush: () => void,
 ): TimedProgrammer {
   const times = { count: 0, failures: 0, totalMs: 0, longestMs: 0 };
-  const flush = (): void => dataplane.apply(graph.flush());
 
   return {
     times,
@@ -35,8 +36,7 @@ export function endpointProgrammer(
       const began = clock.monotonic();
       graph.announce(endpoint);
       flush();
-      const keys = keysOf(graph, dataplane, endpoint);
-      const done = keys.ok ? await dataplane.whenDone(keys.value, programDeadlineMs) : keys;
+      const done = await whenProgrammed(graph, dataplane, endpoint);
       const tookMs = clock.monotonic() - began;
       times.count++;
       times.totalMs += tookMs;
@@ -59,6 +59,16 @@ export function endpointProgrammer(
         await dataplane.whenDone({ ...keys.value, sysctls: [], policy: [], bandwidth: [] }, removeDeadlineMs);
     },
   };
+}
+
+/** Resolves when all that the endpoint stands on is in the kernel, or with why it is not yet. */
+export async function whenProgrammed(
+  graph: CalculationGraph,
+  dataplane: Dataplane,
+  endpoint: WorkloadEndpoint,
+): Promise<Result<void>> {
+  const keys = keysOf(graph, dataplane, endpoint);
+  return keys.ok ? dataplane.whenDone(keys.value, programDeadlineMs) : keys;
 }
 
 /** The kernel rows the endpoint stands on; a failure when another endpoint has one of its addresses. */

@@ -1,49 +1,29 @@
 // The names under which Felix's users look for numbers, with values that are true.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { silentLogger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
 import { until } from '../../lib/wait.ts';
-import type { Address } from '../../lib/ip/mod.ts';
 import { systemClock } from '../../lib/clock.ts';
-import { MemoryStore } from '../../datastore/mod.ts';
-import { FakeHost } from '../../kernel/mod.ts';
-import type { KindName, ResourceOf } from '../../model/mod.ts';
-import { startAgent } from './agent.ts';
 import { renderMetrics } from './metrics.ts';
+import { Cluster, object } from './testing.ts';
 import { WorkCounters } from './work-counters.ts';
 
-const object = <K extends KindName>(kind: K, name: string, spec: object, labels = {}): ResourceOf<K> =>
-  ({
-    apiVersion: 'projectcalico.org/v3',
-    kind,
-    metadata: { name, labels, ...(kind === 'WorkloadEndpoint' ? { namespace: 'default' } : {}) },
-    spec,
-  }) as unknown as ResourceOf<K>;
-const workload = (name: string, node: string, address: string) =>
-  object(
-    'WorkloadEndpoint',
-    name,
-    { node, interfaceName: `cali${name}`, ipNetworks: [`${address}/32`], containerID: name },
-    { app: name },
-  );
+const workload = (name: string, node: string, address: string) => ({
+  ...object('WorkloadEndpoint', name, {
+    node,
+    interfaceName: `cali${name}`,
+    ipNetworks: [`${address}/32`],
+    containerID: name,
+  }),
+  metadata: { name, namespace: 'default', labels: { app: name } },
+});
 
 test('FX-110: what Felix counts of the cluster, of this node and of the calculation', async () => {
-  const store = new MemoryStore();
-  const host = new FakeHost();
-  const directory = mkdtempSync(join(tmpdir(), 'margay-metrics-'));
-  const path = (name: string): string => join(directory, name);
-  const eth0 = expect(
-    await host.kernel().links.create({ name: 'eth0', kind: 'veth', up: true, peer: { name: 'far' } }),
-    'eth0',
-  );
-  const address = { address: '10.0.0.1' as Address, length: 24, linkIndex: eth0.index };
-  await host.kernel().addresses.apply([{ op: 'add', address }]);
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const { store } = cluster;
   const rules = [{ action: 'Allow', source: { selector: "app == 'b'" } }];
-  store.put('Node', object('Node', 'n1', {}), object('Node', 'n2', {}));
+  store.put('Node', object('Node', 'n2', {}));
   store.put('Tier', object('Tier', 'security', {}));
   store.put(
     'GlobalNetworkPolicy',
@@ -53,23 +33,7 @@ test('FX-110: what Felix counts of the cluster, of this node and of the calculat
   store.put('HostEndpoint', object('HostEndpoint', 'h', { node: 'n2', interfaceName: 'eth0' }));
   store.put('Profile', object('Profile', 'p', {}));
   store.put('WorkloadEndpoint', workload('a', 'n1', '10.244.1.2'), workload('b', 'n2', '10.244.2.2'));
-  const agent = startAgent({
-    nodeName: 'n1',
-    datastore: store.open(),
-    kernel: host.kernel(),
-    openNamespace: (netns) => host.openKernel({ netns }),
-    environment: { FELIX_IPV6SUPPORT: 'false' },
-    paths: {
-      nodename: path('nodename'),
-      mtu: path('mtu'),
-      cniSocket: path('cni.sock'),
-      cniState: path('cni'),
-      bgpSocket: path('bgp.sock'),
-      felixConfig: path('felix.cfg'),
-    },
-    logger: silentLogger,
-    serveCni: false,
-  });
+  const agent = cluster.start({}, { serveCni: false });
   try {
     expect(await agent.ready, 'ready');
     const text = (): Promise<string> => renderMetrics(agent.status());
@@ -109,7 +73,6 @@ test('FX-110: what Felix counts of the cluster, of this node and of the calculat
       assert.ok((found.get(name) ?? 0) > 0, name);
   } finally {
     await agent.stop();
-    rmSync(directory, { recursive: true });
   }
 });
 

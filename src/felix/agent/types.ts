@@ -19,6 +19,8 @@ export type AgentPaths = {
   /** Where the BGP speaker answers. */
   readonly bgpSocket: string;
   readonly felixConfig: string;
+  /** Unless EndpointStatusPathPrefix says otherwise. */
+  readonly endpointStatus: string;
 };
 
 export const nodePaths: AgentPaths = {
@@ -28,6 +30,7 @@ export const nodePaths: AgentPaths = {
   cniState: '/var/run/calico/cni-endpoints',
   bgpSocket: '/var/run/calico/bgp.sock',
   felixConfig: '/etc/calico/felix.cfg',
+  endpointStatus: '/var/run/calico/endpoint-status',
 };
 
 export type AgentOptions = {

@@ -221,6 +221,11 @@ export class CalculationGraph {
     };
   }
 
+  /** The endpoint of this node under the key, by the watch or by CNI's word. */
+  localEndpoint(key: EndpointKey): WorkloadEndpoint | undefined {
+    return this.#endpoints.get(key);
+  }
+
   get config(): FelixConfig {
     return this.#config;
   }
