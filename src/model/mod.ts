@@ -31,6 +31,7 @@ export type {
   ReplicaSet,
   DaemonSet,
   Job,
+  CronJob,
   StatefulSet,
   KubernetesNetworkPolicy,
   KubernetesEvent,

@@ -10,24 +10,15 @@ import { ipamconfiguration } from './ipamconfiguration.ts';
 import { ipamhandle } from './ipamhandle.ts';
 import { ippool } from './ippool.ts';
 import { ipreservation } from './ipreservation.ts';
+import { configMap, event, kubernetesNode, namespace, secret, serviceAccount } from './kubernetes-core.ts';
 import {
   clusterNetworkPolicy,
-  configMap,
-  daemonSet,
-  job,
-  statefulSet,
-  deployment,
   endpointSlice,
-  event,
   kubernetesNetworkPolicy,
-  kubernetesNode,
-  namespace,
-  pod,
-  replicaSet,
-  secret,
   service,
-  serviceAccount,
-} from './kubernetes.ts';
+} from './kubernetes-network.ts';
+import { pod } from './kubernetes-pod.ts';
+import { cronJob, daemonSet, deployment, job, replicaSet, statefulSet } from './kubernetes-workloads.ts';
 import { node } from './node.ts';
 import { caliconodestatus } from './caliconodestatus.ts';
 import { globalnetworkpolicy } from './globalnetworkpolicy.ts';
@@ -83,6 +74,7 @@ export const definitions = {
   DaemonSet: daemonSet,
   StatefulSet: statefulSet,
   Job: job,
+  CronJob: cronJob,
   Event: event,
   KubernetesNetworkPolicy: kubernetesNetworkPolicy,
   ClusterNetworkPolicy: clusterNetworkPolicy,
@@ -119,6 +111,7 @@ export type ReplicaSet = Kinds['ReplicaSet'];
 export type DaemonSet = Kinds['DaemonSet'];
 export type StatefulSet = Kinds['StatefulSet'];
 export type Job = Kinds['Job'];
+export type CronJob = Kinds['CronJob'];
 export type KubernetesNetworkPolicy = Kinds['KubernetesNetworkPolicy'];
 export type KubernetesEvent = Kinds['Event'];
 export type NetworkPolicy = Kinds['NetworkPolicy'];
