@@ -41,6 +41,8 @@ const nightlies = [
       DIFFERENTIAL_SEED: String(Math.floor(Date.now() / 86_400_000) * 100_000),
     },
   ],
+  // Each mode of routing in each design of BGP.
+  ['e2e', 'test/nightly/lab-modes-designs.test.ts', {}],
   // A million damaged messages.
   ['unit', 'src/bgp/speaker/fuzz.test.ts', { FUZZ_MESSAGES: '1000000' }],
 ];
