@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLogger } from '../lib/log.ts';
 import { until } from '../lib/wait.ts';
-import type { IPAMBlock, IPPool, KindName, Pod, ResourceOf } from '../model/mod.ts';
+import type {
+  CalicoNodeStatus,
+  IPAMBlock,
+  IPPool,
+  KindName,
+  Pod,
+  ResourceOf,
+  WorkloadEndpoint,
+} from '../model/mod.ts';
 import { startSyncer } from './syncer.ts';
 import type { Datastore, ListOptions, StoreError, WatchEvent } from './types.ts';
 import type { Result } from '../lib/result.ts';
@@ -14,6 +22,8 @@ export type DriverUnderTest = {
   open(): Promise<Datastore>;
   /** Forgets the history of changes, when the test can make the store do that. */
   readonly compact?: () => Promise<void>;
+  /** Whether kinds of Kubernetes are stored; they are when absent. */
+  readonly hasKubernetesKinds?: boolean;
 };
 
 const pool = (name: string, cidr: string, labels?: Record<string, string>): IPPool => ({
@@ -28,6 +38,23 @@ const pod = (name: string, namespace: string, nodeName: string): Pod => ({
   metadata: { name, namespace },
   spec: { nodeName, containers: [{ name: 'main', image: 'test' }] },
 });
+const endpoint = (name: string, namespace: string, node: string): WorkloadEndpoint => ({
+  apiVersion: 'projectcalico.org/v3',
+  kind: 'WorkloadEndpoint',
+  metadata: { name, namespace },
+  spec: { orchestrator: 'cni', workload: name, node, endpoint: 'eth0', interfaceName: `cali${name}` },
+});
+const nodeStatus = (name: string, node: string): CalicoNodeStatus => ({
+  apiVersion: 'projectcalico.org/v3',
+  kind: 'CalicoNodeStatus',
+  metadata: { name },
+  spec: { node, classes: ['BGP'], updatePeriodSeconds: 10 },
+});
+/** Workloads as the driver stores them: what is in a namespace and on a node. */
+const workloads = ({ hasKubernetesKinds }: DriverUnderTest) =>
+  hasKubernetesKinds === false
+    ? ({ kind: 'WorkloadEndpoint', make: endpoint, nodeField: 'spec.node' } as const)
+    : ({ kind: 'Pod', make: pod, nodeField: 'spec.nodeName' } as const);
 const block = (cidr: string, sequenceNumber: bigint): IPAMBlock => ({
   apiVersion: 'projectcalico.org/v3',
   kind: 'IPAMBlock',
@@ -176,7 +203,7 @@ export function datastoreConformance(title: string, driver: () => Promise<Driver
     await Promise.all(clients.map((client) => client.close()));
   });
 
-  check('lists: pages, labels, fields, namespaces', async (store) => {
+  check('lists: pages, labels, fields, namespaces', async (store, driver) => {
     for (let i = 0; i < 5; i++)
       value(
         await store.create(
@@ -210,18 +237,20 @@ export function datastoreConformance(title: string, driver: () => Promise<Driver
       ['page-3'],
     );
     for (let i = 0; i < 5; i++) value(await store.delete('IPPool', { name: `page-${i}` }));
-    value(await store.create('Pod', pod('listed', 'default', 'n1')));
+    const { kind, make, nodeField } = workloads(driver);
+    value(await store.create(kind, make('listed', 'default', 'n1')));
     assert.deepEqual(
-      value(await store.list('Pod', { namespace: 'default', fieldSelector: 'spec.nodeName=n1' })).items.map(
+      value(await store.list(kind, { namespace: 'default', fieldSelector: `${nodeField}=n1` })).items.map(
         (p) => p.metadata.name,
       ),
       ['listed'],
     );
-    assert.deepEqual(value(await store.list('Pod', { namespace: 'kube-system' })).items, []);
-    value(await store.delete('Pod', { name: 'listed', namespace: 'default' }, { gracePeriodSeconds: 0 }));
+    assert.deepEqual(value(await store.list(kind, { namespace: 'kube-system' })).items, []);
+    value(await store.delete(kind, { name: 'listed', namespace: 'default' }, { gracePeriodSeconds: 0 }));
   });
 
-  check('status is written apart from the rest', async (store) => {
+  check('status is written apart from the rest', async (store, driver) => {
+    if (driver.hasKubernetesKinds === false) return nodeStatusApart(store);
     const created = value(await store.create('Pod', pod('status', 'default', 'n1')));
     const written = value(
       await store.updateStatus('Pod', {
@@ -242,6 +271,25 @@ export function datastoreConformance(title: string, driver: () => Promise<Driver
     assert.equal(labelled.status?.phase, 'Running');
     value(await store.delete('Pod', { name: 'status', namespace: 'default' }, { gracePeriodSeconds: 0 }));
   });
+
+  const nodeStatusApart = async (store: Datastore): Promise<void> => {
+    const created = value(await store.create('CalicoNodeStatus', nodeStatus('status', 'n1')));
+    const written = value(
+      await store.updateStatus('CalicoNodeStatus', {
+        ...created,
+        spec: { ...created.spec, node: 'n2' },
+        status: { lastUpdated: '2026-01-01T00:00:00Z' },
+      }),
+    );
+    assert.equal(written.status?.lastUpdated, '2026-01-01T00:00:00Z');
+    assert.equal(written.spec.node, 'n1');
+    const { status: _status, ...rest } = written;
+    const labelled = value(
+      await store.update('CalicoNodeStatus', { ...rest, metadata: { ...rest.metadata, labels: { a: 'b' } } }),
+    );
+    assert.equal(labelled.status?.lastUpdated, '2026-01-01T00:00:00Z');
+    value(await store.delete('CalicoNodeStatus', { name: 'status' }));
+  };
 
   check('patches', async (store) => {
     value(await store.create('IPPool', pool('patched', '10.60.0.0/16', { a: '1', b: '2' })));
@@ -342,15 +390,16 @@ export function datastoreConformance(title: string, driver: () => Promise<Driver
     for (const name of ['w-1', 'w-other']) value(await store.delete('IPPool', { name }));
   });
 
-  check('a watch of one node’s pods', async (store) => {
-    const { revision } = value(await store.list('Pod'));
-    const watch = follow(store, 'Pod', revision, { fieldSelector: 'spec.nodeName=watched-node' });
-    value(await store.create('Pod', pod('here', 'default', 'watched-node')));
-    value(await store.create('Pod', pod('there', 'default', 'other-node')));
+  check('a watch of one node’s workloads', async (store, driver) => {
+    const { kind, make, nodeField } = workloads(driver);
+    const { revision } = value(await store.list(kind));
+    const watch = follow(store, kind, revision, { fieldSelector: `${nodeField}=watched-node` });
+    value(await store.create(kind, make('here', 'default', 'watched-node')));
+    value(await store.create(kind, make('there', 'default', 'other-node')));
     await watch.expect(['added here']);
     await watch.stop();
     for (const name of ['here', 'there'])
-      value(await store.delete('Pod', { name, namespace: 'default' }, { gracePeriodSeconds: 0 }));
+      value(await store.delete(kind, { name, namespace: 'default' }, { gracePeriodSeconds: 0 }));
   });
 
   check('a watch from a forgotten revision is told so', async (store, driver) => {

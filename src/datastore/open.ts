@@ -1,10 +1,11 @@
 // Opening the datastore that flags and environment name. The drivers are loaded when they are chosen.
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
 import type { ApiGroup, Endpoint } from './kubernetes/mod.ts';
+import type { EtcdSettings } from './etcd/mod.ts';
 import type { Datastore } from './types.ts';
 
 export type DatastoreConfig = {
-  /** `kubernetes` by default; otherwise from DATASTORE_TYPE. */
+  /** `kubernetes` or `etcdv3`; otherwise from DATASTORE_TYPE, otherwise `kubernetes`. */
   readonly type?: string;
   /** Otherwise KUBECONFIG, otherwise the pod's service account. */
   readonly kubeconfig?: string;
@@ -13,12 +14,14 @@ export type DatastoreConfig = {
   readonly endpoint?: Endpoint;
   /** Otherwise CALICO_API_GROUP. */
   readonly apiGroup?: string;
+  /** For etcdv3: what is not given is taken from ETCD_ENDPOINTS and its like. */
+  readonly etcd?: EtcdSettings;
   readonly userAgent?: string;
   readonly timeoutMs?: number;
-  /** Called with what the server warns of. */
+  /** Called with what the server warns of, and for values in etcd that cannot be read. */
   readonly onWarning?: (text: string) => void;
 };
-export type OpenError = Failure<'NotBuilt' | 'BadConfig' | 'BadKubeconfig' | 'NoKubeconfig'>;
+export type OpenError = Failure<'BadConfig' | 'BadKubeconfig' | 'NoKubeconfig'>;
 
 /** Nothing is asked of the server here: an API server that is down is found by the first request. */
 export async function openDatastore(
@@ -31,13 +34,14 @@ export async function openDatastore(
     env['CALICO_DATASTORE_TYPE'] ??
     'kubernetes'
   ).toLowerCase();
-  if (type === 'etcdv3')
-    return err(
-      failure('NotBuilt', 'The etcdv3 datastore is not built yet.', 'Use DATASTORE_TYPE=kubernetes.'),
-    );
+  if (type === 'etcdv3') return openEtcd(config, env);
   if (type !== 'kubernetes')
     return err(
-      failure('BadConfig', `There is no datastore type "${type}".`, 'Use DATASTORE_TYPE=kubernetes.'),
+      failure(
+        'BadConfig',
+        `There is no datastore type "${type}".`,
+        'Use DATASTORE_TYPE=kubernetes or etcdv3.',
+      ),
     );
   const apiGroup = groupOf(config.apiGroup ?? env['CALICO_API_GROUP'] ?? '');
   if (apiGroup === undefined)
@@ -64,6 +68,23 @@ export async function openDatastore(
       ...(config.userAgent === undefined ? {} : { userAgent: config.userAgent }),
       ...(config.timeoutMs === undefined ? {} : { timeoutMs: config.timeoutMs }),
       ...(config.onWarning === undefined ? {} : { onWarning: config.onWarning }),
+    }),
+  );
+}
+
+async function openEtcd(
+  config: DatastoreConfig,
+  env: NodeJS.ProcessEnv,
+): Promise<Result<Datastore, OpenError>> {
+  const { EtcdDatastore, etcdSettings, resolveConnection } = await import('./etcd/mod.ts');
+  const connection = await resolveConnection(etcdSettings(config.etcd ?? {}, env));
+  if (!connection.ok) return connection;
+  const { userAgent, timeoutMs, onWarning } = config;
+  return ok(
+    new EtcdDatastore(connection.value, {
+      ...(userAgent === undefined ? {} : { userAgent }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(onWarning === undefined ? {} : { onWarning }),
     }),
   );
 }

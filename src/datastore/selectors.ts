@@ -1,7 +1,13 @@
 // Kubernetes label and field selectors (the text of `labelSelector=` and `fieldSelector=`), not Calico's selector
-// language. Used by the memory driver and by servers; the kubernetes driver passes the text on.
+// language. Used by the memory and etcd drivers and by servers; the kubernetes driver passes the text on.
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
+import { storeError } from './errors.ts';
+import type { ListOptions, StoreError } from './types.ts';
 
+/** What a selection looks at. */
+export type SelectedObject = {
+  readonly metadata: { readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> };
+};
 export type SelectorError = Failure<'BadSelector'>;
 export type LabelMatcher = (labels: Readonly<Record<string, string>> | undefined) => boolean;
 export type FieldMatcher = (object: unknown) => boolean;
@@ -45,6 +51,22 @@ export function parseFieldSelector(text: string): Result<FieldMatcher, SelectorE
     terms.push({ path: (match[1] ?? '').split('.'), equal: match[2] !== '!=', value: match[3] ?? '' });
   }
   return ok((object) => terms.every((t) => (fieldText(object, t.path) === t.value) === t.equal));
+}
+
+/** Whether an object is in a selection, for stores that do not select themselves. */
+export function matcherOf(
+  options: Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>,
+): Result<(object: SelectedObject) => boolean, StoreError> {
+  const labels = parseLabelSelector(options.labelSelector ?? '');
+  if (!labels.ok) return err(storeError('Invalid', labels.error.message, labels.error.hint));
+  const fields = parseFieldSelector(options.fieldSelector ?? '');
+  if (!fields.ok) return err(storeError('Invalid', fields.error.message, fields.error.hint));
+  return ok(
+    (object) =>
+      (options.namespace === undefined || object.metadata.namespace === options.namespace) &&
+      labels.value(object.metadata.labels) &&
+      fields.value(object),
+  );
 }
 
 function parseRequirement(part: string): Requirement | undefined {

@@ -246,7 +246,7 @@ test('failures say what to do', async () => {
     const result = await openDatastore(config, env);
     return result.ok ? 'ok' : result.error.code;
   };
-  assert.equal(await refused({ type: 'etcdv3' }), 'NotBuilt');
+  assert.equal(await refused({ type: 'etcdv3' }), 'BadConfig');
   assert.equal(await refused({}, { DATASTORE_TYPE: 'paper' }), 'BadConfig');
   assert.equal(await refused({ apiGroup: 'example.org/v1', kubeconfig }), 'BadConfig');
   assert.equal(await refused({}), 'NoKubeconfig');

@@ -4,7 +4,7 @@ import { sleep } from '../../lib/wait.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
 import { describeObject, invalid, notFound, storeError } from '../errors.ts';
 import { applyPatch } from '../patch.ts';
-import { parseFieldSelector, parseLabelSelector } from '../selectors.ts';
+import { matcherOf, type SelectedObject } from '../selectors.ts';
 import type {
   Datastore,
   DeleteOptions,
@@ -18,7 +18,7 @@ import type {
   WriteOptions,
 } from '../types.ts';
 import { FaultGate, type FaultPlan, type StoreVerb } from './faults.ts';
-import { type AnyResource, type Change, type MemoryState, nameOf, typed, untyped } from './store.ts';
+import { type AnyResource, type Change, type MemoryState, typed, untyped } from './store.ts';
 
 export type MemoryClientOptions = {
   readonly faults?: FaultPlan;
@@ -28,7 +28,7 @@ export type MemoryClientOptions = {
   readonly watchQueueLimit?: number;
 };
 
-type Matcher = (object: AnyResource) => boolean;
+type Matcher = (object: SelectedObject) => boolean;
 type Selection = Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>;
 
 export class MemoryClient implements Datastore {
@@ -239,19 +239,6 @@ function eventOf<K extends KindName>(
   if (change.before !== undefined && was)
     return { type: 'deleted', object: typed<K>(change.before), revision };
   return undefined;
-}
-
-function matcherOf(options: Selection): Result<Matcher, StoreError> {
-  const labels = parseLabelSelector(options.labelSelector ?? '');
-  if (!labels.ok) return err(storeError('Invalid', labels.error.message, labels.error.hint));
-  const fields = parseFieldSelector(options.fieldSelector ?? '');
-  if (!fields.ok) return err(storeError('Invalid', fields.error.message, fields.error.hint));
-  return ok(
-    (object) =>
-      (options.namespace === undefined || nameOf(object).namespace === options.namespace) &&
-      labels.value(object.metadata.labels) &&
-      fields.value(object),
-  );
 }
 
 /** A continue token is "revision:offset": good enough where the whole list is at hand. */
