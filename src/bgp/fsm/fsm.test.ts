@@ -227,30 +227,59 @@ describe('graceful restart, from the lost session', () => {
 describe('two connections', () => {
   const both: readonly FsmEvent[] = [{ type: 'start' }, { type: 'accepted' }, { type: 'connected' }];
 
-  for (const [who, routerId, winner] of [
-    ['our identifier is higher: what we dialled stays', 2, 'outgoing'],
-    ['theirs is higher: what they dialled stays', 0, 'incoming'],
-  ] as const)
-    for (const order of [
-      ['outgoing', 'incoming'],
-      ['incoming', 'outgoing'],
-    ] as const)
-      test(`${who}, OPEN on ${order[0]} first`, () => {
-        const { state, actions } = run(
-          [...both, opens(order[0]), opens(order[1])],
-          initialState({ ...options, routerId }),
-        );
-        const loser = winner === 'outgoing' ? 'incoming' : 'outgoing';
-        assert.ok(names(actions).includes(`close ${loser}`));
+  const orders = [
+    ['outgoing', 'incoming'],
+    ['incoming', 'outgoing'],
+  ] as const;
+  for (const [first, second] of orders)
+    test(`our identifier is higher: what we dialled stays, OPEN on ${first} first`, () => {
+      const { state, actions } = run([...both, opens(first), opens(second)]);
+      assert.ok(names(actions).includes('close incoming'));
+      assert.equal(state.incoming, undefined);
+      assert.equal(stateName(run([says('keepalive')], state).state), 'Established');
+      const cease = actions.find((a) => a.do === 'send-notification');
+      assert.deepEqual(cease?.notification, notification(6, 7));
+    });
+
+  const lower = initialState({ ...options, routerId: 0 });
+  const collision = (side: Side): FsmEvent => ({
+    type: 'notification',
+    side,
+    notification: notification(6, 7),
+  });
+  for (const [first, second] of orders)
+    test(`theirs is higher: they close one of the two, OPEN on ${first} first`, () => {
+      const crossed = run([...both, opens(first), opens(second)], lower);
+      assert.ok(!names(crossed.actions).includes('send-notification outgoing'));
+      for (const [loser, winner] of orders) {
+        const { state, actions } = run([collision(loser), says('keepalive', winner)], crossed.state);
         assert.equal(state[loser], undefined);
-        assert.equal(
-          stateName(run([opens(winner), says('keepalive', winner)], state).state).length > 0,
-          true,
-        );
-        assert.notEqual(state[winner], undefined);
-        const cease = actions.find((a) => a.do === 'send-notification');
-        assert.deepEqual(cease?.notification, notification(6, 7));
-      });
+        assert.equal(stateName(state), 'Established');
+        assert.ok(!names(actions).includes('down'));
+      }
+    });
+
+  test('theirs is higher, and what we dialled is up before they have decided: no session is lost either way', () => {
+    for (const seen of [[], [opens('incoming')]]) {
+      const crossed = run([...both, opens(), ...seen, says('keepalive')], lower);
+      assert.equal(stateName(crossed.state), 'Established');
+      assert.notEqual(crossed.state.incoming, undefined);
+      const ours = run([collision('incoming')], crossed.state);
+      assert.ok(!names(ours.actions).includes('down'));
+      assert.equal(ours.state.outgoing?.phase, 'established');
+      const theirs = run(
+        [
+          ...(seen.length === 0 ? [opens('incoming')] : []),
+          collision('outgoing'),
+          says('keepalive', 'incoming'),
+        ],
+        crossed.state,
+      );
+      assert.equal(theirs.actions.find((a) => a.do === 'down')?.graceful, true);
+      assert.equal(theirs.state.incoming?.phase, 'established');
+      assert.ok(!names(theirs.actions).includes('dial'));
+    }
+  });
 
   test('an Established session beats a rival that is no restart', () => {
     const { state, actions } = run([...both, opens(), says('keepalive')]);
@@ -260,10 +289,46 @@ describe('two connections', () => {
   });
 
   test('a restarted peer that dials again replaces the session it has forgotten', () => {
-    const { state, actions } = run([{ type: 'accepted' }, opens('incoming')], run(up).state);
+    const again: FsmEvent[] = [{ type: 'accepted' }, opens('incoming'), says('keepalive', 'incoming')];
+    const { state, actions } = run(again, run(up).state);
+    assert.deepEqual(names(actions), [
+      'send-open incoming',
+      'send-keepalive incoming',
+      'close outgoing',
+      'down',
+      'established incoming',
+    ]);
     assert.equal(actions.find((a) => a.do === 'down')?.graceful, true);
-    assert.equal(stateName(state), 'OpenConfirm');
+    assert.equal(stateName(state), 'Established');
     assert.equal(state.outgoing, undefined);
+  });
+
+  test('a dial of the peer that crossed with the session and is seen late costs nothing: the peer ends it itself', () => {
+    for (const end of [
+      { type: 'notification', side: 'incoming', notification: notification(6, 7) },
+      { type: 'closed', side: 'incoming' },
+    ] as const) {
+      const { state, actions } = run([{ type: 'accepted' }, opens('incoming'), end], run(up).state);
+      assert.ok(!names(actions).includes('down'));
+      assert.equal(stateName(state), 'Established');
+      assert.equal(state.incoming, undefined);
+      assert.equal(state.outgoing?.phase, 'established');
+    }
+  });
+
+  test('a restarted peer whose old connection is reset first goes on with the new one', () => {
+    const { state, actions } = run(
+      [
+        { type: 'accepted' },
+        opens('incoming'),
+        { type: 'closed', side: 'outgoing' },
+        says('keepalive', 'incoming'),
+      ],
+      run(up).state,
+    );
+    assert.equal(actions.find((a) => a.do === 'down')?.graceful, true);
+    assert.ok(!names(actions).includes('dial'));
+    assert.equal(stateName(state), 'Established');
   });
 
   test('the same when the forgotten one was dialled by the peer too', () => {

@@ -13,6 +13,7 @@ import {
   type FsmOptions,
   type FsmState,
   type FsmTiming,
+  type NegotiatedSession,
   type Side,
   type StateName,
   type Step,
@@ -55,6 +56,14 @@ export const establishedSide = (state: FsmState): Side | undefined =>
     : state.incoming?.phase === 'established'
       ? 'incoming'
       : undefined;
+
+/** Of two connections the one dialled by the higher identifier stays; between equal ones the higher AS decides (RFC 6286).
+ *  That speaker closes the other one. The lower leaves it alone: what it would close may be Established over there, and
+ *  then both connections are lost, with the routes that a peer keeps over one restart and not over two. */
+const peerDecides = (
+  { routerId, localAsn }: FsmOptions,
+  { peerRouterId, peerAsn }: NegotiatedSession,
+): boolean => (routerId === peerRouterId ? localAsn < peerAsn : routerId < peerRouterId);
 
 /** The next state and what to do for it. `random` in [0, 1) spreads waits; it has no other effect. */
 export function step(state: FsmState, event: FsmEvent, random = 0.5): Step {
@@ -216,7 +225,7 @@ class Transition {
       this.#fail(side, agreed.error.reason, agreed.error.notification);
       return this.#done();
     }
-    if (!this.#surviveCollision(side, open.routerId, agreed.value.peerAsn)) return this.#done();
+    if (!this.#surviveCollision(side, agreed.value)) return this.#done();
     s[side] = { ...connection, phase: 'open-confirm', session: agreed.value };
     this.#act({ do: 'send-keepalive', side });
     this.#armHold(side, s[side]);
@@ -225,23 +234,19 @@ class Transition {
   }
 
   /** RFC 4271 section 6.8. False when the connection that just received OPEN had to go. */
-  #surviveCollision(side: Side, peerId: number, peerAsn: number): boolean {
+  #surviveCollision(side: Side, session: NegotiatedSession): boolean {
     const s = this.#state;
-    const other = otherSide(side);
-    const rival = s[other];
+    const rival = s[otherSide(side)];
     if (rival === undefined || rival.phase === 'open-sent') return true;
     if (rival.phase === 'established') {
-      const restarted = s[side]?.afterEstablished === true && rival.session?.gracefulRestart !== undefined;
-      if (restarted) this.#fail(other, { kind: 'replaced' }, undefined);
-      else this.#drop(side, { kind: 'collision' }, ceaseWith(subcode.cease.collision));
-      return restarted;
+      // A restarted peer, or a connection that crossed with the one that came up: only the first will say KEEPALIVE on it.
+      if (s[side]?.afterEstablished !== true || rival.session?.gracefulRestart !== undefined) return true;
+      this.#drop(side, { kind: 'collision' }, ceaseWith(subcode.cease.collision));
+      return false;
     }
-    const { routerId, localAsn } = s.options;
-    // The connection dialled by the higher identifier stays; between equal ones the higher AS decides (RFC 6286).
-    const weWin = routerId === peerId ? localAsn > peerAsn : routerId > peerId;
-    const loser: Side = weWin ? 'incoming' : 'outgoing';
-    this.#drop(loser, { kind: 'collision' }, ceaseWith(subcode.cease.collision));
-    return loser !== side;
+    if (peerDecides(s.options, session)) return true;
+    this.#drop('incoming', { kind: 'collision' }, ceaseWith(subcode.cease.collision));
+    return side !== 'incoming';
   }
 
   keepalive(side: Side): Step {
@@ -251,16 +256,22 @@ class Transition {
     if (connection.phase === 'open-sent') return this.#unexpected(side, connection);
     this.#armHold(side, connection);
     if (connection.phase === 'open-confirm' && connection.session !== undefined) {
+      this.#outlive(otherSide(side), connection.session);
       s[side] = { ...connection, phase: 'established' };
-      const other = otherSide(side);
-      if (s[other] !== undefined)
-        this.#drop(other, { kind: 'collision' }, ceaseWith(subcode.cease.collision));
       this.#abortDial();
       this.#clear('connect-retry');
       this.#set('stable', this.#timing.stableMs);
       this.#act({ do: 'established', side, session: connection.session });
     }
     return this.#done();
+  }
+
+  /** The other connection, now that one is Established. */
+  #outlive(rival: Side, session: NegotiatedSession): void {
+    const s = this.#state;
+    if (s[rival]?.phase === 'established') this.#fail(rival, { kind: 'replaced' }, undefined);
+    else if (s[rival] !== undefined && !(rival === 'incoming' && peerDecides(s.options, session)))
+      this.#drop(rival, { kind: 'collision' }, ceaseWith(subcode.cease.collision));
   }
 
   routes(side: Side): Step {
@@ -273,7 +284,12 @@ class Transition {
   }
 
   notified(side: Side, n: Notification): Step {
-    if (this.#state[side] !== undefined) this.#fail(side, { kind: 'notification-received', notification: n });
+    const s = this.#state;
+    if (s[side] === undefined) return this.#done();
+    const isCollision = n.code === notificationCode.cease && n.subcode === subcode.cease.collision;
+    // The peer goes on with the other connection: nothing of it is lost.
+    if (isCollision && s[otherSide(side)] !== undefined) this.#fail(side, { kind: 'replaced' });
+    else this.#fail(side, { kind: 'notification-received', notification: n });
     return this.#done();
   }
 

@@ -158,7 +158,7 @@ export type Connection = {
   readonly phase: 'open-sent' | 'open-confirm' | 'established';
   /** Agreed with the OPEN received; undefined in open-sent. */
   readonly session?: NegotiatedSession;
-  /** It came while the other side was Established: a restarted peer, not a collision. */
+  /** It came while the other side was Established: of a restarted peer, or one that crossed with the other. */
   readonly afterEstablished: boolean;
 };
 
