@@ -1,12 +1,11 @@
 // BIRD 2 as a router of the matrix: a configuration file, `birdc configure`, and tables read from `show route all`.
-import type { ChildProcess } from 'node:child_process';
 import { eventually } from '../network.ts';
+import { Daemon } from './daemon.ts';
 import {
   familyOfText,
   sorted,
   whole,
   type Router,
-  type RouterPlace,
   type RouterSetup,
   type RouteText,
   type SessionSetup,
@@ -15,25 +14,16 @@ import {
 const origins = { igp: 'ORIGIN_IGP', egp: 'ORIGIN_EGP', incomplete: 'ORIGIN_INCOMPLETE' } as const;
 const protocolOf = (address: string): string => `peer_${address.replaceAll(/[.:]/g, '_')}`;
 
-export class Bird implements Router {
+export class Bird extends Daemon implements Router {
   readonly name = 'BIRD';
-  readonly host: string;
   readonly cannot = {};
-  readonly #place: RouterPlace;
   #setup: RouterSetup | undefined;
   #routes: readonly RouteText[] = [];
-  #child: ChildProcess | undefined;
-
-  constructor(place: RouterPlace) {
-    this.#place = place;
-    this.host = place.host;
-  }
 
   async start(setup: RouterSetup, { recovering = false } = {}): Promise<void> {
     this.#setup = setup;
-    const { network, host } = this.#place;
     const flags = ['-f', '-c', this.#write(), '-s', this.#socket, ...(recovering ? ['-R'] : [])];
-    this.#child = network.start(host, `${host}-bird`, 'bird', ...flags);
+    this.launch('bird', 'bird', ...flags);
     await eventually(
       'BIRD answers',
       () => this.#birdc('show status'),
@@ -70,35 +60,19 @@ export class Bird implements Router {
     this.#birdc(`reload in ${protocolOf(peer)}`);
   }
 
-  async kill(): Promise<void> {
-    if (this.#child !== undefined) await this.#place.network.kill(this.#child);
-  }
-
-  pause(): void {
-    this.#child?.kill('SIGSTOP');
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT');
-  }
-
-  log(): string {
-    return this.#place.network.log(`${this.host}-bird`);
-  }
-
   get #socket(): string {
-    return `${this.#place.network.directory}/${this.host}-daemon.ctl`;
+    return `${this.place.network.directory}/${this.host}-daemon.ctl`;
   }
 
   #birdc(command: string): string {
-    const { network, host } = this.#place;
+    const { network, host } = this.place;
     return network.exec(host, 'birdc', '-s', this.#socket, ...command.split(' '));
   }
 
   #write(): string {
     const setup = this.#setup;
     if (setup === undefined) throw new Error('not started');
-    const { network, host } = this.#place;
+    const { network, host } = this.place;
     const statics = (family: 4 | 6): string => {
       const list = this.#routes.filter((r) => familyOfText(r.prefix) === family);
       return `protocol static own${family} { ipv${family}; ${list.map(staticRoute).join('\n')} }`;

@@ -1,14 +1,14 @@
 // ExaBGP as a router of the matrix. It has no table: it announces what it is told through a pipe and writes down what it
 // hears as JSON, from which the table of its peer is put together here.
-import { execFileSync, type ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, closeSync, constants, existsSync, openSync, readSync, writeSync } from 'node:fs';
 import { eventually } from '../network.ts';
+import { Daemon } from './daemon.ts';
 import {
   familyOfText,
   sorted,
   whole,
   type Router,
-  type RouterPlace,
   type RouterSetup,
   type RouteText,
   type SessionSetup,
@@ -31,9 +31,8 @@ type Message = {
   };
 };
 
-export class ExaBgp implements Router {
+export class ExaBgp extends Daemon implements Router {
   readonly name = 'ExaBGP';
-  readonly host: string;
   readonly cannot = {
     relays: noTable,
     reflects: noTable,
@@ -45,10 +44,8 @@ export class ExaBgp implements Router {
     'large-table': 'ExaBGP is a script of messages: 1,000 prefixes, not 100,000',
     'hold-zero': noTable,
   };
-  readonly #place: RouterPlace;
   #setup: RouterSetup | undefined;
   #routes: readonly RouteText[] = [];
-  #child: ChildProcess | undefined;
   #commands = -1;
   #heardAt = 0;
   #partial = '';
@@ -57,14 +54,9 @@ export class ExaBgp implements Router {
   /** UPDATE messages with something announced. */
   updates = 0;
 
-  constructor(place: RouterPlace) {
-    this.#place = place;
-    this.host = place.host;
-  }
-
   async start(setup: RouterSetup): Promise<void> {
     this.#setup = setup;
-    const { network, host } = this.#place;
+    const { network, host } = this.place;
     const directory = network.subdirectory(`${host}-exabgp`);
     const pipe = `${directory}/commands`;
     if (!existsSync(pipe)) execFileSync('mkfifo', ['-m', '666', pipe]);
@@ -75,9 +67,8 @@ export class ExaBgp implements Router {
       `#!/bin/sh\nexec 3<&0\ncat <&3 >> ${directory}/heard &\nexec cat ${pipe}\n`,
     );
     chmodSync(script, 0o755);
-    this.#child = network.start(
-      host,
-      `${host}-exabgp`,
+    this.launch(
+      'exabgp',
       'env',
       'exabgp.daemon.user=root',
       'exabgp.log.destination=stdout',
@@ -99,7 +90,7 @@ export class ExaBgp implements Router {
   async change(setup: RouterSetup): Promise<void> {
     this.#setup = setup;
     this.#write();
-    this.#child?.kill('SIGUSR1');
+    this.signal('SIGUSR1');
   }
 
   async announce(routes: readonly RouteText[]): Promise<void> {
@@ -140,22 +131,6 @@ export class ExaBgp implements Router {
     this.#say(`neighbor ${peer} announce route-refresh ipv4 unicast`);
   }
 
-  async kill(): Promise<void> {
-    if (this.#child !== undefined) await this.#place.network.kill(this.#child);
-  }
-
-  pause(): void {
-    this.#child?.kill('SIGSTOP');
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT');
-  }
-
-  log(): string {
-    return this.#place.network.log(`${this.host}-exabgp`);
-  }
-
   /** Gives the pipe back. */
   close(): void {
     if (this.#commands >= 0) closeSync(this.#commands);
@@ -193,7 +168,7 @@ export class ExaBgp implements Router {
 
   /** Takes what was written since the last look. */
   #read(): void {
-    const path = `${this.#place.network.directory}/${this.host}-exabgp/heard`;
+    const path = `${this.place.network.directory}/${this.host}-exabgp/heard`;
     if (!existsSync(path)) return;
     const file = openSync(path, 'r');
     const buffer = Buffer.alloc(1 << 20);
@@ -239,7 +214,7 @@ export class ExaBgp implements Router {
   #write(): string {
     const setup = this.#setup;
     if (setup === undefined) throw new Error('not started');
-    const { network, host } = this.#place;
+    const { network, host } = this.place;
     network.subdirectory(`${host}-exabgp`);
     return network.file(
       `${host}-exabgp/conf`,

@@ -1,12 +1,12 @@
 // FRR as a router of the matrix: zebra and bgpd run by hand, changed and asked by vtysh.
-import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { eventually } from '../network.ts';
+import { Daemon } from './daemon.ts';
 import {
   familyOfText,
   sorted,
   whole,
   type Router,
-  type RouterPlace,
   type RouterSetup,
   type RouteText,
   type SessionSetup,
@@ -25,34 +25,24 @@ type FrrPath = {
   peer?: { peerId: string };
 };
 
-export class Frr implements Router {
+export class Frr extends Daemon implements Router {
   readonly name = 'FRR';
-  readonly host: string;
   readonly cannot = {
     'long-lived': 'FRR 8.4 does not offer it for what it announces',
   };
-  readonly #place: RouterPlace;
   #setup: RouterSetup | undefined;
   #routes: readonly RouteText[] = [];
   #hasZebra = false;
-  #bgpd: ChildProcess | undefined;
-
-  constructor(place: RouterPlace) {
-    this.#place = place;
-    this.host = place.host;
-  }
 
   async start(setup: RouterSetup): Promise<void> {
     this.#setup = setup;
-    const { network, host } = this.#place;
+    const { network, host } = this.place;
     const file = network.file(
       `${host}-frr.conf`,
       `${configOf(setup)}\n${ownRoutes(setup, [], this.#routes)}`,
     );
-    network.subdirectory(`${host}-frr`);
-    if (!this.#hasZebra) this.#daemon('zebra', network.file(`${host}-zebra.conf`, 'log stdout\n'));
-    this.#hasZebra = true;
-    this.#bgpd = this.#daemon('bgpd', file);
+    await this.#startZebra();
+    this.launch('bgpd', ...this.#command('bgpd', file));
     await eventually(
       'FRR answers',
       () => this.#vtysh('show bgp summary json'),
@@ -60,19 +50,24 @@ export class Frr implements Router {
     );
   }
 
-  #daemon(name: 'zebra' | 'bgpd', file: string): ChildProcess {
-    const { network, host } = this.#place;
+  /** It outlives the bgpd that is killed. A bgpd that does not find it writes nothing to the kernel for ten seconds. */
+  async #startZebra(): Promise<void> {
+    if (this.#hasZebra) return;
+    this.#hasZebra = true;
+    const { network, host } = this.place;
+    const file = network.file(`${host}-zebra.conf`, 'log stdout\n');
+    network.start(host, `${host}-zebra`, ...this.#command('zebra', file), '-r');
+    await eventually(
+      'zebra listens',
+      () => existsSync(`${this.#run}/zserv.api`),
+      (there) => there,
+    );
+  }
+
+  #command(name: 'zebra' | 'bgpd', file: string): string[] {
     const run = this.#run;
     const options = `-u frr -g frr -f ${file} -i ${run}/${name}.pid -z ${run}/zserv.api --vty_socket ${run}`;
-    const own = name === 'bgpd' ? [] : ['-r'];
-    return network.start(
-      host,
-      `${host}-${name}`,
-      `/usr/lib/frr/${name}`,
-      ...options.split(' '),
-      ...'-A 127.0.0.1 -P 0'.split(' '),
-      ...own,
-    );
+    return [`/usr/lib/frr/${name}`, ...options.split(' '), ...'-A 127.0.0.1 -P 0'.split(' ')];
   }
 
   async change(setup: RouterSetup): Promise<void> {
@@ -135,33 +130,17 @@ export class Frr implements Router {
     this.#vtysh(`clear bgp ${peer} soft in`);
   }
 
-  async kill(): Promise<void> {
-    if (this.#bgpd !== undefined) await this.#place.network.kill(this.#bgpd);
-  }
-
-  pause(): void {
-    this.#bgpd?.kill('SIGSTOP');
-  }
-
-  resume(): void {
-    this.#bgpd?.kill('SIGCONT');
-  }
-
-  log(): string {
-    return this.#place.network.log(`${this.host}-bgpd`);
-  }
-
   get #run(): string {
-    return this.#place.network.subdirectory(`${this.host}-frr`);
+    return this.place.network.subdirectory(`${this.host}-frr`);
   }
 
   #vtysh(...commands: readonly string[]): string {
     const asked = commands.flatMap((c) => ['-c', c]);
-    return this.#place.network.exec(this.host, 'vtysh', '--vty_socket', this.#run, '-d', 'bgpd', ...asked);
+    return this.place.network.exec(this.host, 'vtysh', '--vty_socket', this.#run, '-d', 'bgpd', ...asked);
   }
 
   #configure(lines: string): void {
-    const { network, host } = this.#place;
+    const { network, host } = this.place;
     const file = network.file(`${host}-change.conf`, `${lines}\nend\n`);
     network.exec(host, 'vtysh', '--vty_socket', this.#run, '-d', 'bgpd', '-f', file);
   }

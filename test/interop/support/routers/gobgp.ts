@@ -1,13 +1,12 @@
 // GoBGP as a router of the matrix: a configuration file, SIGHUP, and its own client for routes and tables. It has no kernel
 // face without zebra.
-import type { ChildProcess } from 'node:child_process';
 import { eventually } from '../network.ts';
+import { Daemon } from './daemon.ts';
 import {
   familyOfText,
   sorted,
   whole,
   type Router,
-  type RouterPlace,
   type RouterSetup,
   type RouteText,
   type SessionSetup,
@@ -23,9 +22,8 @@ type Attribute = {
 };
 type Path = { nlri: { prefix: string }; attrs: (Attribute & { value?: unknown })[] };
 
-export class GoBgp implements Router {
+export class GoBgp extends Daemon implements Router {
   readonly name = 'GoBGP';
-  readonly host: string;
   readonly cannot = {
     'two-octet-as': 'GoBGP always offers four-octet AS numbers',
     kernel: 'GoBGP writes to the kernel through zebra only, so that its own table is looked at',
@@ -34,21 +32,13 @@ export class GoBgp implements Router {
     'link-local': 'GoBGP announces IPv6 next hops without a link-local one',
     'hold-zero': 'GoBGP takes a hold time of 0 in its file for "not said"',
   };
-  readonly #place: RouterPlace;
   #setup: RouterSetup | undefined;
   #routes: readonly RouteText[] = [];
-  #child: ChildProcess | undefined;
-
-  constructor(place: RouterPlace) {
-    this.#place = place;
-    this.host = place.host;
-  }
 
   async start(setup: RouterSetup, { recovering = false } = {}): Promise<void> {
     this.#setup = setup;
-    const { network, host } = this.#place;
     const own = ['--api-hosts', '127.0.0.1:50051', '-p', ...(recovering ? ['-r'] : [])];
-    this.#child = network.start(host, `${host}-gobgpd`, 'gobgpd', '-f', this.#write(), ...own);
+    this.launch('gobgpd', 'gobgpd', '-f', this.#write(), ...own);
     await eventually(
       'GoBGP answers',
       () => this.#gobgp('global'),
@@ -67,7 +57,7 @@ export class GoBgp implements Router {
       if (!isNew) continue;
       this.#write();
       const seen = this.#reloads();
-      this.#child?.kill('SIGHUP');
+      this.signal('SIGHUP');
       await eventually(
         'GoBGP has read its file',
         () => this.#reloads(),
@@ -112,24 +102,8 @@ export class GoBgp implements Router {
     this.#gobgp(`neighbor ${peer} softresetin`);
   }
 
-  async kill(): Promise<void> {
-    if (this.#child !== undefined) await this.#place.network.kill(this.#child);
-  }
-
-  pause(): void {
-    this.#child?.kill('SIGSTOP');
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT');
-  }
-
-  log(): string {
-    return this.#place.network.log(`${this.host}-gobgpd`);
-  }
-
   #gobgp(command: string): string {
-    return this.#place.network.exec(this.host, 'gobgp', ...command.split(' '));
+    return this.place.network.exec(this.host, 'gobgp', ...command.split(' '));
   }
 
   #add(r: RouteText): void {
@@ -149,7 +123,7 @@ export class GoBgp implements Router {
   #write(): string {
     const setup = this.#setup;
     if (setup === undefined) throw new Error('not started');
-    return this.#place.network.file(
+    return this.place.network.file(
       `${this.host}-gobgpd.toml`,
       `[global.config]
   as = ${setup.as}
