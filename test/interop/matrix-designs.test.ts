@@ -9,7 +9,7 @@ import { Bird } from './support/routers/bird.ts';
 import { Frr } from './support/routers/frr.ts';
 import type { Router, SessionSetup } from './support/routers/types.ts';
 import { probeAddress, programs, row, us, World, type OurRoute, type Part } from './support/routers/world.ts';
-import { attributesOf, route } from './support/rows/routes.ts';
+import { attributesOf, route } from './support/rows/words.ts';
 
 const skip = missing(...programs) ?? false;
 const as = 64512;

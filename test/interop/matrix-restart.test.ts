@@ -5,7 +5,7 @@ import { after, before, suite, test } from 'node:test';
 import { eventually, missing } from './support/network.ts';
 import type { RouterSetup, RouteText } from './support/routers/types.ts';
 import { programs, row, us, World, type Part } from './support/routers/world.ts';
-import { route } from './support/rows/routes.ts';
+import { route } from './support/rows/words.ts';
 
 const skip = missing(...programs) ?? false;
 const as = 64512;

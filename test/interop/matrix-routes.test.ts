@@ -6,21 +6,12 @@ import type { ProbePeer } from './support/probe-peer.ts';
 import { ExaBgp } from './support/routers/exabgp.ts';
 import type { RouterSetup, SessionSetup } from './support/routers/types.ts';
 import { probeAddress, programs, us, World, type Part } from './support/routers/world.ts';
-import {
-  communitiesRow,
-  ipv6Row,
-  manyRoutesRow,
-  ourAttributesRow,
-  pathsToThemRow,
-  pathsToUsRow,
-  probeAs,
-  refreshRow,
-  route,
-  say,
-  sessionRow,
-  theirAttributesRow,
-  type Profile,
-} from './support/rows/routes.ts';
+import { manyRoutesRow, ourAttributesRow, theirAttributesRow } from './support/rows/attributes.ts';
+import { communitiesRow } from './support/rows/communities.ts';
+import { refreshRow } from './support/rows/filters.ts';
+import { pathsToThemRow, pathsToUsRow } from './support/rows/paths.ts';
+import { ipv6Row, sessionRow } from './support/rows/sessions.ts';
+import { probeAs, route, say, type Profile } from './support/rows/words.ts';
 
 const skip = missing(...programs) ?? false;
 

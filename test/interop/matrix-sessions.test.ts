@@ -8,7 +8,7 @@ import { Bird } from './support/routers/bird.ts';
 import { Frr } from './support/routers/frr.ts';
 import type { Router, RouterSetup } from './support/routers/types.ts';
 import { probeAddress, programs, row, us, World, type Part, type PeerView } from './support/routers/world.ts';
-import { probeAs, route, say } from './support/rows/routes.ts';
+import { probeAs, route, say } from './support/rows/words.ts';
 
 const skip = missing(...programs) ?? false;
 const ourAs = 4_200_000_001;
