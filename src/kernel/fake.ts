@@ -88,6 +88,11 @@ export class FakeHost {
     this.#find(netns)?.pathMtus.set(address, bytes);
   }
 
+  /** What was sent past the stack, in order. */
+  sentFrames(netns?: string): readonly { readonly linkIndex: number; readonly frame: Uint8Array }[] {
+    return this.#find(netns)?.frames ?? [];
+  }
+
   /** From now on links of the kind cannot be created: a kernel built without it. */
   withoutKind(kind: string): this {
     this.#unsupportedKinds.add(kind);

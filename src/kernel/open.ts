@@ -18,6 +18,7 @@ import {
 } from './real/routing.ts';
 import { KernelSession } from './real/session.ts';
 import { realNftables } from './real/nftables.ts';
+import { realFrames } from './real/frames.ts';
 import { realPaths } from './real/paths.ts';
 import { realSysctls } from './real/sysctls.ts';
 import { realWireGuards } from './real/wireguard.ts';
@@ -54,6 +55,7 @@ export async function openKernelWith(
     filters: realFilters(session),
     wireguard: realWireGuards(session, links),
     paths: realPaths(session),
+    frames: realFrames(session),
     qdiscs: realQdiscs(session),
     redirects: realRedirects(session),
     nftables: realNftables(session),

@@ -215,6 +215,8 @@ export type Neighbour = {
     | 'none';
   /** A proxy entry (NTF_PROXY): this host answers ARP or NDP for the address on the link. It has no MAC. */
   readonly proxy?: boolean;
+  /** Who made a proxy entry, in the numbers of `routeProtocols`. */
+  readonly protocol?: RouteProtocol;
 };
 export interface Neighbours {
   list(filter?: {
@@ -432,6 +434,12 @@ export interface Paths {
   ): Promise<Result<PathAnswer, KernelError>>;
 }
 
+/** Frames as they are, from nobody's stack: for what no socket sends, such as the announcement of an address. */
+export interface Frames {
+  /** `frame` begins with its Ethernet header. */
+  send(linkIndex: number, frame: Uint8Array): Promise<Outcome>;
+}
+
 export interface Sysctls {
   /** `net.ipv4.conf.cali123.proxy_arp` style, but as a path so that interface names may contain dots: `net/ipv4/ip_forward`. */
   read(path: string): Promise<Result<string, KernelError>>;
@@ -479,6 +487,7 @@ export interface Kernel {
   readonly filters: TrafficFilters;
   readonly wireguard: WireGuards;
   readonly paths: Paths;
+  readonly frames: Frames;
   readonly qdiscs: Qdiscs;
   readonly redirects: Redirects;
   readonly nftables: Nftables;

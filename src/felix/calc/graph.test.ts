@@ -7,8 +7,12 @@ import type {
   FelixConfiguration,
   IPPool,
   Node,
+  Service,
   WorkloadEndpoint,
 } from '../../model/mod.ts';
+import { hostPrefix } from '../../lib/ip/mod.ts';
+import { endpointAnswered, plainPools, serviceAnswered } from './answered.ts';
+import { nodeFacts } from './network/node-facts.ts';
 import { resolveConfig } from './configuration.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
 import { CalculationGraph } from './graph.ts';
@@ -218,8 +222,18 @@ function model(world: World): DesiredState {
   const poolMembers = rules.poolMembers(config, pools);
   const winners = <Row>(keyOf: (row: Row) => string, all: { row: Row; rank: string }[]): Map<string, Row> =>
     new Map(all.toSorted((a, b) => (a.rank < b.rank ? -1 : 1)).map((c) => [keyOf(c.row), c.row]));
+  const wireCidrs = plainPools(pools);
+  const cluster = {
+    nodeName: options.nodeName,
+    nodes: new Map(objectsOf<Node>(world, 'Node').map((n) => [n.metadata.name, nodeFacts(n)])),
+  };
+  const answered = winners(rowKeys.answered, [
+    ...[...endpoints].flatMap(([key, e]) => endpointAnswered(config, wireCidrs, key, e.endpoint)),
+    ...objectsOf<Service>(world, 'Service').flatMap((s) => serviceAnswered(config, wireCidrs, cluster, s)),
+  ]);
   return {
     tables: {
+      answered,
       routes: winners(rowKeys.routes, [
         ...[...endpoints].flatMap(([key, e]) => rules.endpointRoutes(config, key, e.endpoint, e.overlaid)),
         ...objectsOf<BlockAffinity>(world, 'BlockAffinity').flatMap((a) =>
@@ -250,7 +264,11 @@ function model(world: World): DesiredState {
       serviceLoops: winners(
         rowKeys.serviceLoops,
         rules
-          .serviceLoops(config, objectsOf<BGPConfiguration>(world, 'BGPConfiguration')[0])
+          .serviceLoops(
+            config,
+            objectsOf<BGPConfiguration>(world, 'BGPConfiguration')[0],
+            [...answered.values()].filter((r) => r.ofService).map((r) => hostPrefix(r.address)),
+          )
           .map((row) => ({ row, rank: '' })),
       ),
     },
@@ -297,6 +315,19 @@ const objectArbitrary: fc.Arbitrary<{ kind: string; metadata: { name: string } }
     )
     .map((args) => affinity(...args)),
   wepArbitrary,
+  fc
+    .tuple(
+      some('s1', 's2'),
+      some('LoadBalancer', 'ClusterIP'),
+      fc.subarray(['10.0.1.9', '10.1.0.9', 'fd00::9']),
+    )
+    .map(([name, type, ips]) => ({
+      apiVersion: 'v1' as const,
+      kind: 'Service',
+      metadata: { name, namespace: 'default' },
+      spec: { type },
+      status: { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } },
+    })),
   fc.subarray(['10.96.0.0/12', '10.97.0.0/16', 'fd00:96::/112']).map((list) => ({
     apiVersion: 'projectcalico.org/v3' as const,
     kind: 'BGPConfiguration',
@@ -315,6 +346,8 @@ const objectArbitrary: fc.Arbitrary<{ kind: string; metadata: { name: string } }
         { ipv4NormalRoutePriority: 7 },
         { nodeSelector: 'has(rack)', natPortRange: '1000:2000', ipv6Support: true },
         { healthPort: 5 },
+        { localSubnetL2Reachability: 'PodsAndLoadBalancers' },
+        { localSubnetL2Reachability: 'PodsAndLoadBalancers', ipv6Support: false },
         { floatingIPs: 'Enabled' },
         { floatingIPs: 'Enabled', serviceLoopPrevention: 'Reject' },
         { serviceLoopPrevention: 'Disabled' },
@@ -360,6 +393,7 @@ test('property: the output is a function of the current state, and deltas add up
         nat: {},
         floating: {},
         serviceLoops: {},
+        answered: {},
       } as Record<TableName, Record<string, unknown>>;
       const flush = (): void => {
         const delta = graph.flush();

@@ -3,6 +3,7 @@
 // model over random histories).
 //
 //   BGPConfiguration ► ranges of services that must not loop
+//   Service, Node ──► answered.ts: addresses that this node answers ARP and NDP for
 //   IPPool ───────► pool sets, nat, encapsulation ─► MTU        FelixConfiguration, Node labels ─► config ─► all of it
 //   BlockAffinity ► blackholes ┐                                Node ─► host set
 //   WorkloadEndpoint ──────────┴► routes, interfaces            host interfaces ─► MTU
@@ -17,6 +18,7 @@ import type {
   Node,
   WorkloadEndpoint,
 } from '../../model/mod.ts';
+import { AnsweredAddresses } from './answered.ts';
 import { type FelixConfig, resolveConfig } from './configuration.ts';
 import { Contributions } from './contributions.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
@@ -71,6 +73,7 @@ export class CalculationGraph {
   readonly #nat = new Contributions<NatRow>(rowKeys.nat);
   readonly #floating = new Contributions<FloatingRow>(rowKeys.floating);
   readonly #serviceLoops = new Contributions<ServiceLoopRow>(rowKeys.serviceLoops);
+  readonly #answered: AnsweredAddresses;
   #bgp: BGPConfiguration | undefined;
   #config: FelixConfig;
   #node: NodeRow;
@@ -86,6 +89,7 @@ export class CalculationGraph {
   constructor(options: CalcOptions) {
     this.#options = options;
     this.policy = options.policy === true ? new PolicyGraph({ nodeName: options.nodeName }) : undefined;
+    this.#answered = new AnsweredAddresses(options.nodeName);
     this.#config = resolveConfig(configInputs([], undefined, options));
     this.#node = nodeRow(this.#config, options);
     this.#encapsulation = encapsulationOf(this.#config, []);
@@ -122,6 +126,9 @@ export class CalculationGraph {
         return;
       case 'BGPConfiguration':
         if (update.object.metadata.name === 'default') this.#setBgp(update.object);
+        return;
+      case 'Service':
+        this.#answered.setService(endpointKey(update.object.metadata), update.object);
     }
   }
 
@@ -154,6 +161,8 @@ export class CalculationGraph {
       this.#encapsulation = encapsulationOf(this.#config, this.#poolModes());
       this.#mtus = resolveMtus(this.#config, this.#encapsulation, this.#hostInterfaces);
     }
+    const answered = this.#answered.flush();
+    if (answered.set.length + answered.deleted.length > 0) this.#refreshServiceLoops();
     this.#poolsChanged = false;
     this.#mtusChanged = false;
     this.#configChanged = false;
@@ -172,6 +181,7 @@ export class CalculationGraph {
         nat: this.#nat.flush(),
         floating: this.#floating.flush(),
         serviceLoops: this.#serviceLoops.flush(),
+        answered,
       },
       policy: this.#flushPolicy(),
       ...(config === this.#config ? {} : { config: this.#config }),
@@ -197,6 +207,7 @@ export class CalculationGraph {
         nat: this.#nat.rows,
         floating: this.#floating.rows,
         serviceLoops: this.#serviceLoops.rows,
+        answered: this.#answered.rows,
       },
       node: this.#node,
       mtus: this.#mtus,
@@ -215,6 +226,7 @@ export class CalculationGraph {
         nat: all(tables.nat),
         floating: all(tables.floating),
         serviceLoops: all(tables.serviceLoops),
+        answered: all(tables.answered),
       },
       policy: this.policy?.everything() ?? [],
       ...this.#told,
@@ -266,6 +278,9 @@ export class CalculationGraph {
         return;
       case 'BGPConfiguration':
         if (name.name === 'default') this.#setBgp(undefined);
+        return;
+      case 'Service':
+        this.#answered.setService(endpointKey(name), undefined);
     }
   }
 
@@ -275,7 +290,7 @@ export class CalculationGraph {
   }
 
   #refreshServiceLoops(): void {
-    const rows = serviceLoops(this.#config, this.#bgp);
+    const rows = serviceLoops(this.#config, this.#bgp, this.#answered.servicePrefixes);
     this.#serviceLoops.replace(
       'bgp',
       rows.map((row) => ({ row, rank: 'bgp' })),
@@ -292,6 +307,7 @@ export class CalculationGraph {
     const endpoint = this.#endpoints.get(key);
     const overlaid = this.#endpoints.isOverlaid(key);
     const none = endpoint === undefined;
+    this.#answered.setEndpoint(key, endpoint);
     this.#routes.replace(
       `endpoint ${key}`,
       none ? [] : endpointRoutes(this.#config, key, endpoint, overlaid),
@@ -316,6 +332,7 @@ export class CalculationGraph {
     // Labels of this node select configurations.
     if (name === this.#options.nodeName) this.#configChanged = true;
     const node = this.#nodes.get(name);
+    this.#answered.setNode(name, node);
     const members = node === undefined ? [] : hostMembers(this.#config, node);
     this.#members.replace(
       `node ${name}`,
@@ -324,6 +341,7 @@ export class CalculationGraph {
   }
 
   #refreshPools(): void {
+    this.#answered.setPools(this.#pools.values());
     const members = poolMembers(this.#config, this.#pools.values());
     this.#members.replace(
       'pools',
@@ -349,6 +367,7 @@ export class CalculationGraph {
     if (config.equals(this.#config) && this.#told.config !== undefined) return;
     this.#config = config;
     this.#node = nodeRow(config, this.#options);
+    this.#answered.configure(config);
     for (const key of this.#endpoints.keys()) this.#refreshEndpoint(key);
     for (const name of this.#affinities.keys()) this.#refreshAffinity(name);
     for (const name of this.#nodes.keys()) this.#refreshNode(name);

@@ -21,6 +21,7 @@ export { endpointKey, type EndpointKey } from './endpoints.ts';
 export { CalculationGraph } from './graph.ts';
 export { nodeAddresses } from './rows.ts';
 export {
+  type AnsweredRow,
   type CalcDelta,
   type CalcKind,
   calcKinds,

@@ -103,16 +103,18 @@ export function endpointFloating(
   return floatingPairs(config, endpoint).map((row) => ({ rank, row }));
 }
 
-/** Ranges that BGP announces as services'. */
+/** Ranges that BGP announces as services', and services' addresses that are answered for. */
 export function serviceLoops(
   config: FelixConfig,
   bgp: BGPConfiguration | undefined,
+  /** Services' addresses that nodes answer for. */
+  answered: readonly Prefix[],
 ): readonly ServiceLoopRow[] {
   const action = config.text('ServiceLoopPrevention').toLowerCase();
   if (action !== 'drop' && action !== 'reject') return [];
   const { serviceClusterIPs = [], serviceExternalIPs = [], serviceLoadBalancerIPs = [] } = bgp?.spec ?? {};
   const all = [...serviceClusterIPs, ...serviceExternalIPs, ...serviceLoadBalancerIPs];
-  const ranges = outermost(prefixes(all.map(({ cidr }) => cidr)));
+  const ranges = outermost([...prefixes(all.map(({ cidr }) => cidr)), ...answered]);
   return ([4, 6] as const).flatMap((family): readonly ServiceLoopRow[] => {
     const own = ranges.filter((range) => prefixFamily(range) === family).toSorted();
     return own.length === 0 || !allowed(config, family) ? [] : [{ family, action, ranges: own }];

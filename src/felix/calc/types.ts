@@ -13,6 +13,7 @@ export const calcKinds = [
   'FelixConfiguration',
   'ClusterInformation',
   'BGPConfiguration',
+  'Service',
 ] as const;
 export type CalcKind = (typeof calcKinds)[number];
 
@@ -84,6 +85,10 @@ export type ServiceLoopRow = {
   readonly ranges: readonly Prefix[];
 };
 
+/** An address that lies in the nodes' own subnet, and that this node answers ARP or NDP for (FX-086). `ofService`: a load
+ *  balancer's, which is on no interface and leads to none. */
+export type AnsweredRow = { readonly address: Address; readonly ofService: boolean };
+
 /** What holds for the node as a whole. */
 export type NodeRow = {
   readonly ipForwarding: boolean;
@@ -123,6 +128,7 @@ export type RowTables = {
   readonly nat: NatRow;
   readonly floating: FloatingRow;
   readonly serviceLoops: ServiceLoopRow;
+  readonly answered: AnsweredRow;
 };
 export type TableName = keyof RowTables;
 
@@ -133,6 +139,7 @@ export const rowKeys: { readonly [T in TableName]: (row: RowTables[T]) => string
   nat: (row) => String(row.family),
   floating: (row) => row.external,
   serviceLoops: (row) => String(row.family),
+  answered: (row) => row.address,
 };
 
 export type RowDelta<Row> = { readonly set: readonly Row[]; readonly deleted: readonly string[] };

@@ -32,6 +32,7 @@ import { AddressMirror } from './addresses.ts';
 import { Bandwidth } from './bandwidth/bandwidth.ts';
 import { limitDevicePrefix } from './bandwidth/rows.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
+import { Neighbours } from './neighbours/neighbours.ts';
 import { nftTableName } from './nftables.ts';
 import { Overlay } from './overlay/overlay.ts';
 import type { RankedRoute } from './overlay/types.ts';
@@ -84,6 +85,7 @@ export type DataplaneTableName =
   | 'vteps'
   | 'programs'
   | 'wireguard'
+  | 'neighbours'
   | 'rules'
   | 'bandwidth';
 export type DataplaneTableStatus = {
@@ -129,6 +131,7 @@ export class Dataplane {
   readonly #overlay: Overlay;
   readonly #wireguard: WireGuard;
   readonly #bandwidth: Bandwidth;
+  readonly #neighbours: Neighbours;
   readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
@@ -185,6 +188,16 @@ export class Dataplane {
       logger,
       isWorkload: (name) => this.#isWorkload(name),
     });
+    this.#neighbours = new Neighbours({
+      kernel,
+      links: this.#links,
+      addresses: this.#addresses,
+      clock,
+      logger,
+      isEndpoint: (name) => this.#isEndpoint(name),
+      onRoutes: (source, rows) => this.#setRoutes(source, rows),
+      onSettings: (rows) => this.#derive('answered addresses', rows),
+    });
     this.#wireguard = new WireGuard({
       kernel,
       links: this.#links,
@@ -212,6 +225,7 @@ export class Dataplane {
     this.#overlay.apply(delta);
     this.#wireguard.apply(delta);
     this.#bandwidth.apply(delta);
+    this.#neighbours.apply(delta);
   }
 
   /** Listens to the kernel, reads it, and begins to write. Call it when the rows are complete. */
@@ -233,6 +247,8 @@ export class Dataplane {
     const standing = await this.#rules.start();
     if (!standing.ok) return standing;
     this.#bandwidth.reconciler.start();
+    this.#neighbours.refresh();
+    this.#neighbours.reconciler.start();
     this.#routes.start();
     this.#sysctls.start();
     return ok(undefined);
@@ -275,6 +291,7 @@ export class Dataplane {
       this.#overlay.stop(),
       this.#wireguard.stop(),
       this.#bandwidth.reconciler.stop(),
+      this.#neighbours.stop(),
     ]);
   }
 
@@ -313,7 +330,8 @@ export class Dataplane {
       this.#rules.synced &&
       this.#overlay.synced &&
       this.#wireguard.synced &&
-      this.#bandwidth.reconciler.synced
+      this.#bandwidth.reconciler.synced &&
+      this.#neighbours.reconciler.synced
     );
   }
 
@@ -345,6 +363,7 @@ export class Dataplane {
       vteps: of(this.#overlay.vteps),
       programs: of(this.#overlay.programs),
       wireguard: of(this.#wireguard.devices),
+      neighbours: of(this.#neighbours.reconciler),
       rules: of(this.#wireguard.rules),
       bandwidth: of(this.#bandwidth.reconciler),
     };
@@ -359,6 +378,7 @@ export class Dataplane {
       this.#overlay.idle(),
       this.#wireguard.idle(),
       this.#bandwidth.reconciler.idle(),
+      this.#neighbours.reconciler.idle(),
     ]);
     await this.#cutter?.idle();
   }
@@ -489,7 +509,10 @@ export class Dataplane {
     this.#addresses.observe(address, deleted);
     this.#overlay.observeAddress(name);
     this.#wireguard.observeInterface(name);
-    if (name === undefined || !this.#isEndpoint(name)) this.#tellPolicyInterfaces();
+    if (name === undefined || !this.#isEndpoint(name)) {
+      this.#tellPolicyInterfaces();
+      this.#neighbours.refresh();
+    }
   }
 
   #observeLink(link: Link, deleted: boolean): void {
@@ -499,6 +522,7 @@ export class Dataplane {
     if (known !== undefined && known.mtu !== link.mtu) this.#bandwidth.observeLink(link.name);
     for (const name of new Set([link.name, ...names]))
       if (!this.#isEndpoint(name)) {
+        this.#neighbours.refresh();
         this.#overlay.observeLink(name, names.includes(name));
         this.#wireguard.observeInterface(name);
       }
@@ -513,6 +537,7 @@ export class Dataplane {
     this.#forgetRoutes(name);
     this.#sysctls.observe({ type: 'forget', keys: this.#sysctlIndex.on(name) });
     this.#bandwidth.observeLink(name);
+    this.#neighbours.observeLink(name);
   }
 
   #forgetRoutes(name: string | undefined): void {
@@ -529,10 +554,17 @@ export class Dataplane {
     if (links.ok) for (const name of this.#links.load(links.value)) this.#linkChanged(name);
     this.#tellHostInterfaces();
     const { nft, iptables } = this.#rules;
-    for (const reconciler of [this.#routes, this.#bandwidth.reconciler, nft.reconciler, iptables?.reconciler])
+    for (const reconciler of [
+      this.#routes,
+      this.#bandwidth.reconciler,
+      this.#neighbours.reconciler,
+      nft.reconciler,
+      iptables?.reconciler,
+    ])
       reconciler?.observe({ type: 'resync', reason: 'events were lost' });
     this.#sysctls.observe({ type: 'resync', reason: 'events were lost' });
     await this.#loadAddresses();
+    this.#neighbours.refresh();
     this.#overlay.reload();
     this.#wireguard.reload();
   }

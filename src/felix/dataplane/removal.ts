@@ -1,7 +1,7 @@
 // Everything that agent and speaker ever put into a node's kernel goes: for a node that is to be without Calico (SR-102). The
 // tables of an agent keep to what its configuration wants; this needs no configuration, and nothing else may run beside it.
 //
-//   programs ─► devices ─► routes, routing rules ─► rules of packets (nftables, iptables, ipset)
+//   programs ─► devices ─► routing rules, neighbours, routes ─► rules of packets (nftables, iptables, ipset)
 import { err, ok, type Failure, type Result } from '../../lib/result.ts';
 import { type Kernel, type KernelError, type Outcome, type Route, routeProtocols } from '../../kernel/mod.ts';
 import { limitDevicePrefix } from './bandwidth/rows.ts';
@@ -38,6 +38,8 @@ export async function removeDataplane(options: RemovalOptions): Promise<Result<R
   if (!devices.ok) return devices;
   const rules = await removeRules(kernel);
   if (!rules.ok) return rules;
+  const neighbours = await removeNeighbours(kernel);
+  if (!neighbours.ok) return neighbours;
   const routes = await removeRoutes(kernel);
   if (!routes.ok) return routes;
   const tables = await removeTables(kernel);
@@ -120,6 +122,17 @@ async function removeRules(kernel: Kernel): Promise<Result<void, KernelError>> {
   if (!listed.ok) return listed;
   const own = listed.value.filter((rule) => isMarkRule(rule) && rule.table > 0 && rule.table < 253);
   const failed = firstFailure(await kernel.rules.apply(own.map((rule) => ({ op: 'delete' as const, rule }))));
+  return failed === undefined ? ok(undefined) : err(failed);
+}
+
+/** The addresses that the agent had the kernel answer for. */
+async function removeNeighbours(kernel: Kernel): Promise<Result<void, KernelError>> {
+  const listed = await kernel.neighbours.list({ proxy: true });
+  if (!listed.ok) return listed;
+  const own = listed.value.filter(({ protocol }) => protocol === routeProtocols.felix);
+  const failed = firstFailure(
+    await kernel.neighbours.apply(own.map((neighbour) => ({ op: 'delete' as const, neighbour }))),
+  );
   return failed === undefined ? ok(undefined) : err(failed);
 }
 

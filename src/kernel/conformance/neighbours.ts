@@ -21,7 +21,7 @@ export function neighbourTests(host: Host): void {
         state: 'permanent',
         proxy: true,
       } as const;
-      const proxy6 = { ...proxy, address: address('fe80::1') };
+      const proxy6 = { ...proxy, address: address('fe80::1'), protocol: 80 };
       const outcomes = await a.neighbours.apply([
         { op: 'replace', neighbour: entry },
         { op: 'replace', neighbour: { ...entry, mac: '02:00:00:00:00:08' } },
@@ -46,6 +46,13 @@ export function neighbourTests(host: Host): void {
       ]);
       assert.deepEqual(codes(deleted), ['ok', 'ok', 'ok', 'ok']);
       assert.deepEqual(value(await a.neighbours.list({ proxy: true })), []);
+      assert.deepEqual(codes(await a.neighbours.apply([{ op: 'replace', neighbour: proxy }])), ['ok']);
+      assert.ok((await a.links.change(link.index, { up: false })).ok);
+      assert.deepEqual(
+        value(await a.neighbours.list({ proxy: true })),
+        [],
+        'gone with an interface that is down',
+      );
     });
 
     test('the VTEPs of a VXLAN device', async () => {

@@ -216,6 +216,16 @@ export function fakeKernelOf(world: FakeWorld, ns: FakeNamespace, writesRefused:
           bytes <= (ns.pathMtus.get(destination) ?? 1500) ? 'arrived' : 'silent',
         ),
     },
+    frames: {
+      send: async (linkIndex, frame) =>
+        outcome('frames.send', String(linkIndex), () => {
+          const link = ns.links.get(linkIndex);
+          if (link === undefined) return { errno: errno.ENODEV };
+          if (!link.up) return { errno: errno.ENETDOWN };
+          ns.frames.push({ linkIndex, frame });
+          return undefined;
+        }),
+    },
     wireguard: fakeWireGuards({
       ns,
       isPossible: () => !world.unsupportedKinds.has('wireguard'),
@@ -345,7 +355,13 @@ function putNeighbour(ns: FakeNamespace, wanted: Neighbour): Fault {
   const { address, linkIndex } = wanted;
   const kept: Neighbour =
     wanted.proxy === true
-      ? { address, linkIndex, state: 'permanent', proxy: true }
+      ? {
+          address,
+          linkIndex,
+          state: 'permanent',
+          proxy: true,
+          ...(wanted.protocol === undefined ? {} : { protocol: wanted.protocol }),
+        }
       : {
           address,
           linkIndex,

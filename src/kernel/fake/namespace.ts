@@ -67,6 +67,8 @@ export class FakeNamespace {
   readonly sysctls = new Map<string, string>();
   /** What the way to an address carries; 1500 where nothing is said. */
   readonly pathMtus = new Map<Address, number>();
+  /** What was sent past the stack, in order. */
+  readonly frames: { readonly linkIndex: number; readonly frame: Uint8Array }[] = [];
   /** By link. */
   readonly wireguards = new Map<number, WireGuardDevice>();
   readonly nftables = new FakeNftables();
@@ -148,6 +150,7 @@ export class FakeNamespace {
         if (address.linkIndex === link.index) this.#addAddressRoutes(address);
       return;
     }
+    this.neighbours = this.neighbours.filter((n) => n.linkIndex !== link.index || n.proxy !== true);
     // IPv6 addresses do not survive it, IPv4 ones do.
     for (const address of this.addresses.filter(
       (a) => a.linkIndex === link.index && familyOf(a.address) === 6,

@@ -357,6 +357,15 @@ describe('addresses, neighbours, forwarding entries, rules', () => {
       received(c.RTM_NEWNEIGH, (w) => encodeNeighbour(w, proxy), decodeNeighbour),
       proxy,
     );
+    const ours: Neighbour = { ...proxy, protocol: 80 };
+    assert.equal(
+      body((w) => encodeNeighbour(w, ours)),
+      packed(`02 00 0000 02000000 8000 08 00  0800 0100 a9fe0101  0500 0c00 50 000000`),
+    );
+    assert.deepEqual(
+      received(c.RTM_NEWNEIGH, (w) => encodeNeighbour(w, ours), decodeNeighbour),
+      ours,
+    );
   });
 
   test('a VTEP', () => {

@@ -9,6 +9,7 @@ export const AF_NETLINK = 16;
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
 
+export const AF_PACKET = 17;
 export const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;

@@ -16,6 +16,7 @@ import {
 const NDA_DST = 1;
 const NDA_LLADDR = 2;
 const NDA_IFINDEX = 8;
+const NDA_PROTOCOL = 12;
 const NTF_SELF = 0x02;
 const NTF_PROXY = 0x08;
 const NUD_REACHABLE = 0x02;
@@ -58,6 +59,7 @@ export function encodeNeighbour(w: MessageWriter, n: Neighbour): void {
   w.attributeAddress(NDA_DST, n.address);
   const mac = n.mac === undefined || proxy ? undefined : macToBytes(n.mac);
   if (mac !== undefined) w.attribute(NDA_LLADDR, mac);
+  if (n.protocol !== undefined && proxy) w.attribute(NDA_PROTOCOL, Uint8Array.of(n.protocol));
 }
 
 export function encodeNeighbourDelete(w: MessageWriter, n: Neighbour): void {
@@ -79,6 +81,7 @@ export function decodeNeighbour(view: DataView, message: MessageHeader): Neighbo
     ...(entry.mac === undefined || proxy ? {} : { mac: entry.mac }),
     state: proxy ? 'permanent' : state,
     ...(proxy ? { proxy } : {}),
+    ...(proxy && entry.protocol !== undefined ? { protocol: entry.protocol } : {}),
   };
 }
 
@@ -107,12 +110,16 @@ export function decodeFdbEntry(view: DataView, message: MessageHeader): FdbEntry
   };
 }
 
-function readEntry(view: DataView, message: MessageHeader): { dst?: Address; mac?: string } {
-  let dst: Address | undefined;
-  let mac: string | undefined;
+type Entry = { dst?: Address; mac?: string; protocol?: number };
+
+function readEntry(view: DataView, message: MessageHeader): Entry {
+  const entry: Entry = {};
   attributes(view, message.start + ndmsgLength, message.end, (type, offset, length) => {
-    if (type === NDA_DST) dst = addressAt(view, offset, length);
-    else if (type === NDA_LLADDR && length === 6) mac = macAt(view, offset);
+    if (type === NDA_DST) {
+      const dst = addressAt(view, offset, length);
+      if (dst !== undefined) entry.dst = dst;
+    } else if (type === NDA_LLADDR && length === 6) entry.mac = macAt(view, offset);
+    else if (type === NDA_PROTOCOL && view.getUint8(offset) !== 0) entry.protocol = view.getUint8(offset);
   });
-  return { ...(dst === undefined ? {} : { dst }), ...(mac === undefined ? {} : { mac }) };
+  return entry;
 }

@@ -3,6 +3,7 @@
 //   pod1 10.244.1.5 ── h1 10.1.0.1 ── router ── 10.2.0.1 h2 ── pod2 10.244.2.5
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { expect } from '../../../src/lib/result.ts';
+import { until } from '../../../src/lib/wait.ts';
 import {
   createNamedNamespace,
   deleteNamedNamespace,
@@ -74,8 +75,14 @@ export class OverlayHosts {
     });
   }
 
-  /** What tcpdump sees on a device while `act` runs. */
-  async capture(part: Part, device: string, filter: string, act: () => Promise<unknown>): Promise<string> {
+  /** What tcpdump sees on a device while `act` runs, and until all of `awaited` is seen. */
+  async capture(
+    part: Part,
+    device: string,
+    filter: string,
+    act: () => Promise<unknown>,
+    awaited: readonly RegExp[] = [],
+  ): Promise<string> {
     const child = spawn('ip', [
       'netns',
       'exec',
@@ -95,6 +102,7 @@ export class OverlayHosts {
     child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
     await listening;
     await act();
+    await until(() => (awaited.every((one) => one.test(output)) ? true : undefined), { timeoutMs: 10_000 });
     await new Promise((resolve) => setTimeout(resolve, 150));
     const ended = new Promise((resolve) => child.on('close', resolve));
     child.kill('SIGTERM');
