@@ -42,5 +42,6 @@ export {
   type StoreVerb,
 } from './memory/mod.ts';
 export { startSyncer, type Syncer, type SyncerOptions, type SyncKind, type SyncStatus } from './syncer.ts';
+export { asEtcd, etcdEntries } from './etcd-access.ts';
 export { openDatastore, type DatastoreConfig, type OpenError } from './open.ts';
 export type { Endpoint } from './kubernetes/mod.ts';

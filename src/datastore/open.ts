@@ -1,11 +1,11 @@
 // Opening the datastore that flags and environment name. The drivers are loaded when they are chosen.
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
 import type { ApiGroup, Endpoint } from './kubernetes/mod.ts';
-import type { EtcdSettings } from './etcd/mod.ts';
+import { etcdSettings, namesEtcd, resolveConnection, type EtcdSettings } from './etcd/settings.ts';
 import type { Datastore } from './types.ts';
 
 export type DatastoreConfig = {
-  /** `kubernetes` or `etcdv3`; otherwise from DATASTORE_TYPE, otherwise `kubernetes`. */
+  /** `kubernetes` or `etcdv3`; otherwise from DATASTORE_TYPE, otherwise etcdv3 when only where etcd is is known. */
   readonly type?: string;
   /** Otherwise KUBECONFIG, otherwise the pod's service account. */
   readonly kubeconfig?: string;
@@ -28,12 +28,8 @@ export async function openDatastore(
   config: DatastoreConfig = {},
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Result<Datastore, OpenError>> {
-  const type = (
-    config.type ??
-    env['DATASTORE_TYPE'] ??
-    env['CALICO_DATASTORE_TYPE'] ??
-    'kubernetes'
-  ).toLowerCase();
+  const named = config.type ?? env['DATASTORE_TYPE'] ?? env['CALICO_DATASTORE_TYPE'];
+  const type = (named || usualType(config, env)).toLowerCase();
   if (type === 'etcdv3') return openEtcd(config, env);
   if (type !== 'kubernetes')
     return err(
@@ -72,11 +68,16 @@ export async function openDatastore(
   );
 }
 
+function usualType(config: DatastoreConfig, env: NodeJS.ProcessEnv): string {
+  const namesKubernetes = config.kubeconfig || env['KUBECONFIG'] || config.endpoint !== undefined;
+  return !namesKubernetes && namesEtcd(config.etcd ?? {}, env) ? 'etcdv3' : 'kubernetes';
+}
+
 async function openEtcd(
   config: DatastoreConfig,
   env: NodeJS.ProcessEnv,
 ): Promise<Result<Datastore, OpenError>> {
-  const { EtcdDatastore, etcdSettings, resolveConnection } = await import('./etcd/mod.ts');
+  const { EtcdDatastore } = await import('./etcd/mod.ts');
   const connection = await resolveConnection(etcdSettings(config.etcd ?? {}, env));
   if (!connection.ok) return connection;
   const { userAgent, timeoutMs, onWarning } = config;

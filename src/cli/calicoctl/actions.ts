@@ -199,7 +199,12 @@ export async function applyResource(store: Datastore, loaded: Loaded): Promise<A
 export async function deleteResource(store: Datastore, loaded: Loaded): Promise<Acting> {
   const no = refusal(loaded, 'delete');
   if (no !== undefined) return no;
-  const { resourceVersion } = loaded.object.metadata;
+  const { name, resourceVersion } = loaded.object.metadata;
+  if (loaded.definition.name === 'Node') {
+    const { removeBelongings } = await import('./node/remove.ts');
+    const removed = await removeBelongings(store, name);
+    if (!removed.ok) return fail(removed.error.message, removed.error.hint);
+  }
   const deleted = await store.delete(
     loaded.definition.name,
     nameOf(loaded),

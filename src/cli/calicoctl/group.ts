@@ -32,20 +32,3 @@ export function group(name: string, summary: string, members: readonly Member[])
     },
   };
 }
-
-/** A command of Calico that is not built; it says so and does nothing. */
-export const notBuilt = (name: string, hint: string): Member => ({
-  name,
-  summary: `not built. ${hint}`,
-  load: () =>
-    Promise.resolve({
-      command: {
-        name,
-        summary: 'not built',
-        run: () => {
-          process.stderr.write(`"${name}" is not built. ${hint}\n`);
-          return Promise.resolve(1);
-        },
-      },
-    }),
-});

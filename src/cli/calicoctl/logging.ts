@@ -6,7 +6,15 @@ const say = (level: 'INFO' | 'DEBUG', text: string): void =>
   warn(`${new Date().toISOString()} [${level}] ${text}`);
 
 /** Tokens and keys are not said. */
-export function logSettings({ type, kubeconfig, context, endpoint, apiGroup }: DatastoreConfig): void {
+export function logSettings({ type, kubeconfig, context, endpoint, apiGroup, etcd }: DatastoreConfig): void {
+  const inEtcd = etcd?.endpoints ?? etcd?.discoveryDomain;
+  const isEtcd =
+    type === 'etcdv3' || (type === undefined && kubeconfig === undefined && inEtcd !== undefined);
+  if (isEtcd) {
+    // A password may be part of an address.
+    say('INFO', `datastore etcdv3: ${(inEtcd ?? 'no endpoints').replaceAll(/\/\/[^/@,]*@/g, '//')}`);
+    return;
+  }
   const where = endpoint?.server ?? kubeconfig ?? 'the service account of this pod';
   say(
     'INFO',

@@ -1,7 +1,7 @@
 // The commands of calicoctl by name. Programs called `calicoctl` and `kubectl-calico` have these only; `margay` has them
 // beside its own. The code of a command is imported when it runs.
 import type { Command } from '../types.ts';
-import { group, type Member, notBuilt } from './group.ts';
+import { group, type Member } from './group.ts';
 
 const loaded = (command: Command) => () => Promise.resolve({ command });
 
@@ -72,10 +72,11 @@ const migrate = group('datastore migrate', 'moving a datastore', [
 ]);
 const datastore = group('datastore', 'the datastore as a whole', [
   { name: 'migrate', summary: 'lock, unlock, export, import', load: loaded(migrate) },
-  notBuilt(
-    'migrate-policy-names',
-    'Only etcd datastores that are older than Calico 3.32 need it; with Kubernetes policies have their names already.',
-  ),
+  {
+    name: 'migrate-policy-names',
+    summary: 'policies of an old etcd datastore take their own names',
+    load: () => import('./datastore/policy-names.ts'),
+  },
 ]);
 const cluster = group('cluster', 'the cluster as a whole', [
   {

@@ -17,18 +17,20 @@ export async function listProfiles(store: Datastore): Promise<Result<ListResult<
     store.list('Namespace'),
     store.list('ServiceAccount'),
   ]);
-  // The group crd.projectcalico.org/v1 stores none.
-  if (!stored.ok && stored.error.code !== 'NotSupported' && stored.error.code !== 'NotFound') return stored;
-  if (!namespaces.ok) return namespaces;
-  if (!accounts.ok) return accounts;
+  // The group crd.projectcalico.org/v1 stores no profiles; etcd knows no namespaces and no service accounts.
+  const failed = [stored, namespaces, accounts].find(
+    (one) => !one.ok && one.error.code !== 'NotSupported' && one.error.code !== 'NotFound',
+  );
+  if (failed !== undefined && !failed.ok) return failed;
+  const revision = namespaces.ok ? namespaces.value.revision : stored.ok ? stored.value.revision : '';
   return ok({
     items: [
       ...(stored.ok ? stored.value.items : []),
-      ...namespaces.value.items.map(namespaceToProfile),
-      ...accounts.value.items.map(serviceAccountToProfile),
+      ...(namespaces.ok ? namespaces.value.items.map(namespaceToProfile) : []),
+      ...(accounts.ok ? accounts.value.items.map(serviceAccountToProfile) : []),
       allowAll,
     ],
-    revision: namespaces.value.revision,
+    revision,
   });
 }
 

@@ -78,12 +78,15 @@ async function endpointsOf(store: Datastore): Promise<readonly Endpoint[] | unde
     store.list('ServiceAccount'),
     store.list('Profile'),
   ]);
-  if (!workloads.ok || !hosts.ok || !namespaces.ok || !accounts.ok) return undefined;
+  if (!workloads.ok || !hosts.ok) return undefined;
+  // etcd has no kinds of Kubernetes, and so none of their profiles.
+  const isUnknown = [namespaces, accounts].some((one) => !one.ok && one.error.code !== 'NotSupported');
+  if (isUnknown) return undefined;
   const profiles = new Map<string, Profile>();
   for (const profile of stored.ok ? stored.value.items : []) profiles.set(profile.metadata.name, profile);
-  for (const one of namespaces.value.items)
+  for (const one of namespaces.ok ? namespaces.value.items : [])
     profiles.set(namespaceProfileName(one.metadata.name), namespaceToProfile(one));
-  for (const one of accounts.value.items)
+  for (const one of accounts.ok ? accounts.value.items : [])
     profiles.set(
       serviceAccountProfileName(one.metadata.namespace, one.metadata.name),
       serviceAccountToProfile(one),

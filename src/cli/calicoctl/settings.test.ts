@@ -72,8 +72,16 @@ test('RS-196: every field of a CalicoAPIConfig; the environment goes before it, 
     'etcdCertFile: /c',
     'etcdCACertFile: /a',
   ].join('\n');
-  // Not built; the one who opens it says so.
-  assert.equal((await settingsOf(etcd)).type, 'etcdv3');
+  const settings = await settingsOf(etcd, { ...home, ETCD_USERNAME: 'v', CALICO_ETCD_CERT_FILE: '/d' });
+  assert.equal(settings.type, 'etcdv3');
+  assert.deepEqual(settings.etcd, {
+    endpoints: 'https://10.0.0.2:2379',
+    username: 'v',
+    password: 'p',
+    keyFile: '/k',
+    certFile: '/d',
+    caFile: '/a',
+  });
 });
 
 test('a file of another kind, or none, says so', async () => {

@@ -48,12 +48,26 @@ export async function datastoreSettings(
     keyFile: setting('k8sKeyFile', 'K8S_KEY_FILE'),
     token: setting('k8sAPIToken', 'K8S_API_TOKEN'),
   };
+  const etcd = withoutUndefined({
+    endpoints: setting('etcdEndpoints', 'ETCD_ENDPOINTS'),
+    discoveryDomain: setting('etcdDiscoverySrv', 'ETCD_DISCOVERY_SRV'),
+    username: setting('etcdUsername', 'ETCD_USERNAME'),
+    password: setting('etcdPassword', 'ETCD_PASSWORD'),
+    keyFile: setting('etcdKeyFile', 'ETCD_KEY_FILE'),
+    certFile: setting('etcdCertFile', 'ETCD_CERT_FILE'),
+    caFile: setting('etcdCACertFile', 'ETCD_CA_CERT_FILE'),
+    key: setting('etcdKey', 'ETCD_KEY'),
+    cert: setting('etcdCert', 'ETCD_CERT'),
+    ca: setting('etcdCACert', 'ETCD_CA_CERT'),
+  });
   return ok({
     userAgent: 'calicoctl',
     ...(type === undefined ? {} : { type }),
     ...(apiGroup === undefined ? {} : { apiGroup }),
     ...(currentContext === undefined ? {} : { context: currentContext }),
-    ...(path === undefined ? {} : { kubeconfig: path }),
+    // A kubeconfig that lies where all do says nothing against etcd.
+    ...(path === undefined || (useUsual && Object.keys(etcd).length > 0) ? {} : { kubeconfig: path }),
+    ...(Object.keys(etcd).length === 0 ? {} : { etcd }),
     ...(server === undefined || path !== undefined
       ? {}
       : {

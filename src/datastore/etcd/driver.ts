@@ -21,6 +21,7 @@ import { Gateway, type GatewayOptions } from './gateway.ts';
 import { type KeyEvent, KeyValueStore } from './kv.ts';
 import { asWritten, identityOf, merged, prepared, timestamp, withRevision } from './objects.ts';
 import { placeOf } from './places.ts';
+import { type Renamed, renameOldPolicies } from './policy-names.ts';
 import type { EtcdConnection } from './settings.ts';
 import type { KeyValue, Place, StoredObject } from './types.ts';
 
@@ -55,6 +56,11 @@ export class EtcdDatastore implements Datastore {
   /** Keys and values themselves, for what is in etcd beside resources. */
   get keys(): KeyValueStore {
     return this.#kv;
+  }
+
+  /** Policies under keys of old versions move to those of their names. */
+  renameOldPolicies(): Promise<Result<Renamed, StoreError>> {
+    return renameOldPolicies(this.#kv);
   }
 
   async get<K extends KindName>(
@@ -109,10 +115,12 @@ export class EtcdDatastore implements Datastore {
     const name = identityOf(next);
     const key = place.value.keyOf(next);
     if (key === undefined) return noPlace(kind, name);
-    if (options.dryRun) {
+    // Under another key than its own only a look finds it: a policy of an old version.
+    if (options.dryRun || (place.value.isResource && place.value.keysOf(name).length > 1)) {
       const found = await this.#find(kind, place.value, name, options.signal);
       if (found.ok) return alreadyExists(kind, name);
-      return found.error.code === 'NotFound' ? ok(typed<K>(next)) : found;
+      if (found.error.code !== 'NotFound') return found;
+      if (options.dryRun) return ok(typed<K>(next));
     }
     const change = { put: place.value.encode(next) };
     const written = await this.#kv.write([{ key, change, condition: { absent: true } }], options.signal);

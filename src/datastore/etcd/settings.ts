@@ -50,10 +50,16 @@ export function etcdSettings(given: EtcdSettings, env: NodeJS.ProcessEnv): EtcdS
     if (text) found[setting] = text;
   }
   // One way to find the endpoints that is given is not joined by the other one of the environment.
-  if (given.endpoints) delete found.discoveryDomain;
-  else if (given.discoveryDomain) delete found.endpoints;
+  if (given.endpoints && !given.discoveryDomain) delete found.discoveryDomain;
+  if (given.discoveryDomain && !given.endpoints) delete found.endpoints;
   return found;
 }
+
+/** Whether anything says where etcd is. */
+export const namesEtcd = (given: EtcdSettings, env: NodeJS.ProcessEnv): boolean => {
+  const { endpoints, discoveryDomain } = etcdSettings(given, env);
+  return endpoints !== undefined || discoveryDomain !== undefined;
+};
 
 export async function resolveConnection(
   settings: EtcdSettings,

@@ -1,15 +1,15 @@
 // `datastore migrate import`: takes in what `export` wrote (CT-050). The datastore stays locked: unlock it when the nodes use it.
-import type { Datastore } from '../../../datastore/mod.ts';
+import { type Datastore, etcdEntries } from '../../../datastore/mod.ts';
 import { parseJson } from '../../../lib/json.ts';
 import { ok, type Result } from '../../../lib/result.ts';
-import { type ClusterInformation, kindDefinition } from '../../../model/mod.ts';
+import type { ClusterInformation, KindName, ResourceOf } from '../../../model/mod.ts';
 import { applyResource } from '../actions.ts';
 import { executeEach } from '../execute.ts';
 import { parseDocuments } from '../input/documents.ts';
 import { readInputs } from '../input/files.ts';
-import { isObject, type Loaded, resourcesIn, type Resource } from '../input/resources.ts';
+import { isObject, type Loaded, resourcesIn } from '../input/resources.ts';
 import { type CliError, fail, printLine, textFlag, verb, warn, withDatastore } from '../program.ts';
-import { addressKinds, separator } from './export.ts';
+import { addressLists, separator } from './export.ts';
 import { setReady } from './lock.ts';
 
 export const command = verb(
@@ -32,8 +32,9 @@ export const command = verb(
 type Export = {
   readonly resources: readonly Loaded[];
   readonly information: ClusterInformation;
-  readonly addresses: Readonly<Record<string, readonly unknown[]>>;
+  readonly addresses: readonly AddressObject[];
 };
+type AddressObject = { readonly kind: KindName; readonly object: ResourceOf<KindName> };
 
 async function readExport(file: string): Promise<Result<Export, CliError>> {
   const inputs = await readInputs(file, { recursive: false });
@@ -53,17 +54,40 @@ async function readExport(file: string): Promise<Result<Export, CliError>> {
     resources.push(...found.value);
   }
   try {
-    const parsed = parseJson(addresses);
-    const isOurs = isObject(parsed) && addressKinds.every((kind) => Array.isArray(parsed[kind]));
-    if (!isOurs) return fail(`${file}: the part about addresses is not of this program.`);
+    const objects = await addressesIn(parseJson(addresses), file);
+    if (!objects.ok) return objects;
     return ok({
       resources,
       information: parseJson(information) as ClusterInformation,
-      addresses: parsed as Export['addresses'],
+      addresses: objects.value,
     });
   } catch (error) {
     return fail(`${file}: ${(error as Error).message}.`);
   }
+}
+
+/** Lists of keys and values of etcd; a list that is empty may be missing. */
+async function addressesIn(
+  parsed: unknown,
+  file: string,
+): Promise<Result<readonly AddressObject[], CliError>> {
+  if (!isObject(parsed)) return fail(`${file}: the part about addresses is not one.`);
+  const { objectOf } = await etcdEntries();
+  const objects: AddressObject[] = [];
+  const pairs: [KindName, unknown][] = [
+    ...addressLists.flatMap(([list, kind]) =>
+      ((parsed[list] ?? []) as readonly unknown[]).map((pair): [KindName, unknown] => [kind, pair]),
+    ),
+    ...(parsed['config'] ? [['IPAMConfiguration', parsed['config']] as [KindName, unknown]] : []),
+  ];
+  for (const [kind, pair] of pairs) {
+    const { Key: key, Value: value } = isObject(pair) ? pair : {};
+    const object =
+      typeof key === 'string' ? objectOf(kind, { key, value }) : fail(`an entry of ${kind} has no key`);
+    if (!object.ok) return fail(`${file}: ${object.error.message}`);
+    objects.push({ kind, object: object.value });
+  }
+  return ok(objects);
 }
 
 async function importAll(
@@ -82,14 +106,18 @@ async function importAll(
   );
   printLine(`Imported ${handled.length} resources.`);
   for (const { message } of errors) warn(`Skipped: ${message}`);
-  for (const kind of addressKinds) {
-    for (const object of addresses[kind] ?? []) {
-      const created = await store.create(kind, object as never);
-      if (!created.ok && created.error.code !== 'AlreadyExists')
-        return fail(`importing ${kind} ${(object as Resource).metadata.name}: ${created.error.message}`);
+  for (const { kind, object } of addresses) {
+    const created = await store.create(kind, object);
+    if (!created.ok && created.error.code === 'AlreadyExists' && kind === 'IPAMConfiguration') {
+      const { spec } = object as ResourceOf<'IPAMConfiguration'>;
+      const set = await store.patch(kind, object.metadata, { type: 'merge', body: { spec } });
+      if (!set.ok) return fail(`importing ${kind}: ${set.error.message}`);
+      continue;
     }
-    printLine(`Imported ${addresses[kind]?.length ?? 0} objects of kind ${kindDefinition(kind).kind}.`);
+    if (!created.ok && created.error.code !== 'AlreadyExists')
+      return fail(`importing ${kind} ${object.metadata.name}: ${created.error.message}`);
   }
+  printLine(`Imported ${addresses.length} objects of address management.`);
   const { clusterGUID, clusterType } = information.spec;
   const spec = { ...(clusterGUID ? { clusterGUID } : {}), ...(clusterType ? { clusterType } : {}) };
   const patched = await store.patch(
