@@ -138,8 +138,9 @@ export class KernelSync {
     const left = [...this.#stale];
     this.#stale.clear();
     for (const prefix of left) this.#touch(prefix);
-    if (left.length > 0)
-      this.#options.logger.info('removing routes of an earlier run', { count: left.length });
+    // Rows of the table that have not been compared with the kernel yet stay.
+    const count = left.filter((prefix) => this.#row(prefix) === undefined).length;
+    if (count > 0) this.#options.logger.info('removing routes of an earlier run', { count });
   }
 
   resolve(address: Address): Resolution {
