@@ -38,6 +38,7 @@ import { NetworkCondition } from './network-condition.ts';
 import { registerNode } from './register.ts';
 import { type NodeEvent, tellOfNode } from './resources.ts';
 import { RouteWriters } from './route-writers.ts';
+import { StatusReport } from './status-report.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
 import { WorkCounters } from './work-counters.ts';
 import { WireGuardKeys } from './wireguard-keys.ts';
@@ -84,6 +85,7 @@ class RunningAgent implements Agent {
   readonly #routeWriters: RouteWriters;
   readonly #network: NetworkCondition;
   readonly #endpointFiles: EndpointStatusFiles;
+  readonly #statusReport: StatusReport;
   #phase: AgentPhase = 'starting';
   #datastore: 'waiting' | 'syncing' | 'in-sync' = 'waiting';
   #syncer: Syncer | undefined;
@@ -132,6 +134,7 @@ class RunningAgent implements Agent {
     const told = { datastore, nodeName, clock: this.#clock, logger };
     this.#network = new NetworkCondition({ ...told, backend, bgpSocket });
     this.#ipam = createIpam(datastore, { clock: this.#clock, logger, view: this.#ipamCache });
+    this.#statusReport = new StatusReport({ ...told, config: () => this.#graph.config });
     this.#wireguardKeys = new WireGuardKeys({
       ...told,
       tell: (message) => void this.#tell({ type: 'Warning', reason: 'NotEncrypted', message }),
@@ -198,6 +201,7 @@ class RunningAgent implements Agent {
     await this.#wireguardKeys.stop();
     await this.#paths?.stop();
     await this.#endpointFiles.stop();
+    await this.#statusReport.stop();
     await this.#dataplane.stop();
     await this.#serving;
     await Promise.all([this.#health?.close(), this.#metrics?.close()]);
@@ -320,6 +324,7 @@ class RunningAgent implements Agent {
     });
     this.#pollAddresses();
     this.#endpointFiles.start();
+    this.#statusReport.start();
     this.#network.start();
     this.#paths?.start();
     return ok(undefined);

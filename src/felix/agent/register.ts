@@ -2,7 +2,14 @@
 // they were found; that no other node has them, and no other machine the name; and the defaults of a new cluster.
 import { err, failure, type Result } from '../../lib/result.ts';
 import { isHostAt, readInterfaces, sourceTowards } from './host.ts';
-import { conflictingNode, ensureDefaults, type NodeEvent, otherMachine, publishNode } from './resources.ts';
+import {
+  conflictingNode,
+  ensureDefaults,
+  ensureNode,
+  type NodeEvent,
+  otherMachine,
+  publishNode,
+} from './resources.ts';
 import { configureAddresses, type NodeAddresses } from './startup/addresses.ts';
 import { choiceText } from './startup/candidates.ts';
 import type { DetectedInterface } from './startup/detection.ts';
@@ -18,10 +25,14 @@ export async function registerNode(
   tell: (event: NodeEvent) => Promise<void>,
 ): Promise<Result<void, AgentError>> {
   const { kernel, environment, datastore, nodeName, logger } = options;
-  const [node, kubernetesNode] = await Promise.all([
+  const [found, kubernetesNode] = await Promise.all([
     datastore.get('Node', { name: nodeName }),
     datastore.get('KubernetesNode', { name: nodeName }),
   ]);
+  // Where nodes are Calico's own (etcd), a new one makes itself known; Kubernetes refuses that.
+  const isNew = !found.ok && found.error.code === 'NotFound';
+  const created = isNew ? await ensureNode(datastore, nodeName, environment) : found;
+  const node = isNew && !created.ok && created.error.code === 'NotSupported' ? found : created;
   if (!node.ok) return err(failure('DatastoreFailed', `Reading node ${nodeName}: ${node.error.message}`));
   const interfaces = await readInterfaces(kernel);
   if (!interfaces.ok) return interfaces;

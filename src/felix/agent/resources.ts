@@ -102,6 +102,19 @@ const networksOf = (interfaces: readonly DetectedInterface[]): Prefix[] =>
     .filter((i) => i.name !== 'lo')
     .flatMap((i) => i.addresses.map((a) => prefixOf(a.address, a.length)));
 
+/** Makes the Node, or reads the one that somebody made meanwhile. */
+export async function ensureNode(
+  datastore: Datastore,
+  name: string,
+  env: Environment,
+): Promise<Result<Node, StoreError>> {
+  const inKubernetes = env['CALICO_K8S_NODE_REF'];
+  const spec = inKubernetes ? { orchRefs: [{ nodeName: inKubernetes, orchestrator: 'k8s' }] } : {};
+  const node: Node = { apiVersion, kind: 'Node', metadata: { name }, spec };
+  const created = await datastore.create('Node', node);
+  return !created.ok && created.error.code === 'AlreadyExists' ? datastore.get('Node', { name }) : created;
+}
+
 /** How the node's address was found, as `get node -o yaml` shows it. */
 export const detectionAnnotation = 'margay.projectcalico.org/address-detection';
 

@@ -40,29 +40,21 @@ type AddressObject = ResourceOf<'IPAMBlock'> | ResourceOf<'BlockAffinity'> | Res
 /** The name of the object is made anew by who reads it. */
 export function renamedAddresses<T extends AddressObject>(object: T, names: NodeNames): T {
   if (names.size === 0) return object;
-  const renamed: AddressObject = object;
-  switch (renamed.kind) {
-    case 'BlockAffinity': {
-      const { spec } = renamed;
-      return { ...object, spec: { ...spec, node: names.get(spec.node) ?? spec.node } };
-    }
-    case 'IPAMHandle': {
-      const { spec } = renamed;
-      return { ...object, spec: { ...spec, handleID: renamedHandle(spec.handleID, names) } };
-    }
-    case 'IPAMBlock': {
-      const { spec } = renamed;
-      const [type, owner = ''] = spec.affinity?.split(/:(.*)/s) ?? [];
-      const attributes = spec.attributes.map((one) => {
-        const node = one.secondary?.['node'];
-        return {
-          ...one,
-          ...(one.handle_id ? { handle_id: renamedHandle(one.handle_id, names) } : {}),
-          ...(node === undefined ? {} : { secondary: { ...one.secondary, node: names.get(node) ?? node } }),
-        };
-      });
-      const affinity = type === 'host' ? { affinity: `host:${names.get(owner) ?? owner}` } : {};
-      return { ...object, spec: { ...spec, attributes, ...affinity } };
-    }
-  }
+  const known: AddressObject = object;
+  if (known.kind === 'BlockAffinity')
+    return { ...object, spec: { ...known.spec, node: names.get(known.spec.node) ?? known.spec.node } };
+  if (known.kind === 'IPAMHandle')
+    return { ...object, spec: { ...known.spec, handleID: renamedHandle(known.spec.handleID, names) } };
+  const { spec } = known;
+  const owner = spec.affinity?.startsWith('host:') ? spec.affinity.slice('host:'.length) : undefined;
+  const attributes = spec.attributes.map((one) => {
+    const node = one.secondary?.['node'];
+    return {
+      ...one,
+      ...(one.handle_id ? { handle_id: renamedHandle(one.handle_id, names) } : {}),
+      ...(node === undefined ? {} : { secondary: { ...one.secondary, node: names.get(node) ?? node } }),
+    };
+  });
+  const affinity = owner === undefined ? {} : { affinity: `host:${names.get(owner) ?? owner}` };
+  return { ...object, spec: { ...spec, attributes, ...affinity } };
 }
