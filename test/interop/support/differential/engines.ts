@@ -2,7 +2,6 @@
 // memory. Both take the same plan, hear the same peers and have the same routes of other programs beside them.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BirdEngine, Leftovers } from '../../../../src/bgp/bird/mod.ts';
@@ -147,10 +146,10 @@ function routeOf(spec: KernelRouteSpec, links: ReadonlyMap<string, number>): Rou
 
 // ── BIRD ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 const quietMs = 2;
-const askAgainMs = 15;
+const askAgainMs = 4;
 
 export class BirdWorld implements EngineWorld {
-  readonly #directory = mkdtempSync(join(tmpdir(), 'margay-differential-'));
+  readonly #directory = mkdtempSync('/run/margay-differential-');
   readonly #engine: BirdEngine;
   readonly #kernel: Kernel;
   readonly #foreign: ForeignRoutes;
@@ -188,7 +187,11 @@ export class BirdWorld implements EngineWorld {
     this.#kernel = kernel;
     this.#foreign = new ForeignRoutes(kernel);
     const program = join(this.#directory, 'bird');
-    writeFileSync(program, '#!/bin/sh\nexec ip netns exec node bird "$@"\n');
+    // A configuration is checked anywhere; only the daemon needs the node's namespace.
+    writeFileSync(
+      program,
+      '#!/bin/sh\ncase "$1" in -p) exec bird "$@";; esac\nexec ip netns exec node bird "$@"\n',
+    );
     chmodSync(program, 0o755);
     this.#engine = new BirdEngine({
       directory: this.#directory,
@@ -221,6 +224,12 @@ export class BirdWorld implements EngineWorld {
     const list = wanted(plan, this.#peers);
     await this.#refreshed(list, (peer) => peer.announce(announced[peer.options.name] ?? []));
     return this.look(plan);
+  }
+
+  /** BIRD compares its routes with the kernel's only every 2 s, which repairs what it could not write. This way it does so now. */
+  async rescan(): Promise<void> {
+    for (const family of [4, 6])
+      expect(await this.#engine.ask(`reload in kernel${family}`), 'scan of the kernel');
   }
 
   /** What everybody has been told by now: the whole table is asked for. */
@@ -277,6 +286,8 @@ export class BirdWorld implements EngineWorld {
 }
 
 // ── native ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+export type NativePath = ReturnType<Speaker['routes']> extends Generator<infer T> ? T : never;
+
 export class NativeWorld implements EngineWorld {
   readonly #clock = new VirtualClock();
   readonly #network = new FakeNetwork(this.#clock);
@@ -343,6 +354,11 @@ export class NativeWorld implements EngineWorld {
     if (this.#speaker.status().recovery !== 'done') await this.#advance(130_000, list);
     await this.#advance(300);
     return { exported: exportedOf(list), installed: await installedIn(this.#kernel) };
+  }
+
+  /** What it has in its table, and at which step each path lost. */
+  paths(): readonly NativePath[] {
+    return this.#speaker === undefined ? [] : [...this.#speaker.routes()];
   }
 
   /** Virtual time, and the promises of the kernel in between. */
