@@ -21,11 +21,17 @@ export const systemClock: Clock = {
   },
 };
 
+/** In the order they fire: by due time, and those of one time as they were set. */
+type Pending = { readonly dueMs: number; readonly order: number; run: (() => void) | undefined };
+const isBefore = (a: Pending, b: Pending): boolean =>
+  a.dueMs !== b.dueMs ? a.dueMs < b.dueMs : a.order < b.order;
+
 /** Virtual time: nothing happens until `advance` is called; timers fire in order of their due time. */
 export class VirtualClock implements Clock {
   #now: number;
   #next = 0;
-  readonly #timers = new Map<number, { dueMs: number; run: () => void }>();
+  /** A binary heap: tests with thousands of sessions have as many timers. Cancelled ones stay until they are due. */
+  readonly #timers: Pending[] = [];
 
   constructor(startMs = 0) {
     this.#now = startMs;
@@ -40,24 +46,46 @@ export class VirtualClock implements Clock {
   }
 
   after(delayMs: number, run: () => void): Timer {
-    const id = this.#next++;
-    this.#timers.set(id, { dueMs: this.#now + Math.max(0, delayMs), run });
-    return { cancel: () => void this.#timers.delete(id) };
+    const timer: Pending = { dueMs: this.#now + Math.max(0, delayMs), order: this.#next++, run };
+    const timers = this.#timers;
+    let at = timers.push(timer) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!isBefore(timer, timers[parent]!)) break;
+      timers[at] = timers[parent]!;
+      at = parent;
+    }
+    timers[at] = timer;
+    return { cancel: () => void (timer.run = undefined) };
   }
 
   /** Moves time forward and runs what became due, including timers set by those that ran. */
   advance(ms: number): void {
     const end = this.#now + ms;
-    for (;;) {
-      let due: [number, { dueMs: number; run: () => void }] | undefined;
-      for (const entry of this.#timers) {
-        if (entry[1].dueMs <= end && (due === undefined || entry[1].dueMs < due[1].dueMs)) due = entry;
-      }
-      if (due === undefined) break;
-      this.#timers.delete(due[0]);
-      this.#now = Math.max(this.#now, due[1].dueMs);
-      due[1].run();
+    for (let first = this.#timers[0]; first !== undefined && first.dueMs <= end; first = this.#timers[0]) {
+      this.#removeFirst();
+      const { run } = first;
+      if (run === undefined) continue;
+      first.run = undefined;
+      this.#now = Math.max(this.#now, first.dueMs);
+      run();
     }
     this.#now = end;
+  }
+
+  #removeFirst(): void {
+    const timers = this.#timers;
+    const last = timers.pop();
+    if (last === undefined || timers.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= timers.length) break;
+      if (child + 1 < timers.length && isBefore(timers[child + 1]!, timers[child]!)) child++;
+      if (!isBefore(timers[child]!, last)) break;
+      timers[at] = timers[child]!;
+      at = child;
+    }
+    timers[at] = last;
   }
 }

@@ -3,7 +3,6 @@ import {
   comparePrefixes,
   hostPrefix,
   isSingleAddress,
-  parseAddress,
   parseInterfaceAddress,
   parseNetwork,
   prefixFamily,
@@ -24,7 +23,7 @@ import {
 } from './policies.ts';
 import { servicePrefixes } from './services.ts';
 import { clusterIdOf, SessionFinder, type Session } from './sessions.ts';
-import { hashedRouterId, nodeAddress, readSettings, type Settings } from './settings.ts';
+import { hashedRouterId, nodeAddress, parseRouterId, readSettings, type Settings } from './settings.ts';
 import type {
   BgpFilterInput,
   BgpPlan,
@@ -47,11 +46,7 @@ export function computePlan(input: PlanInput): BgpPlan {
   const sessions = new SessionFinder(input, settings, self).find();
   const pools = (input.ipPools ?? []).flatMap(readPool).sort((a, b) => comparePrefixes(a.prefix, b.prefix));
   const ownBlocks = readBlocks(input);
-  const staticRoutes = sessions
-    .flatMap((s) =>
-      s.reachableBy === undefined ? [] : [{ prefix: hostPrefix(s.address), gateway: s.reachableBy }],
-    )
-    .sort((a, b) => comparePrefixes(a.prefix, b.prefix));
+  const staticRoutes = readStaticRoutes(sessions);
   const facts = {
     4: readFacts(input, settings, local, pools, ownBlocks, 4),
     6: readFacts(input, settings, local, pools, ownBlocks, 6),
@@ -110,8 +105,7 @@ const withLength = (text: string | undefined, length: number): string =>
 
 function readRouterId(input: PlanInput, self: NodeInput): Address | undefined {
   if (input.routerIdSetting === 'hash') return hashedRouterId(input.nodeName);
-  const fixed = parseAddress(input.routerIdSetting ?? '');
-  return fixed.ok ? fixed.value : nodeAddress(self, 4);
+  return parseRouterId(input.routerIdSetting) ?? nodeAddress(self, 4);
 }
 
 function readPool({ spec }: IpPoolInput): PlanPool[] {
@@ -139,6 +133,18 @@ function readBlocks({ blockAffinities = [], nodeName }: PlanInput): Prefix[] {
       return parsed.ok ? [parsed.value] : [];
     }),
   ).sort(comparePrefixes);
+}
+
+/** One per peer that stands behind a gateway; of sessions with several ports of it the first one says which. */
+function readStaticRoutes(sessions: readonly Session[]): BgpPlan['staticRoutes'] {
+  const gateways = new Map<Prefix, Address>();
+  for (const { address, reachableBy } of sessions) {
+    const host = hostPrefix(address);
+    if (reachableBy !== undefined && !gateways.has(host)) gateways.set(host, reachableBy);
+  }
+  return [...gateways]
+    .map(([prefix, gateway]) => ({ prefix, gateway }))
+    .sort((a, b) => comparePrefixes(a.prefix, b.prefix));
 }
 
 function readFacts(
@@ -183,10 +189,11 @@ function wireguardHops({ nodes, nodeName }: PlanInput, family: Family): Prefix[]
 }
 
 function readOrigins(blocks: readonly Prefix[], services: readonly Prefix[]): PlanOrigin[] {
+  const own = new Set(blocks);
   const origins: PlanOrigin[] = [
     ...blocks.map((prefix) => ({ prefix, kind: 'block' as const, blackhole: !isSingleAddress(prefix) })),
     ...services
-      .filter((p) => !blocks.includes(p))
+      .filter((p) => !own.has(p))
       .map((prefix) => ({ prefix, kind: 'service' as const, blackhole: true })),
   ];
   return origins.sort((a, b) => comparePrefixes(a.prefix, b.prefix));

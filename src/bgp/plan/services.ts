@@ -27,8 +27,9 @@ export function servicePrefixes(
     ...aggregated(ranges.external),
     ...(options.loadBalancerAggregation ? aggregated(ranges.loadBalancer) : []),
   ];
+  const slices = slicesByService(input);
   const single = (input.services ?? []).flatMap((service) =>
-    servicesOwn(service, slicesOf(service, input), input.nodeName, ranges, family, options),
+    servicesOwn(service, slices.get(keyOf(service.metadata)) ?? [], input.nodeName, ranges, family, options),
   );
   return unique([...whole, ...single]);
 }
@@ -84,12 +85,19 @@ function serviceAddresses(
   };
 }
 
-const slicesOf = (service: ServiceInput, { endpointSlices = [] }: PlanInput): EndpointSliceInput[] =>
-  endpointSlices.filter(
-    (s) =>
-      s.metadata.labels?.['kubernetes.io/service-name'] === service.metadata.name &&
-      s.metadata.namespace === service.metadata.namespace,
-  );
+const keyOf = ({ name, namespace }: ServiceInput['metadata']): string => `${namespace ?? ''}/${name}`;
+
+function slicesByService({ endpointSlices = [] }: PlanInput): Map<string, EndpointSliceInput[]> {
+  const slices = new Map<string, EndpointSliceInput[]>();
+  for (const slice of endpointSlices) {
+    const { labels, namespace } = slice.metadata;
+    const key = keyOf({ name: labels?.['kubernetes.io/service-name'] ?? '', namespace });
+    const known = slices.get(key);
+    if (known === undefined) slices.set(key, [slice]);
+    else known.push(slice);
+  }
+  return slices;
+}
 
 /** A missing `ready` condition means ready. */
 const hasReadyEndpoint = (slices: readonly EndpointSliceInput[], nodeName?: string): boolean =>

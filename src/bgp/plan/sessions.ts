@@ -1,13 +1,16 @@
 // Which sessions this node has (BG-010 to BG-025): the mesh, the BGPPeers that select it, the mirrored sessions of peers
 // that select others and point here, and local workloads that speak BGP.
 import { familyOf, parseAddress, type Address, type Family } from '../../lib/ip/mod.ts';
-import { matches, parseSelector } from '../../selector/mod.ts';
+import { matches, parseSelector, type Selector } from '../../selector/mod.ts';
 import {
   defaultPort,
   defaultRestartTimeSeconds,
+  longestKeepaliveSeconds,
+  longestRestartTimeSeconds,
   nodeAddress,
   parseAs,
   parseDurationSeconds,
+  parseRouterId,
   type Settings,
 } from './settings.ts';
 import type {
@@ -35,7 +38,8 @@ export class SessionFinder {
   readonly #settings: Settings;
   readonly #self: NodeInput;
   readonly #as: number;
-  /** First come, first kept: node peers before global ones before the mesh. */
+  readonly #selectors = new Map<string, Selector | undefined>();
+  /** By address and port. First come, first kept; only the mesh makes room for what is said of a node. */
   readonly #found = new Map<string, Session>();
 
   constructor(input: PlanInput, settings: Settings, self: NodeInput) {
@@ -102,7 +106,8 @@ export class SessionFinder {
     if (node.metadata.name === this.#self.metadata.name) return;
     for (const family of families) {
       const address = nodeAddress(node, family);
-      if (address === undefined || nodeAddress(this.#self, family) === undefined) continue;
+      const own = nodeAddress(this.#self, family);
+      if (address === undefined || own === undefined || address === own) continue;
       this.#add(type, {
         ...this.#fields(spec, family),
         address,
@@ -141,7 +146,7 @@ export class SessionFinder {
     const as = parseAs(spec.asNumber);
     if (as === undefined) return;
     for (const endpoint of this.#input.localEndpoints ?? []) {
-      if (!matchesText(spec.localWorkloadSelector ?? '', endpoint.labels)) continue;
+      if (!this.#matches(spec.localWorkloadSelector ?? '', endpoint.labels)) continue;
       for (const address of endpointAddresses(endpoint)) {
         const family = familyOf(address);
         if (nodeAddress(this.#self, family) === undefined) continue;
@@ -155,22 +160,21 @@ export class SessionFinder {
   #mirror(peer: BgpPeerInput): void {
     const { spec } = peer;
     if (spec === undefined || spec.localWorkloadSelector || spec.reversePeering === 'Manual') return;
+    const target = spec.peerSelector ? undefined : parseEndpoint(spec.peerIP ?? '')?.address;
+    const isTarget = spec.peerSelector
+      ? this.#matchesLabels(spec.peerSelector, this.#self)
+      : target !== undefined && this.#nodeWith(target)?.metadata.name === this.#self.metadata.name;
+    if (!isTarget) return;
     for (const node of this.#input.nodes) {
       if (node.metadata.name === this.#self.metadata.name || !this.#selects(spec, node)) continue;
-      if (spec.peerSelector) {
-        if (this.#matchesLabels(spec.peerSelector, this.#self)) this.#toNode(spec, node, 'nodePeer');
-        continue;
-      }
-      const target = parseEndpoint(spec.peerIP ?? '');
-      if (target === undefined || this.#nodeWith(target.address)?.metadata.name !== this.#self.metadata.name)
-        continue;
-      this.#mirrorAddress(spec, node, familyOf(target.address));
+      if (target === undefined) this.#toNode(spec, node, 'nodePeer');
+      else this.#mirrorAddress(spec, node, familyOf(target));
     }
   }
 
   #mirrorAddress(spec: PeerSpec, node: NodeInput, family: Family): void {
     const address = nodeAddress(node, family);
-    if (address === undefined) return;
+    if (address === undefined || address === nodeAddress(this.#self, family)) return;
     this.#add('nodePeer', {
       ...this.#fields(spec, family),
       address,
@@ -190,7 +194,9 @@ export class SessionFinder {
       ...(own === undefined || spec.sourceAddress === 'None' ? {} : { sourceAddress: own }),
       passive: false,
       ...restartTime(parseDurationSeconds(spec.maxRestartTime)),
-      ...(keepalive === undefined ? {} : { keepaliveTimeSeconds: keepalive }),
+      ...(keepalive === undefined
+        ? {}
+        : { keepaliveTimeSeconds: Math.min(keepalive, longestKeepaliveSeconds) }),
       ...(spec.ttlSecurity === undefined ? {} : { ttlSecurityHops: spec.ttlSecurity }),
       ...(password === undefined ? {} : { password }),
       nextHop: spec.nextHopMode,
@@ -254,7 +260,18 @@ export class SessionFinder {
   }
 
   #matchesLabels(selector: string, node: NodeInput): boolean {
-    return matchesText(selector, node.metadata.labels ?? {});
+    return this.#matches(selector, node.metadata.labels ?? {});
+  }
+
+  /** Nothing matches a selector that does not parse. */
+  #matches(text: string, labels: Readonly<Record<string, string>>): boolean {
+    let selector = this.#selectors.get(text);
+    if (selector === undefined && !this.#selectors.has(text)) {
+      const parsed = parseSelector(text);
+      selector = parsed.ok ? parsed.value : undefined;
+      this.#selectors.set(text, selector);
+    }
+    return selector !== undefined && matches(selector, labels);
   }
 
   #nodeWith(address: Address): NodeInput | undefined {
@@ -286,7 +303,7 @@ type Draft = Pick<
 const restartTime = (
   seconds: number | undefined,
 ): Pick<Session, 'gracefulRestartTimeSeconds' | 'gracefulRestartTimeSet'> => ({
-  gracefulRestartTimeSeconds: seconds ?? defaultRestartTimeSeconds,
+  gracefulRestartTimeSeconds: Math.min(seconds ?? defaultRestartTimeSeconds, longestRestartTimeSeconds),
   gracefulRestartTimeSet: seconds !== undefined,
 });
 
@@ -296,8 +313,7 @@ function nextHopMode(mode: string | undefined, keep: boolean): PlanPeer['nextHop
 }
 
 export function clusterIdOf(node: NodeInput): Address | undefined {
-  const parsed = parseAddress(node.spec?.bgp?.routeReflectorClusterID ?? '');
-  return parsed.ok ? parsed.value : undefined;
+  return parseRouterId(node.spec?.bgp?.routeReflectorClusterID);
 }
 
 /** `10.0.0.1`, `10.0.0.1:179`, `fd00::1`, `[fd00::1]:179`. */
@@ -322,15 +338,6 @@ const kinds: Record<PlanPeerType, string> = {
 
 const sessionName = (type: PlanPeerType, address: Address, port: number): string =>
   `${kinds[type]}_${address.replace(/[.:]/g, '_')}${port === defaultPort ? '' : `_port_${port}`}`;
-
-function matchesText(text: string, labels: Readonly<Record<string, unknown>>): boolean {
-  const parsed = parseSelector(text);
-  if (!parsed.ok) return false;
-  return matches(
-    parsed.value,
-    Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, String(value)])),
-  );
-}
 
 const endpointAddresses = ({ addresses }: LocalEndpointInput): Address[] =>
   addresses.flatMap((text) => {

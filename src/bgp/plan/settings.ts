@@ -1,5 +1,6 @@
 // BGPConfiguration read for one node: `default` for the cluster, `node.<name>` over it where Calico allows that.
 import {
+  familyOf,
   parseAddress,
   parseNetwork,
   prefixFamily,
@@ -15,6 +16,10 @@ export const defaultPort = 179;
 export const defaultPriority = 1024;
 /** Graceful restart time that BIRD announces when nothing is said. */
 export const defaultRestartTimeSeconds = 120;
+/** What the field of the capability holds: 12 bits (RFC 4724). */
+export const longestRestartTimeSeconds = 4095;
+/** A third of the longest hold time, which has 16 bits. */
+export const longestKeepaliveSeconds = 21_845;
 
 export type Spec = NonNullable<BgpConfigurationInput['spec']>;
 
@@ -44,14 +49,18 @@ export function readSettings(input: PlanInput): Settings {
   };
 }
 
-/** 64512, "64512" or dotted "1.10". */
+/** 64512, "64512" or dotted "1.10"; undefined for what is no AS number, 0 among it (RFC 7607). */
 export function parseAs(value: number | string | undefined): number | undefined {
-  if (typeof value === 'number') return value;
-  if (value === undefined || value === '') return undefined;
-  const parts = value.split('.').map(Number);
-  if (parts.some((n) => !Number.isInteger(n) || n < 0)) return undefined;
-  const [high = 0, low] = parts;
-  return low === undefined ? high : high * 65536 + low;
+  const [, high = '', low] = /^([0-9]{1,10})(?:\.([0-9]{1,5}))?$/.exec(String(value ?? '')) ?? [];
+  if (high === '' || (low !== undefined && (Number(high) > 0xffff || Number(low) > 0xffff))) return undefined;
+  const as = low === undefined ? Number(high) : Number(high) * 65536 + Number(low);
+  return as > 0 && as <= 0xffffffff ? as : undefined;
+}
+
+/** Router and cluster ids are 32 bits that are not all zero, written as an IPv4 address (RFC 6286). */
+export function parseRouterId(text: string | undefined): Address | undefined {
+  const parsed = parseAddress(text ?? '');
+  return parsed.ok && familyOf(parsed.value) === 4 && parsed.value !== '0.0.0.0' ? parsed.value : undefined;
 }
 
 /** A duration as the API has it: `90s`, `1m30s`, `1h`. Seconds, rounded. */
