@@ -1,7 +1,7 @@
 // Which sessions this node has (BG-010 to BG-025): the mesh, the BGPPeers that select it, the mirrored sessions of peers
 // that select others and point here, and local workloads that speak BGP.
 import { familyOf, parseAddress, type Address, type Family } from '../../lib/ip/mod.ts';
-import { matches, parseSelector, type Selector } from '../../selector/mod.ts';
+import { matchesLookup, parseSelector, type LabelLookup, type Selector } from '../../selector/mod.ts';
 import {
   defaultPort,
   defaultRestartTimeSeconds,
@@ -271,7 +271,7 @@ export class SessionFinder {
       selector = parsed.ok ? parsed.value : undefined;
       this.#selectors.set(text, selector);
     }
-    return selector !== undefined && matches(selector, labels);
+    return selector !== undefined && matchesLookup(selector, textsOf(labels));
   }
 
   #nodeWith(address: Address): NodeInput | undefined {
@@ -338,6 +338,12 @@ const kinds: Record<PlanPeerType, string> = {
 
 const sessionName = (type: PlanPeerType, address: Address, port: number): string =>
   `${kinds[type]}_${address.replace(/[.:]/g, '_')}${port === defaultPort ? '' : `_port_${port}`}`;
+
+/** A label like `true` in a file that nobody has checked is a text too. */
+const textsOf =
+  (labels: Readonly<Record<string, unknown>>): LabelLookup =>
+  (name) =>
+    Object.hasOwn(labels, name) ? String(labels[name]) : undefined;
 
 const endpointAddresses = ({ addresses }: LocalEndpointInput): Address[] =>
   addresses.flatMap((text) => {
