@@ -309,4 +309,17 @@ describe('nftables, beside nft', { skip }, () => {
       assert.ok((await kernel.nftables.apply([{ op: 'delete-table', table }])).ok);
     });
   }
+
+  test('however many transactions there were, each is known to be done, and is done once', async () => {
+    const table = { family: 'ip', name: 'many' } as const;
+    const apply = async (...commands: readonly NftCommand[]): Promise<void> =>
+      assert.deepEqual(await kernel.nftables.apply(commands), { ok: true, value: undefined });
+    await apply({ op: 'add-table', table }, { op: 'add-chain', table, chain: { name: 'x' } });
+    // Numbers of messages begin anew after some 2,000.
+    for (let i = 0; i < 2_200; i++)
+      await apply({ op: 'add-rule', table, chain: 'x', rule: { expression: 'accept' } });
+    const state = await kernel.nftables.read(table);
+    assert.equal(state.ok && state.value?.chains[0]?.rules.length, 2_200);
+    await apply({ op: 'delete-table', table });
+  });
 });

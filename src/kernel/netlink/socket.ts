@@ -27,6 +27,8 @@ const batchBytes = 64 * 1024;
 /** How long synchronous work may hold the event loop before it gives way. */
 const turnMs = 8;
 const dumpAttempts = 20;
+/** More messages than one transaction has. */
+const sequenceRun = 0x100000;
 
 export class NetlinkSocket {
   readonly fd: number;
@@ -71,10 +73,12 @@ export class NetlinkSocket {
     return this.#sequence;
   }
 
-  /** The first of a run of sequence numbers for a caller that frames its messages itself (one behind is left free). */
+  /** The first of a run of sequence numbers for a caller that frames its messages itself (one before it is left free). */
   reserveSequences(): number {
-    this.#sequence = this.#sequence > 0x7fffffff ? 1 : this.#sequence + 0x100000;
-    return this.#sequence - 0xffffe;
+    if (this.#sequence > 0x7fffffff) this.#sequence = 1;
+    const first = this.#sequence + 2;
+    this.#sequence += sequenceRun;
+    return first;
   }
 
   /** One request; `visit` sees the replies that come before the acknowledgement. */

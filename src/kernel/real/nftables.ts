@@ -99,7 +99,8 @@ export function realNftables(session: KernelSession): Nftables {
       return applied;
     }
     knownShapes.clear();
-    if (!known.value.remembered) return applied;
+    // Only what was refused for sure: what was done must not be done twice.
+    if (!known.value.remembered || applied.error.commandIndex === undefined) return applied;
     const fresh = shapesFor(commands);
     return fresh.ok ? commit(commands, fresh.value.shapes) : fresh;
   };
