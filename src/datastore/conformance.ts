@@ -99,7 +99,7 @@ function follow<K extends KindName>(
           : [`${e.type} ${e.object.metadata.name}`],
     );
   const expect = async (wanted: readonly string[]): Promise<void> => {
-    await until(() => (seen().length >= wanted.length ? true : undefined), { timeoutMs: 5000 });
+    await until(() => (seen().length >= wanted.length ? true : undefined), { timeoutMs: 30_000 });
     assert.deepEqual(seen(), wanted);
   };
   const stop = async (): Promise<void> => {
@@ -430,7 +430,7 @@ export function datastoreConformance(title: string, driver: () => Promise<Driver
     for (let i = 0; i < 20; i++)
       value(await store.create('IPPool', pool(`s-${i}`, `10.${100 + i}.0.0/16`, { synced: 'yes' })));
     for (let i = 0; i < 20; i += 2) value(await store.delete('IPPool', { name: `s-${i}` }));
-    await until(() => (state.size === 10 && state.has('s-19') ? true : undefined), { timeoutMs: 5000 });
+    await until(() => (state.size === 10 && state.has('s-19') ? true : undefined), { timeoutMs: 30_000 });
     assert.deepEqual([...state.keys()].sort(), Array.from({ length: 10 }, (_, i) => `s-${i * 2 + 1}`).sort());
     await syncer.stop();
     for (let i = 1; i < 20; i += 2) value(await store.delete('IPPool', { name: `s-${i}` }));

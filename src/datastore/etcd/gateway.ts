@@ -5,7 +5,14 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import { storeError } from '../errors.ts';
 import type { StoreError } from '../types.ts';
 import type { EtcdConnection } from './settings.ts';
-import { errorOfStatus, type GatewayStatus, isAuthDisabled, isOldAuthState, isStaleToken } from './status.ts';
+import {
+  errorOfStatus,
+  errorOfText,
+  type GatewayStatus,
+  isAuthDisabled,
+  isOldAuthState,
+  isStaleToken,
+} from './status.ts';
 
 export type GatewayOptions = {
   /** Of one request with all its repetitions; 10 s by default, as Calico's client has it. */
@@ -195,11 +202,7 @@ export class Gateway {
     if (!read.ok)
       return err({ error: storeError(read.error, `${path}: the answer of etcd was cut off.`), sent: true });
     const value = parsed(read.value);
-    if (value === undefined)
-      return err({
-        error: storeError('Unavailable', `${path}: what answers is not etcd's gateway.`),
-        sent: true,
-      });
+    if (value === undefined) return err({ error: errorOfText(read.value, path), sent: true });
     return ok({ status: response.statusCode ?? 500, value });
   }
 

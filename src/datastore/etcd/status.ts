@@ -44,6 +44,17 @@ export function errorOfStatus(status: GatewayStatus, doing: string): StoreError 
   }
 }
 
+/** An answer that is not JSON: of something else that listens there, or of etcd's door before the gateway. */
+export function errorOfText(text: string, doing: string): StoreError {
+  if (/CommonName of client/.test(text))
+    return storeError(
+      'Unauthorized',
+      `${doing}: etcd has users and takes none over its gateway from a certificate with a common name.`,
+      'Use a client certificate whose subject has no CN, together with ETCD_USERNAME and ETCD_PASSWORD.',
+    );
+  return storeError('Unavailable', `${doing}: what answers is not etcd's gateway.`);
+}
+
 /** A token that ended: asking for another one and again is all it takes. */
 export const isStaleToken = ({ code, message, error }: GatewayStatus): boolean =>
   code === codes.unauthenticated && /invalid auth token/.test(message ?? error ?? '');
