@@ -76,6 +76,22 @@ for (const [name, near, far] of [
     }
   });
 
+test('FX-092, SR-015: lesson wireguard: the fabric sees nodes and UDP, and no pod; the next lesson is clear text again', {
+  skip: without('wireguard-go'),
+}, async () => {
+  const text = await teach('wireguard');
+  for (const which of ['same', 'other'] as const) {
+    const part = partOf(text, which);
+    assert.match(part, /ttl=62/);
+    assert.match(part, /worker1 +wireguard\.cali +out +\(no Ethernet\) +192\.168\./);
+    assert.match(part, /worker1 +eth0 +out .* 10\.0\.0\.21 → \S+ WireGuard TTL 64 +\(encrypted\)/);
+    assert.match(part, /worker1 +192\.168\.\S+ +192\.168\.\S+ dev wireguard\.cali table 1 proto 80/);
+    for (const line of part.split('\n').filter((l) => /^ +(leaf|spine)\S+ .*→/.test(l)))
+      assert.match(line, /\(encrypted\)/);
+  }
+  assert.doesNotMatch(await teach('mesh'), /encrypted/);
+});
+
 test('lessons are listed; one that does not exist is refused with the list; nothing stays behind', {
   skip,
 }, async () => {

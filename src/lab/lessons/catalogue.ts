@@ -1,9 +1,10 @@
-// The lessons: every BGP design and every routing mode of the seeds.
+// The lessons: every BGP design and every routing mode of the seeds, and encryption.
 import type { Lesson } from './types.ts';
 
 const bare = { reached: true, encapsulation: 'none' } as const;
 const ipip = { reached: true, encapsulation: 'ipip' } as const;
 const vxlan = { reached: true, encapsulation: 'vxlan' } as const;
+const wireguard = { reached: true, encapsulation: 'wireguard' } as const;
 
 export const lessons: readonly Lesson[] = [
   {
@@ -165,6 +166,26 @@ export const lessons: readonly Lesson[] = [
     ],
     question: 'Where could one see from the outside that pods talk across racks?',
     answer: 'On the spine: UDP to port 4789 between node addresses. Who talks to whom is inside.',
+  },
+  {
+    name: 'wireguard',
+    title: 'WireGuard: what pods say is encrypted between nodes',
+    design: 'mesh',
+    mode: 'bgp',
+    leafPeers: false,
+    encrypts: true,
+    introduction: [
+      'Each node makes a pair of keys and puts the public one into its Node. The others make it a peer of their device wireguard.cali, with the blocks of that node as what it may send and get. From then on a packet between pods of different nodes is encrypted by the first node and decrypted by the second one: UDP, port 51820, 60 bytes more.',
+      'The fabric sees node addresses only, and needs to know nothing of pods, as with the overlays. Pools and BGP stay as they were: routes to the blocks of peers are in a table of their own, which is asked first.',
+    ],
+    expect: { near: wireguard, far: wireguard },
+    remarks: [
+      'On eth0 and in the fabric there is UDP between nodes and nothing else: no pod address, no ICMP, no length but that of the whole, filled up to a multiple of 16. The row is known to be the ping by its size alone.',
+      'On wireguard.cali, before it is encrypted and after it is decrypted, the packet is as the pod sent it. That is where policy sees it.',
+      'The route to the block is one of table 1. The packet that leaves bears the mark 0x200000, for which the rule that leads there does not hold: so it takes the route to the node, and does not come to wireguard.cali again.',
+    ],
+    question: 'What of two pods on the same node?',
+    answer: 'Their packets never leave the node, and are not encrypted.',
   },
 ];
 

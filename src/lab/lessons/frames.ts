@@ -3,31 +3,54 @@
 //   Ethernet ─► IPv4 ─► ICMP                                     no encapsulation
 //   Ethernet ─► IPv4 (protocol 4) ─► IPv4 ─► ICMP                IP in IP
 //   Ethernet ─► IPv4 ─► UDP 4789 ─► VXLAN ─► Ethernet ─► IPv4    VXLAN
+//   Ethernet ─► IPv4 ─► UDP 51820 ─► WireGuard ─► (encrypted)    WireGuard: the echo is known by its size
 import type { Addresses, Macs, RawFrame, Sighting } from './types.ts';
 
 const ethernetLength = 14;
 const etherTypeV4 = 0x0800;
 const protocols = { icmp: 1, ipip: 4, udp: 17 } as const;
 const vxlanPort = 4789;
+const wireguardPort = 51820;
+/** UDP header, WireGuard's (type 4, receiver, counter), an echo of 84 bytes filled up to 96, and what proves it whole. */
+const encryptedEchoBytes = 8 + 16 + 96 + 16;
+const transportMessage = 4;
 const icmp = { echoReply: 0, unreachable: 3, echoRequest: 8, timeExceeded: 11 } as const;
 
 type Packet = Addresses & { readonly protocol: number; readonly payload: Uint8Array };
 
+/** Of the nodes that the pods are on: what they say to each other may be encrypted. */
+export type NodeAddresses = { readonly from: string; readonly to: string };
+
 /** undefined: not an echo between the two addresses, nor an error about one. */
-export function sightingOf(frame: RawFrame, from: string, to: string): Sighting | undefined {
+export function sightingOf(
+  frame: RawFrame,
+  from: string,
+  to: string,
+  nodes?: NodeAddresses,
+): Sighting | undefined {
   const bytes = fromHex(frame.bytes);
   const macs = frame.ethernet ? macsOf(bytes) : undefined;
   const packet = readIp(frame.ethernet ? networkPart(bytes) : bytes);
   if (packet === undefined) return undefined;
+  const place = {
+    machine: frame.machine,
+    device: frame.device,
+    direction: frame.direction,
+    ...(macs === undefined ? {} : { macs }),
+  };
+  if (nodes !== undefined && isEncryptedEcho(packet)) {
+    const isForth = packet.source === nodes.from && packet.destination === nodes.to;
+    const isBack = packet.source === nodes.to && packet.destination === nodes.from;
+    if (!isForth && !isBack) return undefined;
+    const outer = { ...addressesOf(packet), how: 'wireguard' as const };
+    return { ...place, outer, kind: isForth ? 'request' : 'reply' };
+  }
   const tunnel = unwrap(packet);
   const inner = tunnel?.inner ?? packet;
   const kind = kindOf(inner, from, to);
   if (kind === undefined) return undefined;
   return {
-    machine: frame.machine,
-    device: frame.device,
-    direction: frame.direction,
-    ...(macs === undefined ? {} : { macs }),
+    ...place,
     ...(tunnel === undefined
       ? {}
       : {
@@ -44,6 +67,12 @@ export function sightingOf(frame: RawFrame, from: string, to: string): Sighting 
 }
 
 const addressesOf = ({ source, destination, ttl }: Packet): Addresses => ({ source, destination, ttl });
+
+const isEncryptedEcho = ({ protocol, payload }: Packet): boolean =>
+  protocol === protocols.udp &&
+  payload.length === encryptedEchoBytes &&
+  word(payload, 2) === wireguardPort &&
+  payload[8] === transportMessage;
 
 type Tunnel = {
   readonly how: 'ipip' | 'vxlan';

@@ -63,6 +63,32 @@ test('IP in IP and VXLAN show both pairs of addresses', () => {
   assert.deepEqual(vxlan?.innerMacs, macs);
 });
 
+test('WireGuard shows the nodes, and nothing of what is inside', () => {
+  const udp = (source: string, destination: string, type: number, length: number): string =>
+    ethernet(
+      ip(
+        source,
+        destination,
+        17,
+        64,
+        hex(0xca, 0x6c, 0xca, 0x6c, 0, 0, 0, 0, type, ...Array(length - 9).fill(7)),
+      ),
+    );
+  const nodes = { from: '10.0.0.21', to: '30.0.0.23' };
+  const look = (bytes: string) => sightingOf(frame(bytes), '192.168.1.2', '192.168.2.3', nodes);
+  const place = { machine: 'worker1', device: 'eth0', direction: 'out', macs };
+  const outer = { source: '10.0.0.21', destination: '30.0.0.23', ttl: 64, how: 'wireguard' };
+  assert.deepEqual(look(udp(nodes.from, nodes.to, 4, 136)), { ...place, outer, kind: 'request' });
+  assert.equal(look(udp(nodes.to, nodes.from, 4, 136))?.kind, 'reply');
+  assert.equal(look(udp(nodes.from, nodes.to, 4, 40)), undefined, 'a keepalive');
+  assert.equal(look(udp(nodes.from, nodes.to, 1, 136)), undefined, 'a handshake');
+  assert.equal(look(udp(nodes.from, '10.0.0.22', 4, 136)), undefined, 'of another node');
+  const text = walkLines(walk({ sightings: [look(udp(nodes.from, nodes.to, 4, 136)) as Sighting] })).join(
+    '\n',
+  );
+  assert.match(text, /10\.0\.0\.21 → 30\.0\.0\.23 WireGuard TTL 64 +\(encrypted\)/);
+});
+
 test('what is something else is not shown, whatever its bytes', () => {
   assert.equal(see(ethernet(ip('192.168.1.2', '192.168.9.9', 1, 63, echo(8)))), undefined);
   assert.equal(see(ethernet(request, 0x0806)), undefined);

@@ -90,20 +90,26 @@ function hopTable(sightings: readonly Sighting[]): string[] {
     const wrapping =
       outer === undefined
         ? ''
-        : `${outer.source} → ${outer.destination} ${outer.how === 'ipip' ? 'IPIP' : `VXLAN ${outer.vni ?? ''}`} TTL ${outer.ttl}`;
+        : `${outer.source} → ${outer.destination} ${wrappings[outer.how](outer.vni)} TTL ${outer.ttl}`;
     const line = [
       s.machine,
       s.device,
       s.direction,
       macText(s.macs),
       ...(wraps ? [wrapping] : []),
-      `${inner.source} → ${inner.destination}`,
-      String(inner.ttl),
+      inner === undefined ? '(encrypted)' : `${inner.source} → ${inner.destination}`,
+      inner === undefined ? '' : String(inner.ttl),
     ];
     return innerMacs === undefined ? [line] : [line, ['', '', '', `  inside: ${macText(innerMacs)}`]];
   });
   return table([head, ...rows]);
 }
+
+const wrappings = {
+  ipip: () => 'IPIP',
+  vxlan: (vni?: number) => `VXLAN ${vni ?? ''}`,
+  wireguard: () => 'WireGuard',
+} as const;
 
 const macText = (macs: Macs | undefined): string =>
   macs === undefined ? '(no Ethernet)' : `${macs.source} → ${macs.destination}`;
@@ -117,7 +123,9 @@ function pathLine(back: readonly Sighting[]): string[] {
     if (way.at(-1) !== place) way.push(place);
   }
   const what =
-    first.kind === 'reply' ? 'The answer came by' : `${first.inner.source} says that it cannot be reached`;
+    first.kind === 'reply'
+      ? 'The answer came by'
+      : `${first.inner?.source ?? 'somebody'} says that it cannot be reached`;
   return wrapped(`${what}: ${way.join(', ')}`);
 }
 

@@ -1,6 +1,6 @@
 // A lesson on a running lab: configures it, waits until a ping shows what the lesson says, and gives the report.
 import type { Datastore } from '../../datastore/mod.ts';
-import { err, failure, ok, type Result } from '../../lib/result.ts';
+import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
 import { until } from '../../lib/wait.ts';
 import { isReady } from '../control/pods.ts';
 import { ask } from '../control-socket.ts';
@@ -49,7 +49,8 @@ export async function runLesson(
     const routers = await ask<LabStatus>(paths.socket, { op: 'design', design });
     if (!routers.ok) return routers;
     const moded = await applyMode(store, lesson.mode);
-    const designed = moded.ok ? await applyDesign(store, topology) : moded;
+    const encrypted = moded.ok ? await setEncryption(store, lesson.encrypts === true) : moded;
+    const designed = encrypted.ok ? await applyDesign(store, topology) : encrypted;
     if (!designed.ok) return err(failure('NoAnswer', designed.error.message, designed.error.hint));
     const pods = await podsFor(store, record, lab, places);
     if (pods === undefined)
@@ -73,6 +74,16 @@ export async function runLesson(
       problems,
     });
   });
+}
+
+/** On every node, by the configuration of all. */
+async function setEncryption(store: Datastore, wireguardEnabled: boolean): Promise<Result<void, Failure>> {
+  const found = await store.get('FelixConfiguration', { name: 'default' });
+  if (!found.ok) return found.error.code === 'NotFound' && !wireguardEnabled ? ok(undefined) : found;
+  if ((found.value.spec.wireguardEnabled ?? false) === wireguardEnabled) return ok(undefined);
+  const spec = { ...found.value.spec, wireguardEnabled };
+  const updated = await store.update('FelixConfiguration', { ...found.value, spec });
+  return updated.ok ? ok(undefined) : updated;
 }
 
 /** The nodes of the three pods: client and near in one rack, far in another. */
@@ -173,6 +184,13 @@ export function problemsOf(lesson: Lesson, walk: Walk): string[] {
   return problems;
 }
 
+const encryption = {
+  apiVersion: 'projectcalico.org/v3',
+  kind: 'FelixConfiguration',
+  metadata: { name: 'default' },
+  spec: { wireguardEnabled: true },
+} as const;
+
 /** What a user would apply for it. */
 async function resourcesText(lesson: Lesson, topology: Topology): Promise<string> {
   const { stringify } = await import('yaml');
@@ -191,6 +209,7 @@ async function resourcesText(lesson: Lesson, topology: Topology): Promise<string
   const objects = [
     { ...bgpConfiguration, spec: { ...bgpConfiguration.spec, logSeverityScreen: undefined } },
     ...pools.map((p) => ({ ...p, spec: { cidr: p.spec.cidr, ...poolModes(lesson.mode, p.spec.cidr) } })),
+    ...(lesson.encrypts === true ? [encryption] : []),
     ...nodes,
     ...filters,
     ...peers.map((p) => ({ ...p, metadata: { name: p.metadata.name } })),

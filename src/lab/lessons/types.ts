@@ -2,7 +2,7 @@
 import type { ModeName } from '../modes.ts';
 import type { DesignName } from '../topology/mod.ts';
 
-export type Encapsulation = 'none' | 'ipip' | 'vxlan';
+export type Encapsulation = 'none' | 'ipip' | 'vxlan' | 'wireguard';
 
 export type Lesson = {
   readonly name: string;
@@ -13,6 +13,8 @@ export type Lesson = {
   readonly mode: ModeName;
   /** Whether nodes tell the leaves of their blocks. */
   readonly leafPeers: boolean;
+  /** WireGuard is switched on. */
+  readonly encrypts?: true;
   /** What the walk is expected to show, to a node of the same rack and to one of the other. */
   readonly expect: Readonly<
     Record<Way, { readonly reached: boolean; readonly encapsulation: Encapsulation }>
@@ -50,10 +52,11 @@ export type Sighting = {
   readonly direction: 'in' | 'out';
   readonly macs?: Macs;
   /** Present when the packet travels inside of another. */
-  readonly outer?: Addresses & { readonly how: 'ipip' | 'vxlan'; readonly vni?: number };
+  readonly outer?: Addresses & { readonly how: Exclude<Encapsulation, 'none'>; readonly vni?: number };
   /** MAC addresses inside of VXLAN. */
   readonly innerMacs?: Macs;
-  readonly inner: Addresses;
+  /** Absent when nobody can see it: it is encrypted. */
+  readonly inner?: Addresses;
   readonly kind: 'request' | 'reply' | 'unreachable';
 };
 

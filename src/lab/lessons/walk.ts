@@ -32,9 +32,10 @@ export async function walkOnce(lab: LabStatus, way: Way, from: LessonPod, to: Le
   const capture = await startCapture(entrance, placesOf(lab, [from, to]));
   const said = await ping();
   const frames = await capture.end();
+  const nodes = { from: addressOf(lab, from.node), to: addressOf(lab, to.node) };
   const sightings = frames
     .toSorted((a, b) => (BigInt(a.at) < BigInt(b.at) ? -1 : 1))
-    .flatMap((frame) => sightingOf(frame, from.address, to.address) ?? []);
+    .flatMap((frame) => sightingOf(frame, from.address, to.address, nodes) ?? []);
   const forth = sightings.filter((s) => s.kind === 'request');
   return {
     way,
@@ -52,6 +53,13 @@ async function entranceTo(lab: LabStatus, machine: string): Promise<Entrance> {
   if (!found.ok) throw new Error(found.error.message);
   return found.value;
 }
+
+/** A node's own. */
+const addressOf = (lab: LabStatus, node: string): string =>
+  lab.machines
+    .find((m) => m.name === node)
+    ?.addresses.find((a) => a.includes('.'))
+    ?.split('/')[0] ?? '';
 
 const podPlace = (pod: LessonPod): string => `pod ${pod.name}`;
 
@@ -113,10 +121,10 @@ async function routesOf(
   for (const sighting of forth) {
     const { machine } = sighting;
     if (isBridged(forth, machine)) continue;
-    for (const destination of [sighting.outer?.destination, sighting.inner.destination]) {
+    for (const destination of [sighting.outer?.destination, sighting.inner?.destination]) {
       if (destination === undefined || found.has(`${machine} ${destination}`)) continue;
       // Who only passes on the outer packet never looks at the inner one.
-      const looks = sighting.outer === undefined || destination !== sighting.inner.destination;
+      const looks = sighting.outer === undefined || destination !== sighting.inner?.destination;
       if (!looks || isLocal(lab, pods, machine, destination)) continue;
       const route = await routeOf(lab, pods, machine, destination);
       found.set(`${machine} ${destination}`, { machine, destination, route });
