@@ -227,6 +227,90 @@ test('SR-021, FX-022: interfaces that go down, vanish and come back; routes and 
   assert.ok(await node.pingWorks('a', '10.0.0.1'), 'proxy ARP again');
 });
 
+const felixConfiguration = (spec: object) => set('FelixConfiguration', { name: 'default' }, spec);
+
+test('RouteSyncDisabled: routes are neither written, repaired nor removed, endpoints are ready without; and all of it once it ends', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await node.pod('a', '10.244.1.2');
+  await using felix = new Felix(node);
+  const routes = (): string =>
+    node.ip('node', '-4 route show table all').replaceAll(/^(local|broadcast) .*\n/gm, '');
+  const before = routes();
+  // What an earlier run would have left, and what is somebody's on a pod's interface.
+  node.ip('node', 'route add blackhole 10.244.9.0/26 proto 12');
+  node.ip('node', 'route add 10.244.1.99 dev calia proto 99');
+  const disabled = routes();
+  assert.notEqual(disabled, before);
+  await felix.start(
+    pool(false),
+    block,
+    endpoint('a', '10.244.1.2'),
+    felixConfiguration({
+      routeSyncDisabled: true,
+      routeRefreshInterval: '100ms',
+      removeExternalRoutes: false,
+    }),
+  );
+  await settle();
+  assert.equal(routes(), disabled);
+  felix.update(
+    felixConfiguration({
+      routeSyncDisabled: false,
+      removeExternalRoutes: false,
+      deviceRouteProtocol: 77,
+      ipv4NormalRoutePriority: 333,
+    }),
+  );
+  await felix.done();
+  assert.match(routes(), /^10\.244\.1\.2 dev calia proto 77 scope link metric 333/m);
+  assert.match(routes(), /^blackhole 10\.244\.1\.0\/26/m);
+  assert.doesNotMatch(routes(), /10\.244\.9\.0/);
+  const enabled = routes();
+  felix.update(felixConfiguration({ routeSyncDisabled: true, removeExternalRoutes: false }));
+  await felix.done();
+  felix.update({ type: 'delete', kind: 'WorkloadEndpoint', name: { name: 'a', namespace: 'default' } });
+  node.ip('node', 'route del blackhole 10.244.1.0/26 proto 12');
+  await felix.done();
+  assert.equal(routes(), enabled.replace(/^blackhole 10\.244\.1\.0\/26.*\n/m, ''));
+  felix.update(felixConfiguration({ removeExternalRoutes: false }));
+  await felix.done();
+  assert.match(routes(), /^blackhole 10\.244\.1\.0\/26/m, 'repaired');
+  assert.match(routes(), /10\.244\.1\.99 dev calia proto 99/, 'RemoveExternalRoutes=false');
+});
+
+test('FX-152: InterfacePrefix says which interfaces are workloads’, MTUIfacePattern which have a say in the MTU', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await node.pod('a', '10.244.1.2', 'tapa');
+  await node.pod('b', '10.244.1.3', 'calib');
+  node.ip('node', 'link add fabric0 type veth peer name fabric1');
+  node.ip('node', 'link set fabric0 mtu 1300 up');
+  // Routes as an earlier run leaves them.
+  for (const name of ['tapa', 'calib'])
+    node.ip('node', `route add 10.244.1.77 dev ${name} metric ${name.length}`);
+  const graph = new CalculationGraph({ nodeName: 'n1' });
+  const told = (spec: object): void => graph.update(felixConfiguration(spec));
+  told({ interfacePrefix: 'tap,other' });
+  const dataplane = new Dataplane({
+    kernel: node.kernel,
+    onHostInterfaces: (interfaces) => graph.setHostInterfaces(interfaces),
+  });
+  dataplane.apply(graph.flush());
+  expect(await dataplane.start(), 'start');
+  await settle();
+  await dataplane.idle();
+  assert.match(node.ip('node', 'route show 10.244.1.77'), /^10\.244\.1\.77 dev calib [^\n]*\n$/);
+  graph.flush();
+  assert.equal(graph.state().mtus.host, 1500, 'eth0');
+  told({ interfacePrefix: 'tap,other', mtuIfacePattern: '^fabric' });
+  graph.flush();
+  assert.equal(graph.state().mtus.host, 1300);
+  await dataplane.stop();
+});
+
 test('FX-082: flows of an address end with its endpoint', { skip }, async () => {
   await using node = await TestNode.make();
   await using felix = new Felix(node);

@@ -80,6 +80,22 @@ test('RS-142: a name finds before an address, an address before all; of equals t
   assert.equal(await node.ping('out', '10.0.0.9'), undefined, 'now it is only the one for all');
 });
 
+test('FX-152: on interfaces of InterfaceExclude a host endpoint is not found by its addresses', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await prepared(node, felix, { expectedIPs: [host] });
+  await felix.start();
+  assert.equal(await node.ping('out', host), undefined);
+  felix.set('FelixConfiguration', 'default', { interfaceExclude: 'kube-ipvs0,/^et.0$/' });
+  await felix.apply();
+  assert.ok(await node.pingWorks('out', host));
+  felix.set('FelixConfiguration', 'default', {});
+  await felix.apply();
+  assert.equal(await node.ping('out', host), undefined);
+});
+
 test('FX-043, FX-049, RS-143: applyOnForward polices what passes through, in and out', { skip }, async () => {
   await using node = await TestNode.make();
   await using felix = new PolicyFelix(node);

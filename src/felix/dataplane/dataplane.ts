@@ -13,14 +13,12 @@ import type {
   KernelEvent,
   Link,
   LinkAddress,
-  Route,
   Subscription,
   WireGuardDevice,
 } from '../../kernel/mod.ts';
 import type { Address } from '../../lib/ip/mod.ts';
 import {
   type CalcDelta,
-  Contributions,
   type FelixConfig,
   type HostInterface,
   type InterfaceRow,
@@ -38,19 +36,13 @@ import { Overlay } from './overlay/overlay.ts';
 import type { RankedRoute } from './overlay/types.ts';
 import { ConnectionCutter } from './policy/mod.ts';
 import { Reconciler } from './reconciler.ts';
-import {
-  type ActualRoute,
-  gatewayRoute,
-  kernelRoute,
-  type KernelRouteRow,
-  routeKey,
-  routeOperations,
-} from './routes.ts';
+import { RouteTable } from './route-table.ts';
+import { gatewayRoute, kernelRoute, routeKey } from './routes.ts';
 import { RuleSwitch } from './rule-switch.ts';
 import { interfaceSysctls, nodeSysctls, sysctlOperations, type SysctlRow } from './sysctls.ts';
 import { setIfOther, Table } from './table.ts';
 import type { ReconcilerCounters, RowStatus, TableCounts } from './types.ts';
-import { isOwnTable, type WireGuardStates } from './wireguard/types.ts';
+import type { WireGuardStates } from './wireguard/types.ts';
 import { WireGuard } from './wireguard/wireguard.ts';
 
 export type DataplaneOptions = {
@@ -120,26 +112,23 @@ export class Dataplane {
   readonly #onHostInterfaces: (interfaces: readonly HostInterface[]) => void;
   readonly #links = new LinkMirror();
   readonly #addresses = new AddressMirror();
-  readonly #routeIndex = new InterfaceIndex();
   readonly #sysctlIndex = new InterfaceIndex();
-  readonly #routeTable: Table<KernelRouteRow>;
   readonly #sysctlTable: Table<SysctlRow>;
-  readonly #routeOperations: ReturnType<typeof routeOperations>;
-  readonly #routes: Reconciler<KernelRouteRow, ActualRoute>;
+  readonly #routes: RouteTable;
   readonly #sysctls: Reconciler<SysctlRow, string>;
   readonly #rules: RuleSwitch;
   readonly #overlay: Overlay;
   readonly #wireguard: WireGuard;
   readonly #bandwidth: Bandwidth;
   readonly #neighbours: Neighbours;
-  readonly #routeClaims = new Contributions<KernelRouteRow>(routeKey);
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
   readonly #enforcesPolicy: boolean;
   readonly #everything: DataplaneOptions['everything'];
   #cutter: ConnectionCutter | undefined;
   #node: NodeRow | undefined;
-  #config: FelixConfig | undefined;
+  /** Interfaces that host endpoints do not count (InterfaceExclude). */
+  #excluded: readonly RegExp[] = [];
   #subscription: Subscription | undefined;
   #started = false;
   #stopped = false;
@@ -151,18 +140,9 @@ export class Dataplane {
     this.#onHostInterfaces = options.onHostInterfaces ?? (() => undefined);
     this.#enforcesPolicy = options.policy === true;
     this.#everything = options.everything;
-    this.#routeOperations = routeOperations({
-      kernel,
-      links: this.#links,
-      node: () => this.#node,
-      isOwnTable: (table) => this.#config !== undefined && isOwnTable(this.#config, table),
-      wantedOn: (dst) => this.#wantedOn(dst),
-      logger,
-    });
+    this.#routes = new RouteTable({ kernel, links: this.#links, clock, logger, node: () => this.#node });
     const sysctls = sysctlOperations(kernel, this.#links);
-    this.#routeTable = new Table<KernelRouteRow>('routes', routeKey, clock);
     this.#sysctlTable = new Table<SysctlRow>('sysctls', (row) => sysctls.keyOf(row), clock);
-    this.#routes = new Reconciler(this.#routeTable, this.#routeOperations, { clock, logger });
     this.#sysctls = new Reconciler(this.#sysctlTable, sysctls, { clock, logger });
     this.#rules = new RuleSwitch({
       kernel,
@@ -179,7 +159,7 @@ export class Dataplane {
       clock,
       logger,
       isEndpoint: (name) => this.#isEndpoint(name),
-      onRoutes: (source, rows) => this.#setRoutes(source, rows),
+      onRoutes: (source, rows) => this.#routes.claim(source, rows),
     });
     this.#bandwidth = new Bandwidth({
       kernel,
@@ -195,7 +175,7 @@ export class Dataplane {
       clock,
       logger,
       isEndpoint: (name) => this.#isEndpoint(name),
-      onRoutes: (source, rows) => this.#setRoutes(source, rows),
+      onRoutes: (source, rows) => this.#routes.claim(source, rows),
       onSettings: (rows) => this.#derive('answered addresses', rows),
     });
     this.#wireguard = new WireGuard({
@@ -204,11 +184,11 @@ export class Dataplane {
       addresses: this.#addresses,
       clock,
       logger,
-      onRoutes: (source, rows) => this.#setRoutes(source, rows),
+      onRoutes: (source, rows) => this.#routes.claim(source, rows),
       onSettings: (rows) => this.#derive('wireguard', rows),
       onStates: options.onEncryption ?? (() => undefined),
     });
-    this.#setRoutes('gateway', [{ row: gatewayRoute, rank: '9' }]);
+    this.#routes.claim('gateway', [{ row: gatewayRoute, rank: '9' }]);
   }
 
   /** Takes what the calculation found different. Before `start` rows only gather. */
@@ -216,8 +196,8 @@ export class Dataplane {
     if (delta.node !== undefined) this.#setNode(delta.node);
     if (delta.config !== undefined) this.#setConfig(delta.config);
     const { routes, interfaces } = delta.tables;
-    for (const row of routes.set) this.#setRoutes(`route ${row.dst}`, [ranked(row)]);
-    for (const key of routes.deleted) this.#setRoutes(`route ${key}`, []);
+    for (const row of routes.set) this.#routes.claim(`route ${row.dst}`, [ranked(row)]);
+    for (const key of routes.deleted) this.#routes.claim(`route ${key}`, []);
     for (const row of interfaces.set) this.#derive(`interface ${row.interfaceName}`, interfaceSysctls(row));
     for (const key of interfaces.deleted) this.#derive(`interface ${key}`, []);
     this.#rules.apply(delta);
@@ -249,7 +229,7 @@ export class Dataplane {
     this.#bandwidth.reconciler.start();
     this.#neighbours.refresh();
     this.#neighbours.reconciler.start();
-    this.#routes.start();
+    this.#routes.reconciler.start();
     this.#sysctls.start();
     return ok(undefined);
   }
@@ -266,7 +246,8 @@ export class Dataplane {
   #tellPolicyInterfaces(): void {
     const interfaces = new Map<string, readonly Address[]>();
     for (const { name, index } of this.#links.all())
-      if (!this.#isEndpoint(name)) interfaces.set(name, this.#addresses.on(index));
+      if (!this.#isEndpoint(name) && !this.#excluded.some((one) => one.test(name)))
+        interfaces.set(name, this.#addresses.on(index));
     this.#rules.setInterfaces(interfaces);
   }
 
@@ -285,7 +266,7 @@ export class Dataplane {
     this.#subscription?.close();
     await this.#cutter?.stop();
     await Promise.all([
-      this.#routes.stop(),
+      this.#routes.reconciler.stop(),
       this.#sysctls.stop(),
       this.#rules.stop(),
       this.#overlay.stop(),
@@ -298,7 +279,7 @@ export class Dataplane {
   /** Resolves when the rows are in the kernel, or, when they are no longer wanted, out of it. */
   async whenDone(keys: EndpointKeys, deadlineMs: number): Promise<Result<void>> {
     const results = await Promise.all([
-      this.#routeTable.whenDone(keys.routes, deadlineMs),
+      this.#routes.table.whenDone(keys.routes, deadlineMs),
       this.#sysctlTable.whenDone(keys.sysctls, deadlineMs),
       this.#rules.whenDone(keys.policy, deadlineMs),
       this.#bandwidth.whenDone(keys.bandwidth, deadlineMs),
@@ -325,7 +306,7 @@ export class Dataplane {
   get synced(): boolean {
     return (
       this.#started &&
-      this.#routes.synced &&
+      this.#routes.reconciler.synced &&
       this.#sysctls.synced &&
       this.#rules.synced &&
       this.#overlay.synced &&
@@ -355,7 +336,7 @@ export class Dataplane {
       ...(reconciler.dumpError === undefined ? {} : { dumpError: reconciler.dumpError.message }),
     });
     return {
-      routes: of(this.#routes),
+      routes: of(this.#routes.reconciler),
       sysctls: of(this.#sysctls),
       nftables: of(this.#rules.nft.reconciler),
       ...(this.#rules.iptables === undefined ? {} : { iptables: of(this.#rules.iptables.reconciler) }),
@@ -372,7 +353,7 @@ export class Dataplane {
   /** Nothing left to do now. For tests. */
   async idle(): Promise<void> {
     await Promise.all([
-      this.#routes.idle(),
+      this.#routes.reconciler.idle(),
       this.#sysctls.idle(),
       this.#rules.idle(),
       this.#overlay.idle(),
@@ -381,12 +362,6 @@ export class Dataplane {
       this.#neighbours.reconciler.idle(),
     ]);
     await this.#cutter?.idle();
-  }
-
-  #wantedOn(dst: string): string | undefined {
-    const [key] = this.#derived.get(`route ${dst}`) ?? [];
-    const target = key === undefined ? undefined : this.#routeTable.rows.get(key)?.target;
-    return target === undefined || typeof target === 'string' ? undefined : target.interfaceName;
   }
 
   #setNode(node: NodeRow): void {
@@ -416,33 +391,12 @@ export class Dataplane {
   }
 
   #setConfig(config: FelixConfig): void {
-    this.#config = config;
-    this.#routes.setAuditInterval(config.number('RouteRefreshInterval'));
+    const excluded = (config.value('InterfaceExclude') as readonly string[]).map((one) => new RegExp(one));
+    const isOther = String(excluded) !== String(this.#excluded);
+    this.#excluded = excluded;
+    if (isOther && this.#started) this.#tellPolicyInterfaces();
+    this.#routes.configure(config);
     this.#sysctls.setAuditInterval(config.number('InterfaceRefreshInterval'));
-  }
-
-  /** Several may want one place in the table (FX-080). */
-  #setRoutes(source: string, rows: readonly RankedRoute[]): void {
-    this.#routeClaims.replace(
-      source,
-      rows.map(({ row, rank }) => ({ row, rank: `${rank} ${source}` })),
-    );
-    if (rows.length === 0) this.#derived.delete(source);
-    else
-      this.#derived.set(
-        source,
-        rows.map(({ row }) => routeKey(row)),
-      );
-    const { set, deleted } = this.#routeClaims.flush();
-    for (const row of set) {
-      const key = routeKey(row);
-      this.#routeIndex.set(key, typeof row.target === 'string' ? undefined : row.target.interfaceName);
-      setIfOther(this.#routeTable, key, row);
-    }
-    for (const key of deleted) {
-      this.#routeTable.delete(key);
-      this.#routeIndex.delete(key);
-    }
   }
 
   /** Workloads' interfaces, and what their limits stand on beside them. */
@@ -485,7 +439,7 @@ export class Dataplane {
       case 'route':
       case 'route-deleted':
         // What became of an own write is known; its event may be about one before the last.
-        if (event.own !== true) this.#observeRoute(event.route, event.type === 'route-deleted');
+        if (event.own !== true) this.#routes.observe(event.route, event.type === 'route-deleted');
         return;
       case 'nftables':
         if (event.own !== true && event.tables.some(({ name }) => name === nftTableName))
@@ -505,7 +459,7 @@ export class Dataplane {
   #observeAddress(address: LinkAddress, deleted: boolean): void {
     const name = this.#links.nameOf(address.linkIndex);
     // With its last address an interface loses its IPv4 routes, without a word.
-    if (deleted) this.#forgetRoutes(name);
+    if (deleted) this.#routes.forget(name);
     this.#addresses.observe(address, deleted);
     this.#overlay.observeAddress(name);
     this.#wireguard.observeInterface(name);
@@ -534,19 +488,10 @@ export class Dataplane {
 
   /** Routes of an interface that went down are gone without an event; settings are gone with the interface only. */
   #linkChanged(name: string): void {
-    this.#forgetRoutes(name);
+    this.#routes.forget(name);
     this.#sysctls.observe({ type: 'forget', keys: this.#sysctlIndex.on(name) });
     this.#bandwidth.observeLink(name);
     this.#neighbours.observeLink(name);
-  }
-
-  #forgetRoutes(name: string | undefined): void {
-    if (name !== undefined) this.#routes.observe({ type: 'forget', keys: this.#routeIndex.on(name) });
-  }
-
-  #observeRoute(route: Route, deleted: boolean): void {
-    if (!this.#routeOperations.concerns(route, this.#routeTable.rows)) return;
-    this.#routes.observe({ type: 'actual', key: routeKey(route), actual: deleted ? undefined : [route] });
   }
 
   async #reload(): Promise<void> {
@@ -555,7 +500,7 @@ export class Dataplane {
     this.#tellHostInterfaces();
     const { nft, iptables } = this.#rules;
     for (const reconciler of [
-      this.#routes,
+      this.#routes.reconciler,
       this.#bandwidth.reconciler,
       this.#neighbours.reconciler,
       nft.reconciler,

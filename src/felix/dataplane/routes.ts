@@ -83,10 +83,12 @@ export const gatewayRoute: KernelRouteRow = {
   target: { interfaceName: 'lo' },
 };
 
-export type RouteTableOptions = {
+export type RouteOperationsOptions = {
   readonly kernel: Kernel;
   readonly links: LinkMirror;
   readonly node: () => NodeRow | undefined;
+  /** The kernel's routes are none of ours: nothing is read, written or removed. */
+  readonly isDisabled: () => boolean;
   /** Whether a table, beside the main and local ones, is Felix's to use (FX-083). */
   readonly isOwnTable: (table: number) => boolean;
   /** The interface an address is wanted on by now, whatever the metric. */
@@ -94,7 +96,7 @@ export type RouteTableOptions = {
   readonly logger: Logger;
 };
 
-export function routeOperations(options: RouteTableOptions): Operations<KernelRouteRow, ActualRoute> & {
+export function routeOperations(options: RouteOperationsOptions): Operations<KernelRouteRow, ActualRoute> & {
   /** Whether events about the route concern this table. */
   concerns(route: Route, rows: ReadonlyMap<string, KernelRouteRow>): boolean;
 } {
@@ -132,6 +134,7 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
   };
 
   const concerns = (route: Route, rows: ReadonlyMap<string, KernelRouteRow>): boolean =>
+    !options.isDisabled() &&
     (route.table === mainTable || route.table === localTable || options.isOwnTable(route.table)) &&
     (rows.has(routeKey(route)) || candidate(route));
 
@@ -183,6 +186,7 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
     orphan,
 
     async dump(rows) {
+      if (options.isDisabled()) return ok(new Map());
       const listed = await Promise.all([
         kernel.routes.list({ table: mainTable }),
         kernel.routes.list({ table: localTable, protocol: routeProtocols.felix }),
@@ -215,6 +219,7 @@ export function routeOperations(options: RouteTableOptions): Operations<KernelRo
     },
 
     async apply(changes) {
+      if (options.isDisabled()) return changes.map(() => ok(undefined));
       const steps: RouteChange[] = [];
       const ranges: { first: number; end: number; route: Route | undefined }[] = [];
       for (const change of changes) {
