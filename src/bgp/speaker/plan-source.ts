@@ -2,14 +2,21 @@
 // from the last. Nothing is given before everything has been read once.
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
-import { startSyncer, type Datastore, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
+import {
+  startSyncer,
+  type Datastore,
+  type SyncKind,
+  type Syncer,
+  type SyncUpdate,
+} from '../../datastore/mod.ts';
 import type { ResourceOf } from '../../model/mod.ts';
 import type { BgpPlan, BlockAffinityInput, PlanInput } from '../plan/mod.ts';
 
 const always = ['Node', 'BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'BlockAffinity'] as const;
-/** Watched only while a BGPConfiguration advertises service addresses. */
-const forServices = ['Service', 'EndpointSlice'] as const;
-type Kind = (typeof always)[number] | (typeof forServices)[number] | 'Secret';
+/** Followed from the moment on that a resource needs them: service addresses, passwords, local pods as peers. */
+const onDemand = ['services', 'secrets', 'endpoints'] as const;
+type OnDemand = (typeof onDemand)[number];
+type Kind = (typeof always)[number] | 'Service' | 'EndpointSlice' | 'Secret' | 'WorkloadEndpoint';
 
 export type PlanSourceOptions = {
   readonly store: Datastore;
@@ -26,17 +33,17 @@ export type PlanSourceOptions = {
 
 /** Resources that change together are planned together. */
 const settleMs = 20;
+/** A plan of thousands of nodes takes its time; while everything changes, planning takes a fifth of it. */
+const restFactor = 4;
+const longestSettleMs = 2_000;
 
 export class PlanSource {
   readonly #options: PlanSourceOptions;
   readonly #objects = new Map<Kind, Map<string, unknown>>();
   #syncer: Syncer | undefined;
-  #services: Syncer | undefined;
-  /** Followed only while a resource refers to a password. */
-  #secrets: Syncer | undefined;
   #ready = false;
-  #servicesReady = false;
-  #secretsReady = false;
+  readonly #followed = new Map<OnDemand, { readonly syncer: Syncer; ready: boolean }>();
+  #settleMs = settleMs;
   #missing = '';
   #timer: Timer | undefined;
   #last = '';
@@ -58,7 +65,8 @@ export class PlanSource {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#timer?.cancel();
-    await Promise.all([this.#syncer?.stop(), this.#services?.stop(), this.#secrets?.stop()]);
+    const followed = [...this.#followed.values()].map(({ syncer }) => syncer.stop());
+    await Promise.all([this.#syncer?.stop(), ...followed]);
   }
 
   #take(updates: readonly SyncUpdate<Kind>[], inSync: () => void): void {
@@ -70,9 +78,13 @@ export class PlanSource {
       else this.#kind(update.kind).delete(keyOf(update.name));
     }
     if (!this.#ready || this.#timer !== undefined || this.#stopped) return;
-    this.#timer = this.#options.clock.after(settleMs, () => {
+    const { clock } = this.#options;
+    this.#timer = clock.after(this.#settleMs, () => {
       this.#timer = undefined;
+      const started = clock.monotonic();
       this.#plan();
+      const restMs = (clock.monotonic() - started) * restFactor;
+      this.#settleMs = Math.min(longestSettleMs, Math.max(settleMs, restMs));
     });
   }
 
@@ -87,9 +99,14 @@ export class PlanSource {
   }
 
   #plan(): void {
-    if (this.#needsServices() && !this.#servicesReady) return this.#watchServices();
     const references = this.#passwordReferences();
-    if (references.length > 0 && !this.#secretsReady) return this.#watchSecrets();
+    const needs: Readonly<Record<OnDemand, boolean>> = {
+      services: this.#needsServices(),
+      secrets: references.length > 0,
+      endpoints: this.#all('BGPPeer').some(({ spec }) => Boolean(spec?.localWorkloadSelector)),
+    };
+    const awaited = onDemand.filter((what) => needs[what] && this.#followed.get(what)?.ready !== true);
+    if (awaited.length > 0) return awaited.forEach((what) => this.#follow(what));
     const { nodeName, computePlan, settings, onPlan } = this.#options;
     const secrets = this.#all('Secret');
     const passwords = passwordsOf(secrets);
@@ -104,6 +121,11 @@ export class PlanSource {
       blockAffinities: this.#all('BlockAffinity').flatMap(ownedBlock),
       services: this.#all('Service'),
       endpointSlices: this.#all('EndpointSlice'),
+      localEndpoints: this.#all('WorkloadEndpoint').map(({ metadata, spec }) => ({
+        name: keyOf(metadata),
+        labels: metadata.labels ?? {},
+        addresses: spec?.ipNetworks ?? [],
+      })),
       secrets: secrets.map(({ metadata, data }) => ({
         name: metadata.name,
         keys: Object.keys(data ?? {}),
@@ -138,13 +160,21 @@ export class PlanSource {
       this.#options.logger.warn('passwords are missing, sessions go without, as Calico has it', { missing });
   }
 
-  #watchSecrets(): void {
-    const { store, logger, secretNamespace = 'kube-system' } = this.#options;
-    this.#secrets ??= startSyncer(store, {
-      kinds: [{ kind: 'Secret', namespace: secretNamespace }],
+  #follow(what: OnDemand): void {
+    if (this.#followed.has(what)) return;
+    const { store, logger, nodeName, secretNamespace = 'kube-system' } = this.#options;
+    const kinds: Readonly<Record<OnDemand, readonly SyncKind<Kind>[]>> = {
+      services: ['Service', 'EndpointSlice'],
+      secrets: [{ kind: 'Secret', namespace: secretNamespace }],
+      endpoints: [{ kind: 'WorkloadEndpoint', fieldSelector: `spec.node=${nodeName}` }],
+    };
+    const syncer = startSyncer(store, {
+      kinds: kinds[what],
       logger,
-      onUpdates: (updates) => this.#take(updates, () => (this.#secretsReady = true)),
+      onUpdates: (updates) => this.#take(updates, () => (followed.ready = true)),
     });
+    const followed = { syncer, ready: false };
+    this.#followed.set(what, followed);
   }
 
   #needsServices(): boolean {
@@ -157,14 +187,6 @@ export class PlanSource {
           (spec?.serviceLoadBalancerIPs?.length ?? 0) >
         0,
     );
-  }
-
-  #watchServices(): void {
-    this.#services ??= startSyncer(this.#options.store, {
-      kinds: forServices,
-      logger: this.#options.logger,
-      onUpdates: (updates) => this.#take(updates, () => (this.#servicesReady = true)),
-    });
   }
 }
 
