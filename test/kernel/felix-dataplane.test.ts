@@ -277,7 +277,7 @@ test('RouteSyncDisabled: routes are neither written, repaired nor removed, endpo
   felix.update(felixConfiguration({ removeExternalRoutes: false }));
   await felix.done();
   assert.match(routes(), /^blackhole 10\.244\.1\.0\/26/m, 'repaired');
-  assert.match(routes(), /10\.244\.1\.99 dev calia proto 99/, 'RemoveExternalRoutes=false');
+  assert.match(routes(), /10\.244\.1\.99 dev calia /, 'RemoveExternalRoutes=false');
 });
 
 test('FX-152: InterfacePrefix says which interfaces are workloads’, MTUIfacePattern which have a say in the MTU', {
