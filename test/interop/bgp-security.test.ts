@@ -1,7 +1,6 @@
 // TTL security over one hop with BIRD 2, alone and with a password: it dials, we dial, in IPv4 and IPv6; a peer that does not
 // send with 255 gets nowhere. Passwords with all daemons are in the interop matrix (docs/bgp-interop.md).
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
 import { established, eventually, missing, Network } from './support/network.ts';
 
@@ -106,7 +105,12 @@ test('BG-016: TTL security: a peer that does not send with 255 gets nowhere', { 
       () => states(network),
       (s) => s !== '',
     );
-    await delay(4000);
+    await eventually(
+      'what is sent with less is dropped',
+      () => network.counter('us', 'TCPMinTTLDrop'),
+      (n) => n > 4,
+      60_000,
+    );
     assert.notEqual(await states(network), 'Established');
   }),
 );

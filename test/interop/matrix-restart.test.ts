@@ -76,7 +76,8 @@ void suite('interop, restarts', { skip }, () => {
         (l) => l === '10.244.1.0/26,10.244.2.0/26',
       );
     });
-    const events = new Map([us.host, 'bird', 'frr'].map((host) => [host, world.network.watch(host)]));
+    const hosts = [us.host, 'bird', 'frr'];
+    const watches = await Promise.all(hosts.map((host) => world.network.watch(host)));
     await world.killUs();
     // Gone while we are: a block of ours, and what nobody says any more.
     world.plan.origins = ['10.244.1.0/26'];
@@ -105,16 +106,16 @@ void suite('interop, restarts', { skip }, () => {
         (l) => l === '10.244.1.0/26',
       );
     });
-    for (const [host, watch] of events)
+    for (const [i, host] of hosts.entries())
       assert.deepEqual(
-        watch.lines().filter((l) => !/10\.60\.98\.0|10\.244\.2\.0/.test(l)),
+        watches[i]?.lines().filter((l) => !/10\.60\.98\.0|10\.244\.2\.0/.test(l)),
         [],
         host,
       );
   });
 
   void test('row 9: their kill -9 and return in time: nothing moves but what they no longer have', async (t) => {
-    const events = world.network.watch(us.host);
+    const events = await world.network.watch(us.host);
     await row(t, world, ['graceful-restart'], async (part) => {
       await part.router.kill();
       const view = await world.down(part.name);

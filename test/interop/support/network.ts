@@ -186,13 +186,32 @@ export class Network {
   }
 
   /** Route events of the main table from now on, as `ip monitor` prints them. */
-  watch(host: string): { lines(): string[] } {
+  async watch(host: string): Promise<{ lines(): string[] }> {
     const child = spawn('ip', ['-n', host, 'monitor', 'route'], { stdio: ['ignore', 'pipe', 'inherit'] });
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
     this.adopt(child);
+    await eventually(
+      `route events of ${host} are followed`,
+      () => this.exec(host, 'cat', '/proc/net/netlink'),
+      (table) => table.split('\n').some((l) => followsRoutes(l.trim().split(/\s+/), child.pid)),
+    );
     const noise = /table local|^local|^multicast|^anycast|fe80::|ff00::/;
-    return { lines: () => text.split('\n').filter((l) => l !== '' && !noise.test(l)) };
+    // Without the line that is being written.
+    return {
+      lines: () =>
+        text
+          .split('\n')
+          .slice(0, -1)
+          .filter((l) => !noise.test(l)),
+    };
+  }
+
+  /** A counter of the host's kernel, of /proc/net/netstat. */
+  counter(host: string, name: string): number {
+    const lines = this.exec(host, 'cat', '/proc/net/netstat').split('\n');
+    const [names = '', values = ''] = lines.filter((l) => l.startsWith('TcpExt:'));
+    return Number(values.split(' ')[names.split(' ').indexOf(name)] ?? 0);
   }
 
   subdirectory(name: string): string {
@@ -213,6 +232,12 @@ export class Network {
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
+
+/** A line of /proc/net/netlink: the process's socket, with the group of IPv4 routes. */
+const followsRoutes = (
+  [, protocol, pid, groups = '0']: readonly string[],
+  wanted: number | undefined,
+): boolean => protocol === '0' && Number(pid) === wanted && (Number.parseInt(groups, 16) & 0x40) !== 0;
 
 function run(program: string, ...argv: readonly string[]): string {
   return execFileSync(program, argv, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });

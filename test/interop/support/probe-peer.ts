@@ -15,6 +15,7 @@ import {
   decodeOpen,
   decodeRouteRefresh,
   encodeAttributes,
+  encodeEndOfRib,
   encodeKeepalive,
   encodeOpen,
   encodeRouteRefresh,
@@ -45,6 +46,8 @@ export type ProbeOptions = {
   readonly addPath: boolean;
   /** Only announces: what it is told is not looked at. */
   readonly deaf?: boolean;
+  /** Offers graceful restart with this time: the other side waits for its `endOfRib`. */
+  readonly restartTimeS?: number;
 };
 
 /** What is heard of a prefix: one entry per path. */
@@ -138,6 +141,11 @@ export class ProbePeer {
     );
   }
 
+  /** Everything has been said. */
+  endOfRib(): void {
+    this.#send([encodeEndOfRib(this.family)]);
+  }
+
   keepalive(): void {
     if (this.state === 'up') this.#send([encodeKeepalive()]);
   }
@@ -176,7 +184,7 @@ export class ProbePeer {
   #connected(wire: Wire): void {
     this.#wire = wire;
     this.state = 'opening';
-    const { as, routerId, addPath } = this.options;
+    const { as, routerId, addPath, restartTimeS } = this.options;
     const { family } = this;
     wire.open({
       data: (bytes) => this.#data(bytes),
@@ -197,6 +205,17 @@ export class ProbePeer {
           ...(addPath
             ? [{ type: 'add-path' as const, families: [{ ...unicast(family), mode: 'both' as const }] }]
             : []),
+          ...(restartTimeS === undefined
+            ? []
+            : [
+                {
+                  type: 'graceful-restart' as const,
+                  restarting: false,
+                  notification: false,
+                  restartTimeS,
+                  families: [{ ...unicast(family), forwardingPreserved: true }],
+                },
+              ]),
         ],
       }),
     ]);
