@@ -48,7 +48,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const flags = await parseFlags(argv);
   if (typeof flags === 'number') return flags;
   const [
-    { startAgent, nodePaths, resolveNodeName },
+    { startAgent, nodePaths, onProfileSignals, resolveNodeName },
     { openKernel },
     { createLogger },
     { openDatastore },
@@ -90,9 +90,10 @@ async function run(argv: readonly string[]): Promise<number> {
     environment,
     paths: { ...paths, ...(flags.cniSocket === undefined ? {} : { cniSocket: flags.cniSocket }) },
     logger,
-    setLogLevel: (level) => logger.setLevel(level),
+    log: logger,
     serveCni: flags.cni,
   });
+  const noMoreProfiles = onProfileSignals({ config: () => agent.status().config, logger });
   const signalled = new Promise<'signal'>((resolve) => {
     process.once('SIGTERM', () => resolve('signal'));
     process.once('SIGINT', () => resolve('signal'));
@@ -101,6 +102,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const failed = first !== 'signal' && !first.ok ? first.error : undefined;
   if (failed === undefined) await signalled;
   else complain(failed);
+  noMoreProfiles();
   await agent.stop();
   await kernel.value.close();
   await datastore.value.close();

@@ -1,6 +1,7 @@
 // Structured logs, one JSON object per line on standard error. Levels follow Calico's names (Debug, Info, Warning,
 // Error, Fatal); the message is a fixed phrase, what varies is in the fields, so that logs can be searched.
 import pino from 'pino';
+import { RotatingFile } from './rotating-file.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal';
@@ -17,6 +18,8 @@ export interface Logger {
 /** Its level can be changed, and with it that of all loggers made of it. */
 export interface AdjustableLogger extends Logger {
   setLevel(level: LogLevel): void;
+  /** Writes to a file besides, from a level of its own on; undefined: to none. */
+  setFile(path: string | undefined, level: LogLevel): void;
 }
 
 const ranks: Readonly<Record<LogLevel, number>> = {
@@ -27,7 +30,8 @@ const ranks: Readonly<Record<LogLevel, number>> = {
   error: 50,
   fatal: 60,
 };
-/** The least that is written; shared by a logger and those made of it. */
+const pinoMetadata = Symbol.for('pino.metadata');
+/** The least that is written anywhere; shared by a logger and those made of it. */
 type Threshold = { rank: number };
 
 function wrap(p: pino.Logger, threshold: Threshold): Logger {
@@ -45,21 +49,66 @@ function wrap(p: pino.Logger, threshold: Threshold): Logger {
   };
 }
 
+/** Lines go to standard error, and to a file where there is one; each from its own level on. */
+class Outputs {
+  // Asks pino for the level of each line.
+  readonly [pinoMetadata] = true;
+  lastLevel = 0;
+  screenRank: number;
+  readonly #screen = pino.destination({ dest: 2, sync: true });
+  #file: { readonly file: RotatingFile; readonly rank: number } | undefined;
+
+  constructor(screenRank: number) {
+    this.screenRank = screenRank;
+  }
+
+  get leastRank(): number {
+    return Math.min(this.screenRank, this.#file?.rank ?? Number.POSITIVE_INFINITY);
+  }
+
+  setFile(path: string | undefined, rank: number): void {
+    if (path === undefined) this.#file = undefined;
+    else {
+      const known = this.#file?.file;
+      this.#file = { file: known?.path === path ? known : new RotatingFile(path), rank };
+    }
+  }
+
+  write(line: string): void {
+    if (this.lastLevel >= this.screenRank) this.#screen.write(line);
+    if (this.#file === undefined || this.lastLevel < this.#file.rank) return;
+    try {
+      this.#file.file.write(line);
+    } catch (error) {
+      const { path } = this.#file.file;
+      this.#file = undefined;
+      const time = new Date().toISOString();
+      const msg = 'Cannot write the log file, it is left out from now on';
+      this.#screen.write(`${JSON.stringify({ level: ranks.warn, time, path, error: String(error), msg })}\n`);
+    }
+  }
+}
+
 /** Level from MARGAY_LOG, which then stays; else as given, `info` by default. Writes synchronously: a crash loses no line. */
 export function createLogger(component: string, level: LogLevel = 'info'): AdjustableLogger {
   const fixed = process.env['MARGAY_LOG'] as LogLevel | undefined;
-  const threshold = { rank: ranks[fixed ?? level] ?? ranks.info };
+  const outputs = new Outputs(ranks[fixed ?? level] ?? ranks.info);
+  const threshold = { rank: outputs.leastRank };
   const logger = wrap(
-    pino(
-      { level: 'trace', base: { component }, timestamp: pino.stdTimeFunctions.isoTime },
-      pino.destination({ dest: 2, sync: true }),
-    ),
+    pino({ level: 'trace', base: { component }, timestamp: pino.stdTimeFunctions.isoTime }, outputs),
     threshold,
   );
-  const setLevel = (to: LogLevel): void => {
-    if (fixed === undefined) threshold.rank = ranks[to];
+  return {
+    ...logger,
+    setLevel(to) {
+      if (fixed === undefined) outputs.screenRank = ranks[to];
+      threshold.rank = outputs.leastRank;
+    },
+    setFile(path, to) {
+      outputs.setFile(path, ranks[to]);
+      threshold.rank = outputs.leastRank;
+    },
   };
-  return { ...logger, setLevel };
 }
 
 const nothing = (): void => {};

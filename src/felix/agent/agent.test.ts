@@ -326,9 +326,9 @@ test('SR-226: FELIX_LOGSEVERITYSCREEN and FELIX_IPV6SUPPORT; without the one the
   using cluster = new Cluster();
   await cluster.prepare();
   const levels: string[] = [];
-  const setLogLevel = (level: string): void => void levels.push(level);
+  const log = { setLevel: (level: string): void => void levels.push(level), setFile: () => undefined };
   const env = { FELIX_LOGSEVERITYSCREEN: 'Warning', FELIX_IPV6SUPPORT: 'false' };
-  const first = cluster.start(env, { setLogLevel });
+  const first = cluster.start(env, { log });
   expect(await first.ready, 'ready');
   assert.equal(levels.at(-1), 'warn');
   const store = cluster.store.open();
@@ -336,7 +336,7 @@ test('SR-226: FELIX_LOGSEVERITYSCREEN and FELIX_IPV6SUPPORT; without the one the
     expect(await store.list('IPPool'), 'pools').items.map(({ metadata }) => metadata.name);
   assert.deepEqual(await pools(), ['default-ipv4-ippool']);
   await first.stop();
-  const second = cluster.start({ FELIX_IPV6SUPPORT: 'true' }, { setLogLevel });
+  const second = cluster.start({ FELIX_IPV6SUPPORT: 'true' }, { log });
   expect(await second.ready, 'ready');
   assert.equal(levels.at(-1), 'info');
   assert.deepEqual([...(await pools())].sort(), ['default-ipv4-ippool', 'default-ipv6-ippool']);
@@ -379,7 +379,7 @@ test('what makes a start impossible is said: root namespace, address of another 
   assert.equal(await outcome(machine), 'RootNamespaceRefused');
 });
 
-test('FX-103: an agent whose kernel does not come back within the watchdog’s time is not live', async () => {
+test('FX-103, FX-159: an agent whose kernel does not come back within the watchdog’s time is not live', async () => {
   using cluster = new Cluster();
   await cluster.prepare();
   const agent = cluster.start({ FELIX_DATAPLANEWATCHDOGTIMEOUT: '60' });
@@ -394,6 +394,14 @@ test('FX-103: an agent whose kernel does not come back within the watchdog’s t
   assert.equal(late.ok, false);
   assert.match(late.reasons.join(), /table routes has been stuck for 61 s/);
   await agent.stop();
+  const patient = cluster.start({
+    FELIX_HEALTHTIMEOUTOVERRIDES: 'InternalDataplaneMainLoop=5m',
+    FELIX_DATAPLANEWATCHDOGTIMEOUT: '60',
+  });
+  const { config } = patient.status();
+  assert.equal(liveness({ ...stuck(61_000), config }).ok, true, 'FX-159');
+  assert.equal(liveness({ ...stuck(301_000), config }).ok, false, 'FX-159');
+  await patient.stop();
 });
 
 test('FX-102, FX-113: health and metrics are served where the configuration says, and follow it', async () => {

@@ -8,14 +8,13 @@
 // dataplane stays, CNI works with what is known, and the syncer's relist brings the differences.
 import { join } from 'node:path';
 import { systemClock, type Clock, type Timer } from '../../lib/clock.ts';
-import type { LogLevel } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import { type CniServer, startCniServer } from '../../cni/mod.ts';
 import { TrialFilter } from '../../controllers/mod.ts';
 import { startSyncer, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
 import { createIpam, type Ipam, IpamCache } from '../../ipam/mod.ts';
-import { routeProtocols, type WireGuardDevice } from '../../kernel/mod.ts';
+import { routeProtocols } from '../../kernel/mod.ts';
 import {
   calcKinds,
   CalculationGraph,
@@ -30,13 +29,15 @@ import {
 import { Dataplane } from '../dataplane/mod.ts';
 import { endpointProgrammer, type TimedProgrammer, whenProgrammed } from './endpoints.ts';
 import { EndpointStatusFiles } from './endpoint-status.ts';
-import { healthPages, type HttpEndpoint, serveHttp } from './health.ts';
+import { debugPages } from './debugging.ts';
+import { healthPages } from './health.ts';
 import { mayWrite, readNodeFile, writeNodeFile } from './host.ts';
-import { renderMetrics } from './metrics.ts';
+import { metricsPages } from './metrics.ts';
 import { type NarrowPath, PathMtu, pathMtuSettings } from './path-mtu.ts';
 import { NetworkCondition } from './network-condition.ts';
 import { registerNode } from './register.ts';
 import { type NodeEvent, tellOfNode } from './resources.ts';
+import { AgentServices } from './services.ts';
 import { RouteWriters } from './route-writers.ts';
 import { StatusReport } from './status-report.ts';
 import { TunnelAddresses } from './tunnel-addresses.ts';
@@ -86,14 +87,11 @@ class RunningAgent implements Agent {
   readonly #network: NetworkCondition;
   readonly #endpointFiles: EndpointStatusFiles;
   readonly #statusReport: StatusReport;
+  readonly #services: AgentServices;
   #phase: AgentPhase = 'starting';
   #datastore: 'waiting' | 'syncing' | 'in-sync' = 'waiting';
   #syncer: Syncer | undefined;
   #cni: CniServer | undefined;
-  #health: HttpEndpoint | undefined;
-  #metrics: HttpEndpoint | undefined;
-  #servedConfig: FelixConfig | undefined;
-  #serving: Promise<void> = Promise.resolve();
   #poll: Timer | undefined;
   #wake: () => void = () => undefined;
 
@@ -167,6 +165,19 @@ class RunningAgent implements Agent {
       endpointOf: (key) => this.#graph.localEndpoint(key.replace(/^workload /, '')),
       whenProgrammed: (endpoint) => whenProgrammed(this.#graph, this.#dataplane, endpoint),
     });
+    this.#services = new AgentServices({
+      logger,
+      log: options.log,
+      tell: (event) => void this.#tell(event),
+      pages: {
+        health: healthPages(() => this.status()),
+        metrics: metricsPages(
+          () => this.status(),
+          () => this.#dataplane.wireguardDevices(),
+        ),
+        debugging: debugPages(() => this.status()),
+      },
+    });
     this.ready = this.#start();
   }
 
@@ -181,6 +192,7 @@ class RunningAgent implements Agent {
       paths: this.#paths?.status() ?? { checked: 0, narrow: [] },
       dataplane: this.#dataplane.status(),
       config: this.#graph.config,
+      ignored: this.#services.ignored,
       programming: this.#programmer.times,
       ...(this.#graph.policy === undefined ? {} : { policy: this.#graph.policy.stats }),
       work: this.#work,
@@ -203,8 +215,7 @@ class RunningAgent implements Agent {
     await this.#endpointFiles.stop();
     await this.#statusReport.stop();
     await this.#dataplane.stop();
-    await this.#serving;
-    await Promise.all([this.#health?.close(), this.#metrics?.close()]);
+    await this.#services.stop();
   }
 
   async #start(): Promise<Result<void, AgentError>> {
@@ -417,13 +428,10 @@ class RunningAgent implements Agent {
     });
   }
 
-  /** Health and metrics follow the configuration; one change after the other. */
   #reconfigure(config: FelixConfig | undefined): void {
     if (config === undefined) return;
-    for (const problem of config.problems) this.#options.logger.warn('Bad parameter', { problem });
     this.#endpointFiles.setDirectory(this.#endpointDirectory(config));
-    this.#options.setLogLevel?.(logLevelOf(config.text('LogSeverityScreen')));
-    this.#serving = this.#serving.then(() => this.#serve(config));
+    this.#services.take(config);
   }
 
   #endpointDirectory(config: FelixConfig): string | undefined {
@@ -431,68 +439,6 @@ class RunningAgent implements Agent {
     if (config.source('EndpointStatusPathPrefix') === 'default') return this.#options.paths.endpointStatus;
     return prefix === '' ? undefined : join(prefix, 'endpoint-status');
   }
-
-  async #serve(config: FelixConfig): Promise<void> {
-    const before = this.#servedConfig;
-    this.#servedConfig = config;
-    if (this.#phase === 'stopped') return;
-    const other = (...names: string[]): boolean =>
-      before === undefined || names.some((n) => before.value(n) !== config.value(n));
-    if (other('HealthEnabled', 'HealthHost', 'HealthPort')) {
-      await this.#health?.close();
-      const pages = healthPages(() => this.status());
-      this.#health = await this.#listen(
-        config.boolean('HealthEnabled'),
-        config.text('HealthHost'),
-        config.number('HealthPort'),
-        pages,
-      );
-    }
-    if (other('PrometheusMetricsEnabled', 'PrometheusMetricsHost', 'PrometheusMetricsPort')) {
-      await this.#metrics?.close();
-      const pages = {
-        '/metrics': async () => ({
-          status: 200,
-          type: 'text/plain; version=0.0.4',
-          body: await renderMetrics(this.status(), await this.#measuredWireGuard(config)),
-        }),
-      };
-      const host = config.text('PrometheusMetricsHost');
-      this.#metrics = await this.#listen(
-        config.boolean('PrometheusMetricsEnabled'),
-        host,
-        config.number('PrometheusMetricsPort'),
-        pages,
-      );
-    }
-  }
-
-  async #measuredWireGuard(config: FelixConfig): Promise<readonly WireGuardDevice[]> {
-    return config.boolean('PrometheusWireGuardMetricsEnabled') ? this.#dataplane.wireguardDevices() : [];
-  }
-
-  async #listen(
-    enabled: boolean,
-    host: string,
-    port: number,
-    pages: Parameters<typeof serveHttp>[2],
-  ): Promise<HttpEndpoint | undefined> {
-    if (!enabled) return undefined;
-    const served = await serveHttp(host, port, pages);
-    if (served.ok) return served.value;
-    this.#options.logger.warn('Cannot serve HTTP', { error: served.error });
-    return undefined;
-  }
 }
-
-/** Calico's word for it. */
-const logLevelOf = (severity: string): LogLevel => logLevels[severity.toLowerCase()] ?? 'info';
-const logLevels: Readonly<Record<string, LogLevel>> = {
-  debug: 'debug',
-  info: 'info',
-  warning: 'warn',
-  error: 'error',
-  fatal: 'fatal',
-};
 
 const stopped = (): Result<void, AgentError> => err(failure('Stopped', 'The agent was stopped.'));

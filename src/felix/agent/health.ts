@@ -1,6 +1,5 @@
 // Liveness and readiness over HTTP (FX-102, FX-103): the status code for probes, the reasons in the body for people.
-import { createServer, type Server } from 'node:http';
-import { err, failure, ok, type Result } from '../../lib/result.ts';
+import type { HttpPages } from './http.ts';
 import type { AgentStatus } from './types.ts';
 
 export type HealthReport = { readonly ok: boolean; readonly reasons: readonly string[] };
@@ -25,9 +24,13 @@ export function readiness(status: AgentStatus): HealthReport {
   return { ok: reasons.length === 0, reasons };
 }
 
+/** Calico's name of what is watched here, in HealthTimeoutOverrides. */
+const dataplaneReporter = 'InternalDataplaneMainLoop';
+
 /** Live unless a write or read of the kernel has not come back within the watchdog's time. */
 export function liveness(status: AgentStatus): HealthReport {
-  const limitMs = status.config.number('DataplaneWatchdogTimeout');
+  const overrides = status.config.value('HealthTimeoutOverrides') as Readonly<Record<string, number>> | null;
+  const limitMs = overrides?.[dataplaneReporter] ?? status.config.number('DataplaneWatchdogTimeout');
   const reasons = Object.entries(status.dataplane).flatMap(([name, table]) =>
     table.stuckForMs > limitMs
       ? [`int-dataplane: table ${name} has been stuck for ${Math.round(table.stuckForMs / 1000)} s`]
@@ -36,55 +39,7 @@ export function liveness(status: AgentStatus): HealthReport {
   return { ok: reasons.length === 0, reasons };
 }
 
-export interface HttpEndpoint {
-  readonly address: string;
-  close(): Promise<void>;
-}
-
-/** Serves texts by path; 404 for others. */
-export function serveHttp(
-  host: string,
-  port: number,
-  pages: Readonly<
-    Record<string, () => Promise<{ readonly status: number; readonly type: string; readonly body: string }>>
-  >,
-): Promise<Result<HttpEndpoint>> {
-  const server: Server = createServer((request, response) => {
-    const page = pages[new URL(request.url ?? '/', 'http://localhost').pathname];
-    const answer =
-      page?.() ??
-      Promise.resolve({
-        status: 404,
-        type: 'text/plain',
-        body: `There are: ${Object.keys(pages).join(', ')}\n`,
-      });
-    answer.then(
-      ({ status, type, body }) => response.writeHead(status, { 'content-type': type }).end(body),
-      (error: unknown) => response.writeHead(500).end(String(error)),
-    );
-  });
-  const shown = `${host === '' ? '*' : host}:${port}`;
-  return new Promise((resolve) => {
-    server.once('error', (error) =>
-      resolve(err(failure('CannotListen', `Cannot listen on ${shown}: ${error.message}.`))),
-    );
-    server.listen(port, host === '' ? undefined : host, () => {
-      server.unref();
-      resolve(
-        ok({
-          address: shown,
-          close: () =>
-            new Promise((done) => {
-              server.close(() => done());
-              server.closeAllConnections();
-            }),
-        }),
-      );
-    });
-  });
-}
-
-export const healthPages = (status: () => AgentStatus) => {
+export const healthPages = (status: () => AgentStatus): HttpPages => {
   const page = (report: () => HealthReport) => async () => {
     const { ok: healthy, reasons } = report();
     return {

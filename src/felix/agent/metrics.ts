@@ -1,6 +1,7 @@
 // Prometheus metrics under Felix's names (FX-110, FX-111), as far as they are true here. Read when asked for.
 import type { WireGuardDevice } from '../../kernel/mod.ts';
 import { standardTiers } from '../../policy/mod.ts';
+import type { HttpPages } from './http.ts';
 import type { AgentStatus } from './types.ts';
 
 const encryptionStates = { off: 0, waiting: 1, on: 2 } as const;
@@ -197,6 +198,17 @@ function wireguardSamples(
     ];
   });
 }
+
+export const metricsPages = (
+  status: () => AgentStatus,
+  wireguardDevices: () => Promise<readonly WireGuardDevice[]>,
+): HttpPages => ({
+  '/metrics': async () => {
+    const now = status();
+    const devices = now.config.boolean('PrometheusWireGuardMetricsEnabled') ? await wireguardDevices() : [];
+    return { status: 200, type: 'text/plain; version=0.0.4', body: await renderMetrics(now, devices) };
+  },
+});
 
 /** The text for a scrape. prom-client is loaded at the first one only. */
 export async function renderMetrics(

@@ -10,6 +10,7 @@ export {
   nodePaths,
 } from './types.ts';
 export { liveness, readiness, type HealthReport } from './health.ts';
+export { onProfileSignals, type ProfileSignalOptions } from './profiles.ts';
 export { mayWrite } from './host.ts';
 export { reportNetwork } from './resources.ts';
 export { answerStartup, type StartupQuestion } from './startup/answers.ts';

@@ -4,7 +4,7 @@ import type { Logger, LogLevel } from '../../lib/log.ts';
 import type { Failure, Result } from '../../lib/result.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
-import type { CalcStats, FelixConfig, Mtus, PolicyStats } from '../calc/mod.ts';
+import type { CalcStats, FelixConfig, IgnoredParameter, Mtus, PolicyStats } from '../calc/mod.ts';
 import type { CommandRunner, DataplaneStatus, WireGuardStates } from '../dataplane/mod.ts';
 import type { ProgrammingTimes } from './endpoints.ts';
 import type { PathMtuStatus } from './path-mtu.ts';
@@ -33,6 +33,12 @@ export const nodePaths: AgentPaths = {
   endpointStatus: '/var/run/calico/endpoint-status',
 };
 
+/** What of the log can be changed while it is written. */
+export type AgentLog = {
+  readonly setLevel: (level: LogLevel) => void;
+  readonly setFile: (path: string | undefined, level: LogLevel) => void;
+};
+
 export type AgentOptions = {
   readonly nodeName: string;
   readonly datastore: Datastore;
@@ -43,8 +49,8 @@ export type AgentOptions = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly paths: AgentPaths;
   readonly logger: Logger;
-  /** Told what FELIX_LOGSEVERITYSCREEN or FelixConfiguration asks for, at the start and when it changes. */
-  readonly setLogLevel?: (level: LogLevel) => void;
+  /** Follows what FELIX_LOGSEVERITYSCREEN, FelixConfiguration and their like ask for, at the start and when it changes. */
+  readonly log?: AgentLog;
   readonly clock?: Clock;
   /** Runs iptables and ipset in the node's namespace; without it rules are in nftables only. */
   readonly commands?: CommandRunner;
@@ -81,6 +87,8 @@ export type AgentStatus = {
   readonly paths: PathMtuStatus;
   readonly dataplane: DataplaneStatus;
   readonly config: FelixConfig;
+  /** Parameters that are set and have no effect. */
+  readonly ignored: readonly IgnoredParameter[];
   readonly programming: ProgrammingTimes;
   readonly policy?: PolicyStats;
   readonly work: WorkCounts;

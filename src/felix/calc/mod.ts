@@ -14,6 +14,7 @@ export {
   validateSettings,
 } from './configuration.ts';
 export { findParameter, type Parameter, parameters } from './parameters.ts';
+export { type IgnoredParameter, ignoredParameters, unbuiltReason } from './unbuilt.ts';
 export { formatGoDuration, parseGoDuration } from './parameter-types.ts';
 export { resolveEncapsulation, resolveMtus } from './encapsulation.ts';
 export { type Contribution, Contributions } from './contributions.ts';

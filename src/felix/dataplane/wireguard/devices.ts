@@ -28,8 +28,9 @@ export type ActualWireGuard =
     }
   | { readonly type: 'peer'; readonly device: string; readonly peer: WireGuardPeer };
 
+export const deviceKey = (name: string): string => `device ${name}`;
 export const wireguardKey = (row: WireGuardRow): string =>
-  row.type === 'device' ? `device ${row.name}` : `peer ${row.device} ${row.publicKey}`;
+  row.type === 'device' ? deviceKey(row.name) : `peer ${row.device} ${row.publicKey}`;
 
 /** Long enough to be none that somebody else wants; it stands for a moment only. */
 const wakingSeconds = 60;
@@ -198,7 +199,7 @@ export function wireguardOperations({
         if (!actual.ok) return actual;
         onDevice(name, ok(actual.value?.device));
         if (actual.value === undefined || isForeign(actual.value.link)) continue;
-        found.set(`device ${name}`, actual.value);
+        found.set(deviceKey(name), actual.value);
         for (const peer of actual.value.device?.peers ?? [])
           found.set(`peer ${name} ${peer.publicKey}`, { type: 'peer', device: name, peer });
       }

@@ -22,7 +22,7 @@ import type { RankedRoute } from '../overlay/types.ts';
 import { Reconciler } from '../reconciler.ts';
 import type { SysctlRow } from '../sysctls.ts';
 import { setIfOther, Table } from '../table.ts';
-import { type ActualWireGuard, wireguardKey, wireguardOperations } from './devices.ts';
+import { type ActualWireGuard, deviceKey, wireguardKey, wireguardOperations } from './devices.ts';
 import { WireGuardPlan } from './plan.ts';
 import { ruleKey, ruleOperations } from './rules.ts';
 import {
@@ -56,6 +56,8 @@ export class WireGuard {
   /** Keys by what asked for them. */
   readonly #asked = new Map<string, readonly string[]>();
   /** By name: the device that is there, or why it could not be made. */
+  /** Names of devices this process wanted so far. */
+  readonly #usedNames = new Set<string>();
   readonly #found = new Map<string, Result<WireGuardDevice | undefined, Failure>>();
   #settings: Partial<WireGuardSettings> = {};
   #told = '';
@@ -180,8 +182,14 @@ export class WireGuard {
     this.#options.onStates(states);
   }
 
+  /** Those that devices should have, and those of devices that are still to go. */
   #names(): readonly string[] {
-    return families.flatMap((family) => this.#plan.device(family) ?? []);
+    const wanted = families.flatMap((family) => this.#plan.device(family) ?? []);
+    for (const name of wanted) this.#usedNames.add(name);
+    const { table } = this.devices;
+    return [...this.#usedNames].filter(
+      (name) => wanted.includes(name) || table.status(deviceKey(name)) !== undefined,
+    );
   }
 
   #isOwnTable(table: number): boolean {
