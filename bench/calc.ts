@@ -225,7 +225,7 @@ function labelIndex(selectors: number): void {
       seconds: seconds(filledMs),
       heapMb: heapMb() - heap,
       matches,
-      evaluations: index.evaluations,
+      evaluations: index.work.evaluations,
       changeP50Us: at(0.5),
       changeP99Us: at(0.99),
     }),

@@ -98,10 +98,12 @@ async function run(argv: readonly string[]): Promise<number> {
     process.once('SIGTERM', () => resolve('signal'));
     process.once('SIGINT', () => resolve('signal'));
   });
-  const first = await Promise.race([signalled, agent.ready]);
-  const failed = first !== 'signal' && !first.ok ? first.error : undefined;
-  if (failed === undefined) await signalled;
-  else complain(failed);
+  const notStarted = agent.ready.then((ready) =>
+    ready.ok ? new Promise<never>(() => undefined) : ready.error,
+  );
+  const first = await Promise.race([signalled, notStarted, agent.ended]);
+  const failed = first === 'signal' ? undefined : first;
+  if (failed !== undefined) complain(failed);
   noMoreProfiles();
   await agent.stop();
   await kernel.value.close();

@@ -20,6 +20,8 @@ export interface AdjustableLogger extends Logger {
   setLevel(level: LogLevel): void;
   /** Writes to a file besides, from a level of its own on; undefined: to none. */
   setFile(path: string | undefined, level: LogLevel): void;
+  /** Lines that could not be written to the file. */
+  errors(): number;
 }
 
 const ranks: Readonly<Record<LogLevel, number>> = {
@@ -54,6 +56,7 @@ class Outputs {
   // Asks pino for the level of each line.
   readonly [pinoMetadata] = true;
   lastLevel = 0;
+  errors = 0;
   screenRank: number;
   readonly #screen = pino.destination({ dest: 2, sync: true });
   #file: { readonly file: RotatingFile; readonly rank: number } | undefined;
@@ -80,6 +83,7 @@ class Outputs {
     try {
       this.#file.file.write(line);
     } catch (error) {
+      this.errors++;
       const { path } = this.#file.file;
       this.#file = undefined;
       const time = new Date().toISOString();
@@ -108,6 +112,7 @@ export function createLogger(component: string, level: LogLevel = 'info'): Adjus
       outputs.setFile(path, ranks[to]);
       threshold.rank = outputs.leastRank;
     },
+    errors: () => outputs.errors,
   };
 }
 

@@ -39,6 +39,16 @@ type Cabinet<S, I> = { readonly present: Set<Filed<S, I>>; readonly values: Map<
 
 const noLabels: Labels = Object.freeze({});
 
+export type LabelIndexWork = {
+  readonly items: number;
+  readonly selectors: number;
+  readonly unfiled: number;
+  /** How often a selector was held against an item. */
+  readonly evaluations: number;
+  /** Of the evaluations. */
+  readonly matches: number;
+};
+
 export class LabelIndex<SelectorId, ItemId> {
   readonly #listener: MatchListener<SelectorId, ItemId>;
   readonly #items = new Map<ItemId, Item<SelectorId, ItemId>>();
@@ -49,6 +59,7 @@ export class LabelIndex<SelectorId, ItemId> {
   readonly #cabinets = new Map<string, Cabinet<SelectorId, ItemId>>();
   readonly #unfiled = new Set<Filed<SelectorId, ItemId>>();
   #evaluations = 0;
+  #matches = 0;
 
   /** The listener is told of each match that starts or ends, while the change that causes it is made. */
   constructor(listener: MatchListener<SelectorId, ItemId>) {
@@ -71,9 +82,15 @@ export class LabelIndex<SelectorId, ItemId> {
     };
   }
 
-  /** How often a selector was held against an item: what the work is measured by. */
-  get evaluations(): number {
-    return this.#evaluations;
+  /** What the work came to, for metrics. `unfiled`: selectors that demand no label, and are held against everything. */
+  get work(): LabelIndexWork {
+    return {
+      items: this.#items.size,
+      selectors: this.#selectors.size,
+      unfiled: this.#unfiled.size,
+      evaluations: this.#evaluations,
+      matches: this.#matches,
+    };
   }
 
   /** Adds an item, or changes its labels or parents. A parent may come later, or never. */
@@ -167,6 +184,7 @@ export class LabelIndex<SelectorId, ItemId> {
   #judge(filed: Filed<SelectorId, ItemId>, item: Item<SelectorId, ItemId>): void {
     this.#evaluations++;
     const isMatch = matchesLookup(filed.selector, (label) => valueOf(item, label));
+    if (isMatch) this.#matches++;
     if (isMatch === filed.items.has(item)) return;
     if (isMatch) {
       filed.items.add(item);

@@ -2,7 +2,7 @@
 export type { LabelLookup, Labels, Selector, SelectorError, SelectorNode } from './types.ts';
 export { canonicalText, hashedId, selectorId } from './canonical.ts';
 export { matches, matchesLookup } from './evaluate.ts';
-export { LabelIndex, type MatchListener } from './label-index.ts';
+export { LabelIndex, type LabelIndexWork, type MatchListener } from './label-index.ts';
 export { tokenize, type Token, type TokenKind } from './lexer.ts';
 export { parseSelector, selector, selectorOf, sortedSet } from './parser.ts';
 export { labelRestrictions, type LabelRestriction } from './restrictions.ts';

@@ -326,7 +326,11 @@ test('SR-226: FELIX_LOGSEVERITYSCREEN and FELIX_IPV6SUPPORT; without the one the
   using cluster = new Cluster();
   await cluster.prepare();
   const levels: string[] = [];
-  const log = { setLevel: (level: string): void => void levels.push(level), setFile: () => undefined };
+  const log = {
+    setLevel: (level: string): void => void levels.push(level),
+    setFile: () => undefined,
+    errors: () => 0,
+  };
   const env = { FELIX_LOGSEVERITYSCREEN: 'Warning', FELIX_IPV6SUPPORT: 'false' };
   const first = cluster.start(env, { log });
   expect(await first.ready, 'ready');
@@ -360,7 +364,7 @@ test('BG-077: AS number, cluster type and the switch for pools come from the env
   await agent.stop();
 });
 
-test('what makes a start impossible is said: root namespace, address of another node, bad variable', async () => {
+test('FX-166: what makes a start impossible is said: root namespace, address of another node, bad variable', async () => {
   const outcome = async (cluster: Cluster, environment: Record<string, string> = {}): Promise<string> => {
     const agent = cluster.start(environment);
     const result = await agent.ready;
@@ -373,6 +377,11 @@ test('what makes a start impossible is said: root namespace, address of another 
   assert.equal(await outcome(cluster), 'AddressConflict');
   assert.equal(await outcome(cluster, { IP: '10.0.0.2/24', CALICO_IPV4POOL_CIDR: 'x' }), 'BadEnvironment');
   assert.equal(await outcome(cluster, { IP: 'not-an-address' }), 'NoAddress');
+  assert.equal(
+    await outcome(cluster, { FELIX_DEFAULTENDPOINTTOHOSTACTION: 'perhaps' }),
+    'BadEnvironment',
+    'FX-166',
+  );
   using machine = new (class extends Cluster {
     override readonly host = new FakeHost({ root: true });
   })();

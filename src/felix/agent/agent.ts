@@ -64,6 +64,8 @@ export function startAgent(options: AgentOptions): Agent {
 
 class RunningAgent implements Agent {
   readonly ready: Promise<Result<void, AgentError>>;
+  readonly ended: Promise<AgentError>;
+  #end: (error: AgentError) => void = () => undefined;
   readonly #options: AgentOptions;
   readonly #clock: Clock;
   readonly #abort = new AbortController();
@@ -178,6 +180,9 @@ class RunningAgent implements Agent {
         debugging: debugPages(() => this.status()),
       },
     });
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
     this.ready = this.#start();
   }
 
@@ -196,6 +201,9 @@ class RunningAgent implements Agent {
       programming: this.#programmer.times,
       ...(this.#graph.policy === undefined ? {} : { policy: this.#graph.policy.stats }),
       work: this.#work,
+      logErrors: this.#options.log?.errors() ?? 0,
+      inventory: this.#dataplane.inventory(),
+      observed: this.#dataplane.observed,
     };
   }
 
@@ -222,6 +230,8 @@ class RunningAgent implements Agent {
     const { kernel, logger, nodeName, paths } = this.#options;
     const allowed = await mayWrite(kernel);
     if (!allowed.ok) return allowed;
+    const bad = this.#graph.config.problems.find((problem) => problem.fatal);
+    if (bad !== undefined) return err(failure('BadEnvironment', bad.message));
     this.#flush();
     const named = writeNodeFile(paths.nodename, nodeName);
     if (!named.ok) return named;
@@ -250,6 +260,7 @@ class RunningAgent implements Agent {
   async #untilDatastore(act: () => Promise<Result<void, AgentError>>): Promise<Result<void, AgentError>> {
     for (let attempt = 0; !this.#abort.signal.aborted; attempt++) {
       const result = await act();
+      if (this.#abort.signal.aborted) break;
       if (result.ok || result.error.code !== 'DatastoreFailed') return result;
       if (attempt % 10 === 0)
         this.#options.logger.info('Waiting for the datastore', { reason: result.error.message });
@@ -265,6 +276,9 @@ class RunningAgent implements Agent {
       kinds: syncKinds.map((kind) => (kind === 'ClusterNetworkPolicy' ? { kind, mayBeMissing: true } : kind)),
       logger,
       onUpdates: (updates) => this.#take(updates),
+    });
+    void this.#syncer.done.then((end) => {
+      if (!end.ok) this.#end(failure('DatastoreFailed', `News of the datastore ended: ${end.error.message}`));
     });
   }
 
@@ -316,6 +330,7 @@ class RunningAgent implements Agent {
 
   async #startDataplane(logger: AgentOptions['logger']): Promise<Result<void, AgentError>> {
     const measured = await this.#dataplane.readHostInterfaces();
+    if (this.#abort.signal.aborted) return stopped();
     if (!measured.ok) return err(failure('KernelFailed', measured.error.message));
     this.#interfacesAreRead = true;
     this.#flush();
@@ -328,9 +343,10 @@ class RunningAgent implements Agent {
     while (!this.#dataplane.synced && !this.#abort.signal.aborted) await sleep(2, this.#abort.signal);
     if (this.#abort.signal.aborted) return stopped();
     this.#phase = 'ready';
+    this.#work.firstSyncMs = this.#clock.monotonic() - began;
     this.#flush();
     logger.info('Dataplane in sync', {
-      tookMs: Math.round(this.#clock.monotonic() - began),
+      tookMs: Math.round(this.#work.firstSyncMs),
       endpoints: this.#graph.stats.localEndpoints,
     });
     this.#pollAddresses();
@@ -359,6 +375,11 @@ class RunningAgent implements Agent {
       notReady: () => this.#notReady(),
     });
     if (!started.ok) return err(failure('CniServerFailed', started.error.message, started.error.hint));
+    // It may have been told to end meanwhile.
+    if (this.#abort.signal.aborted) {
+      await started.value.stop();
+      return stopped();
+    }
     this.#cni = started.value;
     return ok(undefined);
   }

@@ -5,7 +5,7 @@ import type { Failure, Result } from '../../lib/result.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
 import type { CalcStats, FelixConfig, IgnoredParameter, Mtus, PolicyStats } from '../calc/mod.ts';
-import type { CommandRunner, DataplaneStatus, WireGuardStates } from '../dataplane/mod.ts';
+import type { CommandRunner, DataplaneStatus, Inventory, WireGuardStates } from '../dataplane/mod.ts';
 import type { ProgrammingTimes } from './endpoints.ts';
 import type { PathMtuStatus } from './path-mtu.ts';
 import type { WorkCounts } from './work-counters.ts';
@@ -37,6 +37,7 @@ export const nodePaths: AgentPaths = {
 export type AgentLog = {
   readonly setLevel: (level: LogLevel) => void;
   readonly setFile: (path: string | undefined, level: LogLevel) => void;
+  readonly errors: () => number;
 };
 
 export type AgentOptions = {
@@ -92,11 +93,18 @@ export type AgentStatus = {
   readonly programming: ProgrammingTimes;
   readonly policy?: PolicyStats;
   readonly work: WorkCounts;
+  readonly inventory: Inventory;
+  /** Lines that could not be written. */
+  readonly logErrors: number;
+  /** Events of the kernel. */
+  readonly observed: { readonly links: number; readonly addresses: number };
 };
 
 export interface Agent {
   /** Resolves when everything is in the kernel for the first time, or with why that is impossible. */
   readonly ready: Promise<Result<void, AgentError>>;
+  /** Resolves when it cannot go on, with the reason: nothing new is learned any more. Then it should be started anew. */
+  readonly ended: Promise<AgentError>;
   status(): AgentStatus;
   /** Ends; the dataplane stays in place. */
   stop(): Promise<void>;

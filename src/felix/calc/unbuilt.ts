@@ -66,7 +66,6 @@ const unbuilt: readonly Unbuilt[] = [
     names: 'ReportingIntervalSecs ReportingTTLSecs EndpointReportingEnabled EndpointReportingDelaySecs',
     why: 'nothing is reported to etcd; files about endpoints are written at once (EndpointStatusPathPrefix)',
   },
-  { names: 'PrometheusGoMetricsEnabled', why: goProgram, harmless: [false] },
   {
     names:
       'PrometheusMetricsCAFile PrometheusMetricsCertFile PrometheusMetricsKeyFile PrometheusMetricsClientAuth',

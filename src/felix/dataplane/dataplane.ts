@@ -29,6 +29,7 @@ import type { BackEndChoice, CommandRunner } from './iptables/mod.ts';
 import { AddressMirror } from './addresses.ts';
 import { Bandwidth } from './bandwidth/bandwidth.ts';
 import { limitDevicePrefix } from './bandwidth/rows.ts';
+import { type Inventory, inventory } from './inventory.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
 import { Neighbours } from './neighbours/neighbours.ts';
 import { nftTableName } from './nftables.ts';
@@ -130,6 +131,7 @@ export class Dataplane {
   /** Interfaces that host endpoints do not count (InterfaceExclude). */
   #excluded: readonly RegExp[] = [];
   #subscription: Subscription | undefined;
+  readonly #observed = { links: 0, addresses: 0 };
   #started = false;
   #stopped = false;
 
@@ -350,6 +352,20 @@ export class Dataplane {
     };
   }
 
+  /** What there should be, counted. */
+  inventory(): Inventory {
+    return inventory(
+      this.#rules.nft.reconciler.table.rows.values(),
+      this.#rules.iptables?.reconciler.table.rows.values() ?? [],
+      this.#routeTable.rows.values(),
+    );
+  }
+
+  /** Events of the kernel so far. */
+  get observed(): { readonly links: number; readonly addresses: number } {
+    return this.#observed;
+  }
+
   /** Nothing left to do now. For tests. */
   async idle(): Promise<void> {
     await Promise.all([
@@ -432,9 +448,11 @@ export class Dataplane {
     switch (event.type) {
       case 'address':
       case 'address-deleted':
+        this.#observed.addresses++;
         return this.#observeAddress(event.address, event.type === 'address-deleted');
       case 'link':
       case 'link-deleted':
+        this.#observed.links++;
         return this.#observeLink(event.link, event.type === 'link-deleted');
       case 'route':
       case 'route-deleted':

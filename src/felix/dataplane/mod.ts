@@ -9,6 +9,7 @@ export {
   type EndpointKeys,
 } from './dataplane.ts';
 export { systemRunner, type BackEndChoice, type CommandRunner } from './iptables/mod.ts';
+export type { Inventory, RuleCounts } from './inventory.ts';
 export { Reconciler, type ReconcilerOptions } from './reconciler.ts';
 export { Table } from './table.ts';
 export { gatewayAddress, gatewayRoute } from './routes.ts';

@@ -43,7 +43,17 @@ export class Reconciler<Row, Actual> {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #options: Required<Omit<ReconcilerOptions, 'clock' | 'logger' | 'auditIntervalMs'>>;
-  readonly #counters = { dumps: 0, dumpFailures: 0, puts: 0, removes: 0, failures: 0, drifted: 0 };
+  readonly #counters = {
+    dumps: 0,
+    dumpFailures: 0,
+    dumpMs: 0,
+    applies: 0,
+    applyMs: 0,
+    puts: 0,
+    removes: 0,
+    failures: 0,
+    drifted: 0,
+  };
   #auditIntervalMs: number;
   #auditTimer: Timer | undefined;
   #wakeTimer: Timer | undefined;
@@ -254,8 +264,10 @@ export class Reconciler<Row, Actual> {
   async #dump(): Promise<boolean> {
     this.#resyncAtMs = undefined;
     const firstSync = this.#counters.dumps === 0;
+    const beganMs = this.#clock.monotonic();
     const result = await this.#guarded(() => this.operations.dump(this.table.rows));
     this.#lastProgressMs = this.#clock.monotonic();
+    this.#counters.dumpMs += this.#lastProgressMs - beganMs;
     if (!result.ok) {
       this.#counters.dumpFailures++;
       this.#dumpError = result.error;
@@ -415,7 +427,10 @@ export class Reconciler<Row, Actual> {
   }
 
   async #apply(changes: readonly Change<Row, Actual>[]): Promise<void> {
+    const beganMs = this.#clock.monotonic();
     const applied = await this.#guarded(async () => ok(await this.operations.apply(changes)));
+    this.#counters.applies++;
+    this.#counters.applyMs += this.#clock.monotonic() - beganMs;
     const outcomes = applied.ok ? applied.value : changes.map(() => applied);
     for (const [i, change] of changes.entries()) {
       const outcome: Result<Actual | undefined, ApplyFailure> = outcomes[i] ?? {

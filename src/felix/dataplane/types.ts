@@ -75,6 +75,10 @@ export type ReconcilerCounters = {
   /** Full reads of the kernel. */
   readonly dumps: number;
   readonly dumpFailures: number;
+  readonly dumpMs: number;
+  /** Batches of rows that were written at once, and what they took. */
+  readonly applies: number;
+  readonly applyMs: number;
   /** Rows written and removed with success. */
   readonly puts: number;
   readonly removes: number;

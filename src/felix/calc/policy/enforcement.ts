@@ -19,7 +19,7 @@ import {
   type SetId,
   type Stage,
 } from '../../../policy/mod.ts';
-import { LabelIndex, type Labels } from '../../../selector/mod.ts';
+import { LabelIndex, type LabelIndexWork, type Labels } from '../../../selector/mod.ts';
 import type { EndpointPolicy, PolicyChange, TierOrder } from './types.ts';
 
 /** An endpoint of this node, as far as its own resource says. */
@@ -70,6 +70,10 @@ export class Enforcement {
   /** Beside those of every cluster, which are always there. */
   get tierCount(): number {
     return this.#tiers.size - standardTiers.length;
+  }
+
+  get indexWork(): LabelIndexWork {
+    return this.#index.work;
   }
 
   get policyCount(): number {

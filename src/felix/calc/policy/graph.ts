@@ -22,6 +22,7 @@ import {
   type WorkloadEndpoint,
 } from '../../../model/mod.ts';
 import { compileTier, type PolicyResource } from '../../../policy/mod.ts';
+import type { LabelIndexWork } from '../../../selector/mod.ts';
 import { endpointKey, LocalEndpoints } from '../endpoints.ts';
 import { blockOwners, nodeFacts, poolFacts, type BlockOwner } from '../network/node-facts.ts';
 import { RouteResolver } from '../network/routes.ts';
@@ -200,6 +201,7 @@ export class PolicyGraph {
       hostEndpoints: this.#hosts.size,
       profiles: this.#profiles.size,
       tiers: this.#enforcement.tierCount,
+      index: together(this.#membership.indexWork, this.#enforcement.indexWork),
     };
   }
 
@@ -411,4 +413,12 @@ const localHost = (key: string, { metadata, spec }: HostEndpoint): LocalEndpoint
     addresses: networks(spec.expectedIPs),
     profiles: spec.profiles ?? [],
   },
+});
+
+const together = (a: LabelIndexWork, b: LabelIndexWork): LabelIndexWork => ({
+  items: a.items + b.items,
+  selectors: a.selectors + b.selectors,
+  unfiled: a.unfiled + b.unfiled,
+  evaluations: a.evaluations + b.evaluations,
+  matches: a.matches + b.matches,
 });

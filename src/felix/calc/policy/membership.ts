@@ -1,7 +1,7 @@
 // Which addresses are in which active sets, from the labels of all endpoints and network sets of the cluster and from the
 // endpoints of services. A set costs nothing before a rule on this node uses it.
 import type { SetDefinition, SetId } from '../../../policy/mod.ts';
-import { LabelIndex, type Labels } from '../../../selector/mod.ts';
+import { LabelIndex, type LabelIndexWork, type Labels } from '../../../selector/mod.ts';
 import { membersOf, serviceMembers, type Addressed, type ServicePart } from './facts.ts';
 import { MemberSet } from './member-set.ts';
 import type { PolicyChange } from './types.ts';
@@ -31,6 +31,10 @@ export class Membership {
 
   get sets(): ReadonlyMap<SetId, { readonly definition: SetDefinition; readonly members: MemberSet }> {
     return this.#sets;
+  }
+
+  get indexWork(): LabelIndexWork {
+    return this.#index.work;
   }
 
   get itemCount(): number {
