@@ -6,6 +6,7 @@ import { until } from '../../lib/wait.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import { Cluster, object, pod } from './testing.ts';
+import type { AgentError } from './types.ts';
 
 const limits = { timeoutMs: 10_000 };
 
@@ -83,8 +84,9 @@ test('an agent that learns nothing new any more says so', async () => {
     expect(await agent.ready, 'ready');
     // No object can be like this; the calculation is not made for it.
     cluster.store.put('IPPool', object('IPPool', 'broken', undefined as unknown as object));
-    const ended = await until(() => Promise.race([agent.ended, undefined]), limits);
-    assert.equal(ended?.code, 'DatastoreFailed');
+    let ended: AgentError | undefined;
+    void agent.ended.then((error) => (ended = error));
+    assert.equal((await until(() => ended, limits))?.code, 'DatastoreFailed');
   } finally {
     await agent.stop();
   }

@@ -16,7 +16,7 @@ test('FX-150, FX-151, FX-159: a parameter without effect is told of in the log, 
   const warnings: string[] = [];
   const logger = {
     ...silentLogger,
-    warn: (_message: string, fields?: Fields) => void warnings.push(`${fields?.['problem'] as string}`),
+    warn: (_message: string, fields?: Fields) => void warnings.push(fields?.['problem'] as string),
   };
   const agent = cluster.start(
     { FELIX_TYPHAADDR: '10.0.0.9:5473', FELIX_REPORTINGINTERVALSECS: '30', FELIX_HEALTHPORT: 'x' },

@@ -38,10 +38,6 @@ const unbuilt: readonly Unbuilt[] = [
     why: 'there is no live migration',
   },
   {
-    names: 'LocalSubnetL2Reachability LocalSubnetL2ReachabilityRefreshInterval',
-    why: 'pods are reached by routes only',
-  },
-  {
     names: 'IPv4VXLANTunnelAddr IPv6VXLANTunnelAddr VXLANTunnelMACAddr VXLANTunnelMACAddrV6',
     why: 'addresses of tunnels are those of the Node',
   },
@@ -63,8 +59,8 @@ const unbuilt: readonly Unbuilt[] = [
   { names: 'LogDropActionOverride', why: 'there is no override of the drop action' },
   { names: 'DebugDisableLogDropping', why: 'no message is dropped', harmless: [true] },
   {
-    names: 'ReportingIntervalSecs ReportingTTLSecs EndpointReportingEnabled EndpointReportingDelaySecs',
-    why: 'nothing is reported to etcd; files about endpoints are written at once (EndpointStatusPathPrefix)',
+    names: 'EndpointReportingEnabled EndpointReportingDelaySecs',
+    why: 'endpoints are not reported to etcd; files about them are written at once (EndpointStatusPathPrefix)',
   },
   {
     names:
@@ -83,7 +79,6 @@ const unbuilt: readonly Unbuilt[] = [
   },
   // What else is set about eBPF means nothing without this, with Calico as well.
   { names: 'BPFEnabled', why: noEbpf },
-  { names: 'OpenstackRegion', why: 'OpenStack is not served' },
   { names: 'GoGCThreshold GoMemoryLimitMB GoMaxProcs', why: goProgram },
   {
     names:
