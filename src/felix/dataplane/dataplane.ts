@@ -357,7 +357,7 @@ export class Dataplane {
     return inventory(
       this.#rules.nft.reconciler.table.rows.values(),
       this.#rules.iptables?.reconciler.table.rows.values() ?? [],
-      this.#routeTable.rows.values(),
+      this.#routes.table.rows.values(),
     );
   }
 
