@@ -5,7 +5,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const { Command: Parser, CommanderError } = await import('commander');
   const parser = new Parser('margay controllers')
     .description(
-      'Run the controllers of a cluster until SIGTERM: automatic host endpoints (node), the status of policies that cannot be enforced as written (policy) and of pools (ippool), changes on trial that nobody confirmed (trials).',
+      'Run the controllers of a cluster until SIGTERM: automatic host endpoints (node), the status of policies that cannot be enforced as written (policy) and of pools (ippool), changes on trial that nobody confirmed (trials). On etcd they compact its history every 10 minutes (COMPACTION_PERIOD), too.',
     )
     .option('--kubeconfig <file>', 'how to reach the API server', process.env['KUBECONFIG'])
     .option('--enable <names>', 'which of them (ENABLED_CONTROLLERS)', process.env['ENABLED_CONTROLLERS'])

@@ -1,5 +1,6 @@
 // Public face of the controllers: what one process does for the cluster as a whole. See docs/policy.md and
 // docs/policy-dataplane.md.
+export { startCompaction, type CompactionOptions } from './compaction.ts';
 export { startHostEndpoints, type HostEndpoints, type HostEndpointsOptions } from './host-endpoints.ts';
 export {
   controllerNames,

@@ -4,6 +4,7 @@ import type { Datastore } from '../datastore/mod.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
+import { startCompaction } from './compaction.ts';
 import { startHostEndpoints } from './host-endpoints.ts';
 import { startPolicyStatus } from './policy-status.ts';
 import { startPoolStatus } from './pool-status.ts';
@@ -17,7 +18,7 @@ export type ControllersOptions = {
   readonly datastore: Datastore;
   readonly logger: Logger;
   readonly clock?: Clock;
-  /** ENABLED_CONTROLLERS, AUTO_HOST_ENDPOINTS. */
+  /** ENABLED_CONTROLLERS, AUTO_HOST_ENDPOINTS, COMPACTION_PERIOD. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
 };
 export interface Controllers {
@@ -63,7 +64,11 @@ export function startControllers(options: ControllersOptions): Result<Controller
     ippool: () => startPoolStatus({ ...told, logger }),
     trials: () => startTrials({ ...told, logger }),
   };
-  const running = names.map((name) => starts[name]());
+  const period = environment['COMPACTION_PERIOD'];
+  const running = [
+    ...names.map((name) => starts[name]()),
+    startCompaction({ ...told, logger, ...(period ? { period } : {}) }),
+  ];
   return ok({
     names,
     async stop() {

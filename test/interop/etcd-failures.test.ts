@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { type Datastore, type DatastoreConfig, openDatastore, startSyncer } from '../../src/datastore/mod.ts';
 import { CertificateAuthority } from '../../src/lib/certificates.ts';
+import { startCompaction } from '../../src/controllers/mod.ts';
+import { type Clock, VirtualClock } from '../../src/lib/clock.ts';
 import { silentLogger } from '../../src/lib/log.ts';
 import { expect } from '../../src/lib/result.ts';
 import { until } from '../../src/lib/wait.ts';
@@ -64,8 +66,10 @@ function followPools(t: TestContext, store: Datastore) {
   });
   t.after(() => syncer.stop());
   const becomes = async (wanted: Readonly<Record<string, number>>): Promise<void> => {
-    const text = JSON.stringify(Object.entries(wanted).toSorted());
-    const seen = () => JSON.stringify([...turns].toSorted());
+    const inOrder = (entries: readonly (readonly [string, number])[]): string =>
+      JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+    const text = inOrder(Object.entries(wanted));
+    const seen = () => inOrder([...turns]);
     await until(() => (seen() === text ? true : undefined), { timeoutMs: waitMs });
     assert.equal(seen(), text);
   };
@@ -244,4 +248,45 @@ test('SR-045: certificates, users and their rights', { skip }, async (t) => {
   await member?.start();
   await insist(() => calico.create('IPPool', pool('q', '10.2.0.0/16')));
   await becomes({ p: 0, q: 0 });
+});
+
+test('NM-068: history older than a period is compacted, the last period is kept', { skip }, async (t) => {
+  const etcd = await started(t);
+  const store = await opened(t, { endpoints: etcd.endpoints });
+  const time = new VirtualClock(Date.now());
+  let timers = 0;
+  const clock: Clock = {
+    now: () => time.now(),
+    monotonic: () => time.monotonic(),
+    after: (delayMs, run) => {
+      timers++;
+      return time.after(delayMs, run);
+    },
+  };
+  const revisionAfter = async (name: string): Promise<string> => {
+    expect(await store.create('IPPool', pool(name, '10.1.0.0/16')), name);
+    return expect(await store.list('IPPool'), 'list').revision;
+  };
+  const first = await revisionAfter('first');
+  for (const name of ['second', 'newest']) await revisionAfter(name);
+  const compaction = startCompaction({ datastore: store, logger: silentLogger, clock });
+  t.after(() => compaction.stop());
+  /** The turn is done when it waits for the next one. */
+  const turnsAreDone = async (count: number): Promise<void> => {
+    await until(() => (timers >= count ? true : undefined), { timeoutMs: waitMs });
+    assert.equal(timers, count);
+  };
+  await turnsAreDone(1);
+  const third = await revisionAfter('third');
+  await revisionAfter('fourth');
+  const endOf = async (from: string): Promise<string | undefined> => {
+    for await (const event of store.watch('IPPool', from, {}, AbortSignal.timeout(waitMs)))
+      return event.type === 'error' ? event.error.code : event.type;
+    return undefined;
+  };
+  assert.equal(await endOf(first), 'added');
+  time.advance(600_000);
+  await turnsAreDone(2);
+  assert.equal(await endOf(first), 'TooOld');
+  assert.equal(await endOf(third), 'added');
 });

@@ -182,6 +182,18 @@ export class KeyValueStore {
     return granted.ok ? ok((granted.value as { ID?: string }).ID) : granted;
   }
 
+  /** The revision of the last write. */
+  async revision(signal?: AbortSignal): Promise<Result<string, StoreError>> {
+    const listed = await this.list({ start: '/', end: '/\0' }, { keysOnly: true, signal });
+    return listed.ok ? ok(listed.value.revision) : listed;
+  }
+
+  /** Forgets what was before the revision; TooOld when that is forgotten already. */
+  async compact(revision: string, signal?: AbortSignal): Promise<Result<void, StoreError>> {
+    const done = await this.#gateway.json('/v3/kv/compaction', { revision }, { signal, isRead: true });
+    return done.ok ? ok(undefined) : done;
+  }
+
   /** Changes after `from`. Ends with an error, or when the signal aborts. */
   async *watch(range: KeyRange, from: string, signal: AbortSignal): AsyncGenerator<WatchMessage> {
     const request = {

@@ -9,7 +9,7 @@ const endpointsOf = async (settings: EtcdSettings, services: Readonly<Record<str
       ? Promise.reject(new Error('ENOTFOUND'))
       : Promise.resolve([{ name: 'one.example.org.', port: services[name] }]),
   );
-  return resolved.ok ? resolved.value.endpoints.map((url) => `${url}`) : resolved.error.code;
+  return resolved.ok ? resolved.value.endpoints.map((url) => url.href) : resolved.error.code;
 };
 
 test('SR-045: settings of etcd come from what is given, then from the environment in all its words', () => {
