@@ -43,7 +43,7 @@ async function eventually<T>(what: string, probe: () => T | undefined | Promise<
   return value;
 }
 
-test('SR-032, SR-040, FX-101: hosts on etcd make themselves known, peer by BGP and enforce a host endpoint', {
+test('SR-032, SR-040, RS-063, FX-101: hosts on etcd make themselves known, peer by BGP and enforce a host endpoint', {
   skip: hasEtcd() ? false : 'etcd is not installed',
 }, async () => {
   const main = await bundled();
@@ -66,20 +66,21 @@ test('SR-032, SR-040, FX-101: hosts on etcd make themselves known, peer by BGP a
     await openDatastore({ type: 'etcdv3', etcd: { endpoints: etcd.endpoints } }, {}),
     'opening',
   );
+  const environment = (host: string): NodeJS.ProcessEnv => ({
+    PATH: process.env['PATH'],
+    DATASTORE_TYPE: 'etcdv3',
+    ETCD_ENDPOINTS: etcd.endpoints,
+    NODENAME: host,
+    CALICO_IPV4POOL_CIDR: '10.244.0.0/16',
+    CALICO_IPV4POOL_IPIP: 'Never',
+    CLUSTER_TYPE: 'bgp',
+    FELIX_REPORTINGINTERVALSECS: '1',
+  });
   const start = (host: string, what: string, argv: readonly string[]): void => {
     const log = openSync(join(directory, `${host}-${what}.log`), 'a');
     const child = spawn('ip', ['netns', 'exec', host, ...argv], {
       stdio: ['ignore', log, log],
-      env: {
-        PATH: process.env['PATH'],
-        DATASTORE_TYPE: 'etcdv3',
-        ETCD_ENDPOINTS: etcd.endpoints,
-        NODENAME: host,
-        CALICO_IPV4POOL_CIDR: '10.244.0.0/16',
-        CALICO_IPV4POOL_IPIP: 'Never',
-        CLUSTER_TYPE: 'bgp',
-        FELIX_REPORTINGINTERVALSECS: '1',
-      },
+      env: environment(host),
     });
     running.push(child);
   };
@@ -103,6 +104,27 @@ test('SR-032, SR-040, FX-101: hosts on etcd make themselves known, peer by BGP a
         const node = await store.get('Node', { name });
         return node.ok && node.value.spec.bgp?.ipv4Address === `${own}/24` ? true : undefined;
       });
+    // A host that says it has the address of another is refused.
+    const double = spawnSync(
+      'ip',
+      [
+        'netns',
+        'exec',
+        'h2',
+        process.execPath,
+        main,
+        'agent',
+        '--no-cni',
+        '--nodename',
+        'h3',
+        '--state-directory',
+        join(directory, 'h3'),
+      ],
+      { env: { ...environment('h3'), IP: '10.77.0.2/24' }, encoding: 'utf8', timeout: waitMs },
+    );
+    assert.equal(double.status, 1, double.stderr);
+    assert.match(double.stderr, /10\.77\.0\.2.*h2|h2.*10\.77\.0\.2/);
+    assert.equal((await store.get('Node', { name: 'h3' })).ok, false, 'and leaves no Node behind');
     // The mesh comes up, and the block of one reaches the other.
     const ipam = createIpam(store, { clock: systemClock, logger: silentLogger });
     const assigned = await ipam.assignAddress({
@@ -166,10 +188,15 @@ test('SR-032, SR-040, FX-101: hosts on etcd make themselves known, peer by BGP a
       });
       assert.equal(typeof told['uptime'], 'number');
       assert.match(String(told['time']), /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
-      assert.notEqual(
-        etcd.etcdctl('get', key.replace(/status$/, 'last_reported_status'), '--print-value-only').trim(),
-        '',
-      );
+      const hasLease = (one: string): boolean => {
+        const { kvs = [] } = JSON.parse(etcd.etcdctl('get', one, '-w', 'json')) as {
+          kvs?: readonly { readonly lease?: number }[];
+        };
+        assert.equal(kvs.length, 1, one);
+        return (kvs[0]?.lease ?? 0) !== 0;
+      };
+      assert.equal(hasLease(key), true);
+      assert.equal(hasLease(key.replace(/status$/, 'last_reported_status')), false);
     }
   } finally {
     const ended = running.map((child) => new Promise((resolve) => child.once('exit', resolve)));

@@ -31,8 +31,8 @@ export async function registerNode(
   ]);
   // Where nodes are Calico's own (etcd), a new one makes itself known; Kubernetes refuses that.
   const isNew = !found.ok && found.error.code === 'NotFound';
-  const created = isNew ? await ensureNode(datastore, nodeName, environment) : found;
-  const node = isNew && !created.ok && created.error.code === 'NotSupported' ? found : created;
+  const made = isNew ? await ensureNode(datastore, nodeName, environment, { dryRun: true }) : found;
+  const node = made.ok ? made : found;
   if (!node.ok) return err(failure('DatastoreFailed', `Reading node ${nodeName}: ${node.error.message}`));
   const interfaces = await readInterfaces(kernel);
   if (!interfaces.ok) return interfaces;
@@ -55,6 +55,11 @@ export async function registerNode(
     const conflict = await conflictingNode(datastore, nodeName, addresses);
     if (!conflict.ok) return conflict;
     if (conflict.value !== undefined) return err(addressConflict(conflict.value));
+  }
+  if (isNew) {
+    const created = await ensureNode(datastore, nodeName, environment);
+    if (!created.ok)
+      return err(failure('DatastoreFailed', `Making node ${nodeName}: ${created.error.message}`));
   }
   const detection = choices.map(choiceText).join('. ');
   const published = await publishNode(datastore, nodeName, { addresses, detection, machine }, environment);

@@ -107,11 +107,12 @@ export async function ensureNode(
   datastore: Datastore,
   name: string,
   env: Environment,
+  options: { readonly dryRun?: boolean } = {},
 ): Promise<Result<Node, StoreError>> {
   const inKubernetes = env['CALICO_K8S_NODE_REF'];
   const spec = inKubernetes ? { orchRefs: [{ nodeName: inKubernetes, orchestrator: 'k8s' }] } : {};
   const node: Node = { apiVersion, kind: 'Node', metadata: { name }, spec };
-  const created = await datastore.create('Node', node);
+  const created = await datastore.create('Node', node, options);
   return !created.ok && created.error.code === 'AlreadyExists' ? datastore.get('Node', { name }) : created;
 }
 
