@@ -29,10 +29,8 @@ const unbuilt: readonly Unbuilt[] = [
   },
   { names: 'UseInternalDataplaneDriver', why: 'there is no other driver', harmless: [true] },
   { names: 'DataplaneDriver', why: 'there is no other driver' },
-  { names: 'InterfaceExclude', why: 'addresses are found by IP_AUTODETECTION_METHOD' },
   { names: 'RequireMTUFile', why: 'the MTU is worked out by the agent itself' },
   { names: 'NetlinkTimeoutSecs', why: 'DataplaneWatchdogTimeout is the limit of writes and reads' },
-  { names: 'RouteSyncDisabled', why: 'routes of workloads are always written' },
   {
     names: 'IPv4ElevatedRoutePriority IPv6ElevatedRoutePriority LiveMigrationRouteConvergenceTime',
     why: 'there is no live migration',
