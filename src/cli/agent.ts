@@ -70,9 +70,12 @@ async function run(argv: readonly string[]): Promise<number> {
       HOSTNAME: environment['HOSTNAME'],
       systemHostname: hostname(),
     });
+  const logger = createLogger('agent');
+  const { logWarnings } = await import('./open-datastore.ts');
   const datastore = await openDatastore({
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
     userAgent: 'margay-agent',
+    onWarning: logWarnings(logger),
   });
   if (!datastore.ok) return (complain(datastore.error), 1);
   const allowRootNamespace = flags.allowRootNamespace === true;
@@ -80,7 +83,6 @@ async function run(argv: readonly string[]): Promise<number> {
   if (!kernel.ok) return (complain(kernel.error), 1);
 
   const paths = pathsBelow(nodePaths, flags.stateDirectory);
-  const logger = createLogger('agent');
   const agent = startAgent({
     nodeName,
     datastore: datastore.value,

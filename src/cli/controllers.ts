@@ -25,7 +25,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const { createLogger } = await import('../lib/log.ts');
   const { openDatastore } = await import('./open-datastore.ts');
   const logger = createLogger('controllers');
-  const opened = await openDatastore(kubeconfig);
+  const opened = await openDatastore(kubeconfig, logger);
   if (!opened.ok) return fail(opened.error.message, opened.error.hint);
   const environment = { ...process.env, ...(enable === undefined ? {} : { ENABLED_CONTROLLERS: enable }) };
   const started = startControllers({ datastore: opened.value, logger, environment });

@@ -106,10 +106,15 @@ async function runWithBird(flags: Flags, kernel: Kernel): Promise<number> {
 
 /** The datastore and the name of the node; an exit code when it cannot be opened. */
 async function calicoSource(flags: Flags) {
-  const { openDatastore } = await import('../datastore/mod.ts');
+  const [{ openDatastore }, { logWarnings }, { createLogger }] = await Promise.all([
+    import('../datastore/mod.ts'),
+    import('./open-datastore.ts'),
+    import('../lib/log.ts'),
+  ]);
   const opened = await openDatastore({
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
     userAgent: 'margay-speaker',
+    onWarning: logWarnings(createLogger('speaker')),
   });
   if (!opened.ok) return fail(opened.error.message, opened.error.hint);
   const clusterIPs = process.env['CALICO_ADVERTISE_CLUSTER_IPS']?.split(',').filter((c) => c !== '');

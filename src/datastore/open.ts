@@ -28,7 +28,8 @@ export async function openDatastore(
   config: DatastoreConfig = {},
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Result<Datastore, OpenError>> {
-  const named = config.type ?? env['DATASTORE_TYPE'] ?? env['CALICO_DATASTORE_TYPE'];
+  const variables = ['DATASTORE_TYPE', 'CALICO_DATASTORE_TYPE', 'FELIX_DATASTORETYPE'];
+  const named = config.type || variables.map((name) => env[name]).find((text) => text);
   const type = (named || usualType(config, env)).toLowerCase();
   if (type === 'etcdv3') return openEtcd(config, env);
   if (type !== 'kubernetes')

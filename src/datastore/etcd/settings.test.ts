@@ -64,6 +64,10 @@ test('SR-040: what only says where etcd is means etcd', async () => {
   const etcd = { ETCD_ENDPOINTS: 'http://127.0.0.1:1' };
   assert.equal(await opens(etcd), 'EtcdDatastore');
   assert.equal(await opens({ ...etcd, DATASTORE_TYPE: 'etcdv3' }), 'EtcdDatastore');
+  assert.equal(
+    await opens({ FELIX_DATASTORETYPE: 'etcdv3', FELIX_ETCDADDR: '10.0.0.1:2379' }),
+    'EtcdDatastore',
+  );
   assert.equal(await opens({ ...etcd, KUBECONFIG: '/nowhere' }), 'NoKubeconfig');
   assert.equal(await opens({ DATASTORE_TYPE: 'etcdv3' }), 'BadConfig');
 });
