@@ -4,9 +4,10 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Clock } from '../../lib/clock.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
+import { backoff } from '../../lib/wait.ts';
 import type { BgpPlan } from '../plan/mod.ts';
 import { askBird, type ReplyLine } from './control-client.ts';
 import type { BirdError } from './errors.ts';
@@ -28,6 +29,10 @@ export type BirdEngineOptions = {
 /** Answers of `configure` that mean that the configuration is or will be taken. */
 const takenCodes: ReadonlySet<number> = new Set([3, 4, 5, 18]);
 const checkTimeoutMs = 20_000;
+/** A BIRD that is being started again, a disk that is full. Another text would not be better. */
+const passing: ReadonlySet<BirdError['code']> = new Set(['NoAnswer', 'NoDirectory']);
+const firstRetryMs = 500;
+const lastRetryMs = 30_000;
 
 export class BirdEngine {
   readonly #options: BirdEngineOptions;
@@ -35,11 +40,18 @@ export class BirdEngine {
   readonly #startedAt: number;
   #configuredAt = 0;
   #plan: BgpPlan | undefined;
-  #rendered: Rendered = { text: undefined, refused: [] };
+  #wanted: BgpPlan | undefined;
+  #refused: Rendered['refused'] = [];
+  /** What stands in bird.cfg, and whether the running BIRD has taken it. */
+  #written: string | undefined;
+  #inForce = false;
   #running = false;
   #problem: string | undefined;
   #reloads = 0;
   #queue: Promise<void> = Promise.resolve();
+  #retry: Timer | undefined;
+  #failures = 0;
+  #stopped = false;
 
   constructor(options: BirdEngineOptions) {
     this.#options = options;
@@ -55,7 +67,7 @@ export class BirdEngine {
     return this.#plan;
   }
   get refused(): Rendered['refused'] {
-    return this.#rendered.refused;
+    return this.#refused;
   }
   get facts() {
     const { pid, restarts, lastEnd } = this.#process;
@@ -69,12 +81,26 @@ export class BirdEngine {
     };
   }
 
-  /** Makes the plan real; plans are taken one after the other. */
+  /** Makes the plan real; plans are taken one after the other. One that BIRD could not take for a reason that passes is tried
+   *  again until it, or a newer one, is in force. */
   apply(plan: BgpPlan, passwords: ReadonlyMap<string, string>): Promise<void> {
+    this.#wanted = plan;
+    this.#failures = 0;
+    return this.#enqueue(plan, passwords);
+  }
+
+  #enqueue(plan: BgpPlan, passwords: ReadonlyMap<string, string>): Promise<void> {
     this.#queue = this.#queue.then(async () => {
+      const { clock, logger } = this.#options;
       const result = await this.#take(plan, renderBird(plan, { passwords }));
       this.#problem = result.ok ? undefined : result.error.message;
-      if (!result.ok) this.#options.logger.error('the plan is not in force', { reason: this.#problem });
+      if (result.ok || this.#stopped) return;
+      logger.error('the plan is not in force', { reason: this.#problem });
+      if (plan !== this.#wanted || !passing.has(result.error.code)) return;
+      const waitMs = backoff(this.#failures++, firstRetryMs, lastRetryMs);
+      this.#retry = clock.after(waitMs, () => {
+        if (plan === this.#wanted) void this.#enqueue(plan, passwords);
+      });
     });
     return this.#queue;
   }
@@ -85,6 +111,8 @@ export class BirdEngine {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#retry?.cancel();
     await this.#queue;
     await this.#process.stop();
     rmSync(this.#socket6, { force: true });
@@ -102,22 +130,24 @@ export class BirdEngine {
       });
       if (this.#running) await this.#process.stop();
       this.#running = false;
-      this.#rendered = next;
+      this.#inForce = false;
+      this.#refused = [];
       this.#plan = plan;
       return ok(undefined);
     }
-    if (this.#running && next.text === this.#rendered.text) {
-      this.#plan = plan;
-      return ok(undefined);
+    for (const { peer, reason } of next.refused)
+      if (!this.#refused.some((r) => r.peer === peer && r.reason === reason))
+        logger.warn('no session is possible', { peer, reason });
+    if (!this.#inForce || next.text !== this.#written) {
+      const written = await this.#write(next.text);
+      if (!written.ok) return written;
+      const taken = this.#running ? await this.#configure() : await this.#start();
+      if (!taken.ok) return taken;
+      this.#inForce = true;
+      this.#configuredAt = this.#options.clock.now();
     }
-    const written = await this.#write(next.text);
-    if (!written.ok) return written;
-    for (const { peer, reason } of next.refused) logger.warn('no session is possible', { peer, reason });
-    const taken = this.#running ? await this.#configure() : await this.#start();
-    if (!taken.ok) return taken;
+    this.#refused = next.refused;
     this.#plan = plan;
-    this.#rendered = next;
-    this.#configuredAt = this.#options.clock.now();
     return ok(undefined);
   }
 
@@ -136,6 +166,8 @@ export class BirdEngine {
     const checked = await check(program, draft);
     if (!checked.ok) return checked;
     renameSync(draft, this.configFile);
+    this.#written = text;
+    this.#inForce = false;
     return ok(undefined);
   }
 

@@ -30,22 +30,22 @@ export function renderBird(plan: BgpPlan, context: RenderContext = {}): Rendered
   const { local } = plan;
   if (local.routerId === undefined) return { text: undefined, refused: [] };
   const refused: { peer: string; reason: string }[] = [];
-  const sessions = plan.peers.flatMap((peer) => {
-    const password = passwordOf(peer, context);
-    if (password === undefined || /^[^"\n\r\0]*$/.test(password)) return [sessionText(plan, peer, password)];
+  const peers = plan.peers.filter((peer) => {
+    if (/^[^"\n\r\0]*$/.test(passwordOf(peer, context) ?? '')) return true;
     refused.push({
       peer: peer.name,
       reason: 'Its password has a quote or a line break, which BIRD cannot be told.',
     });
-    return [];
+    return false;
   });
+  const sessions = peers.map((peer) => sessionText(plan, peer, passwordOf(peer, context)));
   const text = [
     '# Written by margay from the BGP plan of this node; changes here are lost.',
     '',
     ...logging(plan.logSeverity),
     `router id ${local.routerId};`,
     '',
-    ...section('Filters', [...filterFunctions(plan.normalPriority), '', ...filters(plan)]),
+    ...section('Filters', [...filterFunctions(plan.normalPriority), '', ...filters(plan, peers)]),
     ...section('Kernel, devices and own routes', [
       'protocol device {',
       '  scan time 2;',
@@ -110,9 +110,9 @@ const speaksOfPeers = (program: PolicyProgram | undefined): boolean =>
 const kernelFilterName = (family: Family): string =>
   family === 4 ? 'calico_kernel_programming' : 'calico_kernel_programming_v6';
 
-function filters(plan: BgpPlan): string[] {
+function filters(plan: BgpPlan, peers: readonly PlanPeer[]): string[] {
   const texts = new Map<string, string>();
-  for (const peer of plan.peers) {
+  for (const peer of peers) {
     for (const place of ['import', 'export'] as const) {
       const key = place === 'import' ? peer.importPolicy : peer.exportPolicy;
       const name = nameFor(plan, key, peer);
