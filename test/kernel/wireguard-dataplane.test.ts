@@ -2,6 +2,7 @@
 // them, which sees what is on the wire.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Clock, systemClock, VirtualClock } from '../../src/lib/clock.ts';
 import { expect } from '../../src/lib/result.ts';
 import { until } from '../../src/lib/wait.ts';
 import { CalculationGraph, type CalcUpdate, type PolicyUpdate } from '../../src/felix/calc/mod.ts';
@@ -60,8 +61,11 @@ class Felix {
   readonly graph: CalculationGraph;
   readonly dataplane: Dataplane;
   states: WireGuardStates | undefined;
+  /** Its disk. */
+  remembered: string | undefined;
 
-  constructor(hosts: OverlayHosts, name: Host) {
+  constructor(hosts: OverlayHosts, name: Host, remembered?: string, clock: Clock = systemClock) {
+    this.remembered = remembered;
     this.graph = new CalculationGraph({
       nodeName: name,
       policy: true,
@@ -77,6 +81,13 @@ class Felix {
       onHostInterfaces: (interfaces) => this.graph.setHostInterfaces(interfaces),
       onEncryption: (states) => {
         this.states = states;
+      },
+      clock,
+      tunnelMemory: {
+        read: () => this.remembered,
+        write: (text) => {
+          this.remembered = text;
+        },
       },
     });
   }
@@ -105,7 +116,7 @@ class Felix {
 
 class Pair {
   readonly hosts: OverlayHosts;
-  readonly h1: Felix;
+  h1: Felix;
   readonly h2: Felix;
 
   private constructor(hosts: OverlayHosts) {
@@ -290,4 +301,58 @@ test('FX-092 OT-080: traffic of hosts when that is asked for; a node that gives 
   pair.h2.update(object('FelixConfiguration', 'default', { wireguardEnabled: false }), node(2));
   await pair.reaches();
   assert.match(await pair.wire(() => pair.ping()), /10\.244\.1\.5 > 10\.244\.2\.5: ICMP echo request/);
+});
+
+test('FX-092: a node whose own traffic is encrypted, and that lost its device, reaches others before it knows anything, by what it remembers; or in clear text, in turns', {
+  skip,
+}, async () => {
+  await using pair = await Pair.start();
+  const { hosts } = pair;
+  const [key] = await pair.encrypt();
+  const all = object('FelixConfiguration', 'default', {
+    wireguardEnabled: true,
+    wireguardHostEncryptionEnabled: true,
+  });
+  for (const felix of [pair.h1, pair.h2]) felix.update(all);
+  const toHost = async (): Promise<boolean> =>
+    (await hosts.run('h1', 'ping', '-n', '-c', '1', '-W', '2', '10.2.0.1')).code === 0;
+  const hasRoute = async (host: Host, address: string): Promise<boolean> =>
+    (await hosts.run(host, 'ip', 'route', 'show', 'table', '1')).output.includes(address);
+  await settles(
+    'routes to hosts',
+    async () => (await hasRoute('h1', '10.2.0.1')) && hasRoute('h2', '10.1.0.1'),
+  );
+  await settles('hosts reach each other', toHost);
+  await settles('it is remembered', () => pair.h1.remembered?.includes('"dst":"10.2.0.1/32"') === true);
+
+  // The machine of h1 starts anew: nothing is left but its disk.
+  const disk = pair.h1.remembered;
+  await pair.h1.dataplane.stop();
+  for (const lost of ['link del wg-h1.cali', 'rule del pref 99', 'route flush table 1'])
+    await hosts.run('h1', 'ip', ...lost.split(' '));
+  assert.equal(await toHost(), false, 'what comes back is encrypted for a key that is gone');
+  const clock = new VirtualClock();
+  const bootstrap = new Felix(hosts, 'h1', disk, clock).dataplane.tunnelBootstrap();
+  assert.ok(bootstrap !== undefined);
+  await bootstrap.start();
+  await settles('the other is reached', toHost);
+  assert.doesNotMatch(await pair.wire(toHost), /ICMP/);
+
+  // The other has stopped to encrypt what hosts say: by turns it is reached all the same.
+  pair.h2.update(object('FelixConfiguration', 'default', { wireguardEnabled: true }));
+  await settles('no route to the host', async () => !(await hasRoute('h2', '10.1.0.1')));
+  clock.advance(20_000);
+  await settles('in clear text', toHost);
+  assert.ok(await hasRoute('h1', '10.244.2.0'), 'pods stay encrypted');
+  pair.h2.update(all);
+  await settles('a route to the host', () => hasRoute('h2', '10.1.0.1'));
+  clock.advance(20_000);
+  await settles('encrypted again', toHost);
+  await bootstrap.stop();
+
+  // What the datastore says then is no other key.
+  pair.h1 = new Felix(hosts, 'h1', disk);
+  await pair.h1.start(...cluster, all, node(1, key), node(2, await pair.h2.key()));
+  assert.equal(await pair.h1.key(), key);
+  await pair.reaches();
 });

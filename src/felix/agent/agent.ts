@@ -31,7 +31,7 @@ import { endpointProgrammer, type TimedProgrammer, whenProgrammed } from './endp
 import { EndpointStatusFiles } from './endpoint-status.ts';
 import { debugPages } from './debugging.ts';
 import { healthPages } from './health.ts';
-import { mayWrite, readNodeFile, writeNodeFile } from './host.ts';
+import { mayWrite, readNodeFile, secretFile, writeNodeFile } from './host.ts';
 import { metricsPages } from './metrics.ts';
 import { type NarrowPath, PathMtu, pathMtuSettings } from './path-mtu.ts';
 import { NetworkCondition } from './network-condition.ts';
@@ -119,6 +119,7 @@ class RunningAgent implements Agent {
       ...(options.commands === undefined ? {} : { commands: this.#work.watched(options.commands) }),
       everything: () => this.#graph.everything(),
       onEncryption: (states) => this.#wireguardKeys.take(states),
+      tunnelMemory: secretFile(paths.wireguard, logger),
       onHostInterfaces: (interfaces) => {
         this.#hostInterfaces = interfaces;
         this.#setHostInterfaces();
@@ -235,7 +236,10 @@ class RunningAgent implements Agent {
     this.#flush();
     const named = writeNodeFile(paths.nodename, nodeName);
     if (!named.ok) return named;
+    const tunnels = this.#dataplane.tunnelBootstrap();
+    await tunnels?.start();
     const published = await this.#untilDatastore(() => this.#startNode());
+    await tunnels?.stop();
     if (!published.ok) return published;
     this.#phase = 'waiting';
     this.#startSyncer();

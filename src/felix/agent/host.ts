@@ -1,10 +1,12 @@
 // What start-up asks of the host: its interfaces with their addresses, and the source address towards a host name.
 import { lookup } from 'node:dns/promises';
 import { connect } from 'node:net';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseAddress, type Address, type Family, type Prefix } from '../../lib/ip/mod.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { TunnelMemory } from '../dataplane/mod.ts';
 import { mainTable, routeProtocols, type Kernel } from '../../kernel/mod.ts';
 import type { DetectedInterface } from './startup/detection.ts';
 import type { AgentError } from './types.ts';
@@ -89,10 +91,10 @@ export async function mayWrite(kernel: Kernel): Promise<Result<void, AgentError>
 }
 
 /** Readers never see half a file. */
-export function writeNodeFile(path: string, text: string): Result<void, AgentError> {
+export function writeNodeFile(path: string, text: string, mode = 0o644): Result<void, AgentError> {
   try {
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(`${path}.new`, text);
+    writeFileSync(`${path}.new`, text, { mode });
     renameSync(`${path}.new`, path);
     return ok(undefined);
   } catch (error) {
@@ -104,6 +106,17 @@ export function writeNodeFile(path: string, text: string): Result<void, AgentErr
     );
   }
 }
+
+/** A secret of the node, in a file for root alone. */
+export const secretFile = (path: string, logger: Logger): TunnelMemory => ({
+  read: () => readNodeFile(path),
+  write: (text) => {
+    if (text === undefined) return rmSync(path, { force: true });
+    const written = writeNodeFile(path, text, 0o600);
+    if (!written.ok)
+      logger.warn('The keys of WireGuard end with the node', { reason: written.error.message });
+  },
+});
 
 /** undefined when there is no such file. */
 export function readNodeFile(path: string): string | undefined {

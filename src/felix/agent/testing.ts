@@ -43,6 +43,7 @@ export class Cluster {
       mtu: path('mtu'),
       cniSocket: path('cni.sock'),
       cniState: path('cni'),
+      wireguard: path('wireguard.json'),
       bgpSocket: path('bgp.sock'),
       felixConfig: path('felix.cfg'),
       endpointStatus: path('endpoint-status'),

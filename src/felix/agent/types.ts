@@ -16,6 +16,8 @@ export type AgentPaths = {
   readonly mtu: string;
   readonly cniSocket: string;
   readonly cniState: string;
+  /** Keys and tunnels of WireGuard, for root alone. */
+  readonly wireguard: string;
   /** Where the BGP speaker answers. */
   readonly bgpSocket: string;
   readonly felixConfig: string;
@@ -28,6 +30,7 @@ export const nodePaths: AgentPaths = {
   mtu: '/var/lib/calico/mtu',
   cniSocket: '/var/run/calico/cni.sock',
   cniState: '/var/run/calico/cni-endpoints',
+  wireguard: '/var/lib/calico/wireguard.json',
   bgpSocket: '/var/run/calico/bgp.sock',
   felixConfig: '/etc/calico/felix.cfg',
   endpointStatus: '/var/run/calico/endpoint-status',

@@ -43,6 +43,7 @@ import { RuleSwitch } from './rule-switch.ts';
 import { interfaceSysctls, nodeSysctls, sysctlOperations, type SysctlRow } from './sysctls.ts';
 import { setIfOther, Table } from './table.ts';
 import type { ReconcilerCounters, RowStatus, TableCounts } from './types.ts';
+import type { TunnelBootstrap, TunnelMemory } from './wireguard/remembered.ts';
 import type { WireGuardStates } from './wireguard/types.ts';
 import { WireGuard } from './wireguard/wireguard.ts';
 
@@ -60,6 +61,8 @@ export type DataplaneOptions = {
   readonly everything?: () => CalcDelta;
   /** Told what WireGuard is on this node, when that changes. */
   readonly onEncryption?: (states: WireGuardStates) => void;
+  /** Where the keys and tunnels of WireGuard are remembered beyond a restart of the node. */
+  readonly tunnelMemory?: TunnelMemory;
 };
 
 /** Rows of the kernel tables that one endpoint stands on. */
@@ -189,6 +192,7 @@ export class Dataplane {
       onRoutes: (source, rows) => this.#routes.claim(source, rows),
       onSettings: (rows) => this.#derive('wireguard', rows),
       onStates: options.onEncryption ?? (() => undefined),
+      ...(options.tunnelMemory === undefined ? {} : { memory: options.tunnelMemory }),
     });
     this.#routes.claim('gateway', [{ row: gatewayRoute, rank: '9' }]);
   }
@@ -316,6 +320,11 @@ export class Dataplane {
       this.#bandwidth.reconciler.synced &&
       this.#neighbours.reconciler.synced
     );
+  }
+
+  /** How other nodes are reached before anything is known, when that is remembered. Call it before `start`. */
+  tunnelBootstrap(): TunnelBootstrap | undefined {
+    return this.#wireguard.bootstrap();
   }
 
   /** Whether and how traffic to other nodes is encrypted. */

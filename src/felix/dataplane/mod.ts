@@ -1,5 +1,6 @@
 // Public face of Felix's dataplane: desired-state tables and the reconcilers that keep the kernel to them.
 // See docs/felix.md.
+export type { TunnelBootstrap, TunnelMemory } from './wireguard/remembered.ts';
 export {
   Dataplane,
   type DataplaneOptions,

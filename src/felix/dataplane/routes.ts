@@ -229,7 +229,7 @@ export function routeOperations(options: RouteOperationsOptions): Operations<Ker
         if (change.op === 'remove' || (change.actual?.length ?? 0) > 1)
           steps.push(...deletions(change.actual ?? []));
         if (change.op === 'put') {
-          route = resolve(change.row, links);
+          route = resolveRoute(change.row, links);
           if (route !== undefined) steps.push({ op: 'replace', route });
         }
         ranges.push({ first, end: steps.length, route });
@@ -264,7 +264,8 @@ const deletions = (actual: ActualRoute): RouteChange[] =>
     };
   });
 
-function resolve(row: KernelRouteRow, links: LinkMirror): Route | undefined {
+/** undefined: its interface is not there. */
+export function resolveRoute(row: KernelRouteRow, links: LinkMirror): Route | undefined {
   const { dst, table, priority, protocol, target } = row;
   const v6 = prefixFamily(dst) === 6;
   if (typeof target === 'string') {

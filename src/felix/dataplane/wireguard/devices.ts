@@ -39,6 +39,8 @@ export type DeviceOptions = {
   readonly kernel: Kernel;
   /** Names that devices of ours may have. */
   readonly names: () => readonly string[];
+  /** A key that an earlier run of the agent gave to a device of the name. */
+  readonly rememberedKey: (name: string) => WireGuardKey | undefined;
   /** What a device became, or why it is not. */
   readonly onDevice: (name: string, found: Result<WireGuardDevice | undefined, Failure>) => void;
 };
@@ -46,6 +48,7 @@ export type DeviceOptions = {
 export function wireguardOperations({
   kernel,
   names,
+  rememberedKey,
   onDevice,
 }: DeviceOptions): Operations<WireGuardRow, ActualWireGuard> {
   const keys = new Map<string, WireGuardKey>();
@@ -96,7 +99,7 @@ export function wireguardOperations({
     const actual = found.value;
     if (actual?.device === undefined) return err(failure('NoDevice', `${name} was made and is not there.`));
     const { link, device } = actual;
-    const privateKey = keys.get(name) ?? newPrivateKey();
+    const privateKey = keys.get(name) ?? rememberedKey(name) ?? newPrivateKey();
     const change = {
       ...(device.privateKey === undefined ? { privateKey } : {}),
       ...(device.port === port ? {} : { port }),

@@ -4,7 +4,7 @@
 //   PolicyChange (route, wireguard) ─► WireGuardPlan ─┬─► routes ─► (dataplane's own table)
 //   links, addresses of the kernel ───────────────────┴─► devices and peers, rules ─► reconcilers ─► kernel
 //                                                               └─► states: off, on with which key, or why not ─► agent
-import type { Clock } from '../../../lib/clock.ts';
+import type { Clock, Timer } from '../../../lib/clock.ts';
 import type { Family } from '../../../lib/ip/mod.ts';
 import type { Logger } from '../../../lib/log.ts';
 import type { Failure, Result } from '../../../lib/result.ts';
@@ -24,6 +24,7 @@ import type { SysctlRow } from '../sysctls.ts';
 import { setIfOther, Table } from '../table.ts';
 import { type ActualWireGuard, deviceKey, wireguardKey, wireguardOperations } from './devices.ts';
 import { WireGuardPlan } from './plan.ts';
+import { parseRemembered, type RememberedTunnels, TunnelBootstrap, type TunnelMemory } from './remembered.ts';
 import { ruleKey, ruleOperations } from './rules.ts';
 import {
   isOwnTable,
@@ -44,7 +45,11 @@ export type WireGuardOptions = {
   /** Kernel settings that it needs by now. */
   readonly onSettings: (rows: readonly SysctlRow[]) => void;
   readonly onStates: (states: WireGuardStates) => void;
+  /** Where keys and tunnels are remembered; without it they end with the devices. */
+  readonly memory?: TunnelMemory;
 };
+
+const rememberAfterMs = 50;
 
 const families: readonly Family[] = [4, 6];
 
@@ -59,12 +64,19 @@ export class WireGuard {
   /** Names of devices this process wanted so far. */
   readonly #usedNames = new Set<string>();
   readonly #found = new Map<string, Result<WireGuardDevice | undefined, Failure>>();
+  /** What an earlier run of the agent left. */
+  readonly #remembered: RememberedTunnels | undefined;
+  #memorized: string | undefined;
+  #rememberTimer: Timer | undefined;
+  readonly #routesBySource = new Map<string, readonly RankedRoute[]>();
   #settings: Partial<WireGuardSettings> = {};
   #told = '';
   #started = false;
 
   constructor(options: WireGuardOptions) {
     this.#options = options;
+    this.#memorized = options.memory?.read();
+    this.#remembered = parseRemembered(this.#memorized);
     const { kernel, clock, logger } = options;
     const engine = { clock, logger };
     const devices = new Table<WireGuardRow>('wireguard', wireguardKey, clock);
@@ -72,9 +84,11 @@ export class WireGuard {
     const operations = wireguardOperations({
       kernel,
       names: () => this.#names(),
+      rememberedKey: (name) => this.#remembered?.devices.find((one) => one.name === name)?.privateKey,
       onDevice: (name, found) => {
         this.#found.set(name, found);
         this.#tell();
+        this.#rememberSoon();
       },
     });
     // Making a device is several events: what lies between them is no drift.
@@ -112,6 +126,7 @@ export class WireGuard {
   }
 
   async stop(): Promise<void> {
+    if (this.#rememberTimer !== undefined) this.#remember();
     await Promise.all([this.devices.stop(), this.rules.stop()]);
   }
 
@@ -209,6 +224,7 @@ export class WireGuard {
     for (const change of changes) this.#place(change);
     this.#options.onSettings(this.#sysctls());
     this.#tell();
+    this.#rememberSoon();
   }
 
   /** What comes encrypted from another node seems to come the wrong way when that node's own traffic goes through the tunnel:
@@ -228,9 +244,50 @@ export class WireGuard {
       }));
   }
 
+  /** For what has to be known before the datastore is reached: how to get there. Undefined: nothing is remembered. */
+  bootstrap(): TunnelBootstrap | undefined {
+    const { kernel, clock, logger } = this.#options;
+    const remembered = this.#remembered;
+    return remembered === undefined ? undefined : new TunnelBootstrap({ kernel, clock, logger, remembered });
+  }
+
+  #rememberSoon(): void {
+    if (!this.#started || this.#options.memory === undefined) return;
+    this.#rememberTimer ??= this.#options.clock.after(rememberAfterMs, () => this.#remember());
+  }
+
+  #remember(): void {
+    this.#rememberTimer?.cancel();
+    this.#rememberTimer = undefined;
+    const rows = [...this.devices.table.rows.values()];
+    const devices = rows.flatMap((row) => {
+      const found = row.type === 'device' ? this.#found.get(row.name) : undefined;
+      const privateKey = found?.ok === true ? found.value?.privateKey : undefined;
+      return row.type !== 'device' || privateKey === undefined ? [] : [{ ...row, privateKey }];
+    });
+    // One of them is being made: what is known from before stays until it is.
+    if (devices.length < rows.filter(({ type }) => type === 'device').length) return;
+    const tunnels: RememberedTunnels = {
+      version: 1,
+      encryptsHosts: this.#plan.encryptsHosts,
+      devices,
+      peers: rows.filter((row) => row.type === 'peer'),
+      rules: [...this.rules.table.rows.values()],
+      routes: [...this.#routesBySource.values()].flat().map(({ row }) => row),
+      settings: this.#sysctls(),
+    };
+    const text = devices.length === 0 ? undefined : JSON.stringify(tunnels);
+    if (text === this.#memorized) return;
+    this.#memorized = text;
+    this.#options.memory?.write(text);
+  }
+
   #place(change: WireGuardRowChange): void {
-    if (change.table === 'routes') this.#options.onRoutes(change.source, change.rows);
-    else if (change.table === 'rules') this.#put(this.rules.table, change.source, change.rows);
+    if (change.table === 'routes') {
+      this.#options.onRoutes(change.source, change.rows);
+      if (change.rows.length === 0) this.#routesBySource.delete(change.source);
+      else this.#routesBySource.set(change.source, change.rows);
+    } else if (change.table === 'rules') this.#put(this.rules.table, change.source, change.rows);
     else this.#put(this.devices.table, change.source, change.rows);
   }
 
