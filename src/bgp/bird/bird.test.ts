@@ -7,7 +7,9 @@ import { prefix } from '../../lib/ip/mod.ts';
 import { silentLogger } from '../../lib/log.ts';
 import { expect, ok } from '../../lib/result.ts';
 import { FakeHost, mainTable } from '../../kernel/mod.ts';
+import { defaultTiming } from '../fsm/mod.ts';
 import { computePlan, type PlanInput } from '../plan/mod.ts';
+import { configFromPlan } from '../speaker/mod.ts';
 import { ReplyReader, type ReplyLine } from './control-client.ts';
 import { Leftovers } from './leftovers.ts';
 import { filterText } from './program.ts';
@@ -49,6 +51,17 @@ test('BG-013: protocols, names and timers as in the bird.cfg of Calico', () => {
   ])
     assert.ok(text.includes(`${line}\n`), line);
   assert.match(text, /export filter calico_export_to_bgp_peers_v4_[0-9a-f]{16};/);
+});
+
+test('NM-008: the native engine offers the restart time of Calico too, and waits no longer before it tries again', () => {
+  const plan = computePlan(input());
+  const [neighbour] = configFromPlan(plan)?.neighbours ?? [];
+  assert.equal(neighbour?.gracefulRestartTimeS, 120);
+  assert.ok(!(renderBird(plan).text ?? '').includes('graceful restart time'));
+  // BIRD's: 5 s between two attempts to connect, 5 to 30 s after an error.
+  assert.ok(defaultTiming.connectRetryMaxMs <= 5_000);
+  assert.ok(defaultTiming.idleHoldMs <= 5_000);
+  assert.equal(defaultTiming.idleHoldMaxMs, 30_000);
 });
 
 test('equal plans give equal text, and a secret is only in the text when it is known', () => {

@@ -179,6 +179,8 @@ function staticText(plan: BgpPlan, family: Family): string[] {
   return [`protocol static static${family} {`, `  ipv${family};`, ...routes.map((r) => `  ${r}`), '}'];
 }
 
+/** Without `deterministic med`, like Calico: with it BIRD 2.0 forgets to take a next hop that was withdrawn out of a multipath
+ *  route until its next scan of the kernel (docs/bird-engine.md). */
 const templateText = ({ local }: BgpPlan): string[] => [
   'template bgp bgp_template {',
   `  local as ${local.as};`,
@@ -208,8 +210,8 @@ function sessionText(plan: BgpPlan, peer: PlanPeer, password: string | undefined
       : ['ttl security on;', `multihop ${Math.max(1, ttlSecurityHops)};`]),
     ...(password === undefined ? [] : [`password "${password}";`]),
     ...(peer.rrClient === undefined ? [] : ['rr client;', `rr cluster id ${peer.rrClient.clusterId};`]),
-    `hold time ${keepaliveTimeSeconds === undefined ? holdTimeSeconds : Math.max(3, keepaliveTimeSeconds * 3)};`,
-    ...(keepaliveTimeSeconds === undefined ? [] : [`keepalive time ${Math.max(1, keepaliveTimeSeconds)};`]),
+    `hold time ${keepaliveTimeSeconds === undefined ? holdTimeSeconds : keepaliveTimeSeconds * 3};`,
+    ...(keepaliveTimeSeconds === undefined ? [] : [`keepalive time ${keepaliveTimeSeconds};`]),
     ...(peer.gracefulRestartTimeSet ? [`graceful restart time ${peer.gracefulRestartTimeSeconds};`] : []),
     ...(peer.allowLocalAs > 0 ? [`allow local as ${peer.allowLocalAs};`] : []),
   ];

@@ -64,7 +64,9 @@ test('router and cluster ids that are none are as if not set', () => {
   }
 });
 
-test('times that no message has room for are the longest there are', () => {
+test('times that no message has room for are the longest there are, and no keepalive time means none at all', () => {
+  const [fast] = withPeers({ peerIP: '10.0.0.9', asNumber: 65001, keepaliveTime: '1ms' });
+  assert.equal(fast?.keepaliveTimeSeconds, 1);
   const [peer] = withPeers({
     peerIP: '10.0.0.9',
     asNumber: 65001,

@@ -196,7 +196,7 @@ export class SessionFinder {
       ...restartTime(parseDurationSeconds(spec.maxRestartTime)),
       ...(keepalive === undefined
         ? {}
-        : { keepaliveTimeSeconds: Math.min(keepalive, longestKeepaliveSeconds) }),
+        : { keepaliveTimeSeconds: Math.min(Math.max(1, keepalive), longestKeepaliveSeconds) }),
       ...(spec.ttlSecurity === undefined ? {} : { ttlSecurityHops: spec.ttlSecurity }),
       ...(password === undefined ? {} : { password }),
       nextHop: spec.nextHopMode,
