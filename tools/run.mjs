@@ -184,6 +184,12 @@ async function tests(suite, only) {
     ...(only.length > 0 ? only : [pattern, ...(suite === 'unit' ? ['test/conformance/**/*.test.ts'] : [])]),
   ];
   console.log(`── ${suite} ──`);
+  // The tests run what ships; they would build it in each file.
+  if (suite !== 'unit' && env.MARGAY_MAIN === undefined) {
+    const built = await buildWhenStale();
+    if (built !== 0) return built;
+    env.MARGAY_MAIN = bundle;
+  }
   const code =
     suite === 'unit' ? await inherit(node, argv) : await inherit(...inPrivateNamespaces(node, argv));
   const skipped = existsSync(skips) ? readFileSync(skips, 'utf8').trim() : '';

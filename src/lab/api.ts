@@ -2,7 +2,7 @@
 import { until } from '../lib/wait.ts';
 import type { KubernetesNode, Pod } from '../model/mod.ts';
 import { askServer } from './ask-server.ts';
-import { isNodeReady, isReady } from './control/pods.ts';
+import { isReady } from './control/pods.ts';
 
 type List<T> = { readonly items: readonly T[] };
 
@@ -16,8 +16,12 @@ async function request<T>(kubeconfig: string, path: string, body?: unknown): Pro
   }
 }
 
+/** undefined: the API server does not answer. */
+export const findNodes = async (kubeconfig: string): Promise<readonly KubernetesNode[] | undefined> =>
+  (await request<List<KubernetesNode>>(kubeconfig, '/api/v1/nodes'))?.items;
+
 export const listNodes = async (kubeconfig: string): Promise<readonly KubernetesNode[]> =>
-  (await request<List<KubernetesNode>>(kubeconfig, '/api/v1/nodes'))?.items ?? [];
+  (await findNodes(kubeconfig)) ?? [];
 
 export const listPods = async (kubeconfig: string, selector?: string): Promise<readonly Pod[]> =>
   (
@@ -31,53 +35,23 @@ export const listPods = async (kubeconfig: string, selector?: string): Promise<r
 export const createObject = async (kubeconfig: string, path: string, object: unknown): Promise<boolean> =>
   (await request(kubeconfig, path, object)) !== undefined;
 
-type Progress = (ready: number, of: number) => void;
-
-/** Waits until so many nodes are ready; false when the time is over. */
-export async function awaitNodes(
-  kubeconfig: string,
-  count: number,
-  timeoutMs: number,
-  progress: Progress,
-): Promise<boolean> {
-  return awaitCount(
-    async () => (await listNodes(kubeconfig)).filter(isNodeReady).length,
-    count,
-    timeoutMs,
-    progress,
-  );
-}
-
+/** Waits until so many pods are ready; false when the time is over. */
 export async function awaitPods(
   kubeconfig: string,
   selector: string,
   count: number,
   timeoutMs: number,
-  progress: Progress,
-): Promise<boolean> {
-  return awaitCount(
-    async () => (await listPods(kubeconfig, selector)).filter(isReady).length,
-    count,
-    timeoutMs,
-    progress,
-  );
-}
-
-async function awaitCount(
-  look: () => Promise<number>,
-  count: number,
-  timeoutMs: number,
-  progress: Progress,
+  progress: (ready: number, of: number) => void,
 ): Promise<boolean> {
   let last = -1;
   const done = await until(
     async () => {
-      const now = await look();
+      const now = (await listPods(kubeconfig, selector)).filter(isReady).length;
       if (now !== last) progress(now, count);
       last = now;
       return now >= count ? true : undefined;
     },
-    { timeoutMs, everyMs: 50 },
+    { timeoutMs, everyMs: 150 },
   );
   return done === true;
 }

@@ -15,7 +15,7 @@ const longestLine = 1 << 20;
 export function ask<T>(
   socketPath: string,
   request: ControlRequest,
-  timeoutMs = 5000,
+  timeoutMs = 30_000,
 ): Promise<Result<T, LabError>> {
   return new Promise((resolve) => {
     let text = '';

@@ -14,12 +14,12 @@ import { join } from 'node:path';
 import type { Datastore } from '../datastore/mod.ts';
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
 import { until } from '../lib/wait.ts';
-import { awaitNodes } from './api.ts';
 import { ask } from './control-socket.ts';
 import { initScript } from './init-script.ts';
 import { onInterrupt } from './interrupt.ts';
 import { LabKeys } from './keys.ts';
 import { mainFile } from './main-file.ts';
+import { awaitReadyNodes } from './readiness.ts';
 import { checkPermission, checkTools, labPath } from './requirements.ts';
 import {
   createState,
@@ -167,18 +167,9 @@ async function bringUp(
     return result;
   }
   if (!tied) child.unref();
-  const nodes = nodesOf(lab.topology).length;
-  const ready = await awaitNodes(paths.kubeconfig, nodes, readyDeadlineMs, (now, of) =>
-    onStep(`${now} of ${of} nodes ready`),
-  );
-  if (!ready)
-    return err(
-      failure(
-        'StartFailed',
-        `The nodes of the lab were not ready after ${readyDeadlineMs / 1000} s.`,
-        `Look at it with: margay lab status. Logs: ${paths.logs}. End it with: margay lab down`,
-      ),
-    );
+  const names = nodesOf(lab.topology).map(({ name }) => name);
+  const ready = await awaitReadyNodes(paths, names, readyDeadlineMs, onStep);
+  if (!ready.ok) return ready;
   return ok({ record: result.value, paths, tookMs: performance.now() - started });
 }
 
@@ -257,7 +248,7 @@ async function followStart(
     err(failure('StartFailed', message, hint));
   const parent = child.pid === undefined ? undefined : identify(child.pid);
   if (parent === undefined) return failed('Cannot start unshare.', lastLines(lab.paths));
-  const init = await until(() => firstChildOf(parent.pid), { timeoutMs: 10_000, everyMs: 5 });
+  const init = await until(() => firstChildOf(parent.pid), { timeoutMs: 60_000, everyMs: 5 });
   if (init === undefined) return failed('The lab could not make its namespaces.', lastLines(lab.paths));
   const record: LabRecord = {
     options: lab.labOptions,
@@ -400,7 +391,7 @@ export async function labDown(name: string): Promise<Result<boolean, LabError>> 
     // Process 1 cannot survive a SIGKILL from outside, and nothing of its namespace survives process 1.
     kill(record.init);
     const gone = await until(() => (isAlive(record.parent) ? undefined : true), {
-      timeoutMs: 15_000,
+      timeoutMs: 60_000,
       everyMs: 5,
     });
     if (gone === undefined) {

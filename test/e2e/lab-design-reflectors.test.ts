@@ -82,7 +82,7 @@ test('SR-144, SR-134: without one reflector new blocks are learned from the othe
       () => lab.sh('worker1', 'ip route show 10.82.0.0/26'),
       (text) => text.includes('via 10.0.0.14 dev eth0 proto bird'),
     );
-    await lab.inPod(on('worker1'), `ping -n -c1 -W5 ${late.address}`);
+    await lab.inPod(on('worker1'), `ping -n -c2 -W5 ${late.address}`);
     assert.match(await pinging, /60 received, 0% packet loss/);
   } finally {
     await lab.sh('rr1', 'ip link set eth0 up');
@@ -96,7 +96,7 @@ test('SR-146: an outside machine reaches every pod by one static route via a ref
   try {
     await outside.sh('ip route add 192.168.0.0/16 via 10.0.0.252');
     for (const pod of pods)
-      assert.match(await outside.sh(`curl -sf -m 5 http://${pod.address}/`), /ClientIP: 10\.0\.0\.203/);
+      assert.match(await outside.sh(`curl -sf -m 30 http://${pod.address}/`), /ClientIP: 10\.0\.0\.203/);
   } finally {
     await outside.unplug();
   }

@@ -124,7 +124,7 @@ test('SR-132, SR-143, SR-144, SR-145, SR-155: two nodes reflect in place of the 
       () => lab.sh('worker1', 'ip route show 10.81.0.0/26'),
       (text) => /via 10\.0\.0\.22 dev eth0 proto bird/.test(text),
     );
-    await lab.inPod(on('worker1'), `ping -n -c1 -W5 ${late.address}`);
+    await lab.inPod(on('worker1'), `ping -n -c2 -W5 ${late.address}`);
   } finally {
     await lab.sh('master1', `kill -CONT ${pid}`);
   }

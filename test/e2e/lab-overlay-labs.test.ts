@@ -70,11 +70,10 @@ test('FX-090: VXLAN of both families', { skip }, async () => {
     );
     assert.match(await lab.sh(first.node, 'ip -6 neigh show dev vxlan-v6.calico'), /lladdr 66:\S+ PERMANENT/);
     const v6 = other.addresses.find((a) => a.includes(':')) ?? '';
-    const wire = await lab.sh(
+    const wire = await lab.capture(
       first.node,
-      `timeout 8 tcpdump -Z root -c 2 --immediate-mode -nvi eth0 'ip6 and udp port 4789' 2>/dev/null & sleep 1
-       nsenter --net=${first.netns} -- ping -n -c 2 -i 0.2 -W 1 ${v6} >/dev/null
-       wait || true`,
+      { device: 'eth0', filter: 'ip6 and udp port 4789', flags: '-v', end: 2 },
+      `nsenter --net=${first.netns} -- ping -n -c 2 -i 0.2 -W 1 ${v6}`,
     );
     assert.match(wire, /VXLAN, flags \[I\] \(0x08\), vni 4096/);
     assert.match(wire, /ICMP6, echo request/);

@@ -2,6 +2,7 @@
 // is on the wire, how much of a ping a switch costs, and whether big things pass.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { ModeName } from '../../src/lab/modes.ts';
 import { eventually } from '../support/lab-router.ts';
 import { margay, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 import { matrixIsComplete } from '../support/pod-matrix.ts';
@@ -22,15 +23,12 @@ after(async () => {
 const on = (node: string): TestPod => podOn(pods, node);
 
 /** What is on the node's wire while its pod pings a pod of the other node, twice. */
-const wire = async (to: TestPod, filter: string): Promise<string> => {
-  const from = on('worker1');
-  return lab.sh(
+const wire = (to: TestPod, filter: string): Promise<string> =>
+  lab.capture(
     'worker1',
-    `timeout 8 tcpdump -Z root -c 2 --immediate-mode -nevi eth0 '${filter}' 2>/dev/null & sleep 1
-     nsenter --net=${from.netns} -- ping -n -c 2 -i 0.2 -W 1 ${to.address} >/dev/null
-     wait || true`,
+    { device: 'eth0', filter, flags: '-ev', end: 2 },
+    `nsenter --net=${on('worker1').netns} -- ping -n -c 2 -i 0.2 -W 1 ${to.address}`,
   );
-};
 
 /** From the node itself, and back: the node's address in the tunnel is its source. 64 KB by TCP, whose packets may not be cut,
  *  and packets of 1,400 bytes. */
@@ -42,32 +40,39 @@ async function transfers(to: TestPod): Promise<void> {
   const receive =
     "require('net').createServer((c)=>{let n=0;c.on('data',(d)=>n+=d.length);c.on('end',()=>{console.log(n);process.exit()})}).listen(5001)";
   const send = `const s=require('net').connect(5001,'${to.address}',()=>s.end(Buffer.alloc(65536,1)))`;
-  const server = lab.inPod(to, `exec timeout 15 ${process.execPath} -e "${receive}"`);
+  const server = lab.inPod(to, `exec timeout 60 ${process.execPath} -e "${receive}"`);
   await eventually(
     'the receiver listens',
     () => lab.inPod(to, 'ss -ltn || true'),
     (text) => text.includes(':5001'),
   );
-  await lab.inPod(from, `timeout 15 ${process.execPath} -e "${send}"`);
+  await lab.inPod(from, `timeout 60 ${process.execPath} -e "${send}"`);
   assert.equal((await server).trim(), '65536');
 }
 
-/** Switches while a ping every 10 ms goes to the neighbour and to the other rack. Gives how many were lost. */
-async function switchTo(mode: string): Promise<readonly number[]> {
+/** Switches while a ping every 10 ms goes to the neighbour and to the other rack, until every pair goes the new way. */
+async function switchTo(mode: ModeName): Promise<void> {
   const from = on('worker1');
   const running = [on('worker2'), on('worker3')].map((to) =>
-    lab.inPod(from, `ping -n -q -i 0.01 -c 400 -W 1 ${to.address} || true`),
+    lab.inPod(from, `ping -n -q -i 0.01 -W 1 ${to.address} & echo $! >/run/ping-${to.address}; wait || true`),
   );
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await eventually(
+    'the pings run',
+    () => lab.sh('worker1', 'cat /run/ping-*'),
+    (text) => /\d+\n\d+\n/.test(text),
+  );
   const switched = await margay(['lab', 'mode', '--name', lab.name, mode]);
   assert.equal(switched.code, 0, switched.err);
-  const lost = (await Promise.all(running)).map((text) => {
+  await matrixIsComplete(lab, pods, { mode });
+  await lab.sh('worker1', 'kill -INT $(cat /run/ping-*); rm /run/ping-*');
+  for (const text of await Promise.all(running)) {
     const [, sent = '', received = ''] = /(\d+) packets transmitted, (\d+) received/.exec(text) ?? [];
-    return Number(sent) - Number(received);
-  });
-  // About a second of it at the most, on a machine that is all the nodes at once.
-  for (const packets of lost) assert.ok(packets <= 150, `${mode}: ${lost.join()} pings of 400 were lost`);
-  return lost;
+    const lost = Number(sent) - Number(received);
+    // About a second of it, on a machine that is all the nodes at once; on a busy one, where the nodes follow at different
+    // times, a part of what it took.
+    assert.ok(lost <= Math.max(150, Number(sent) / 3), `${mode}: ${text}`);
+    assert.notEqual(received, '', text);
+  }
 }
 
 const routesOf = (node: string): Promise<string> => lab.sh(node, 'ip route show');
@@ -116,7 +121,6 @@ test('SR-101 SR-103 RS-166: the same routes by BGP, when both sides are told so'
 
 test('SR-118 SR-096 FX-078: ipip-crosssubnet', { skip }, async () => {
   await switchTo('ipip-crosssubnet');
-  await matrixIsComplete(lab, pods, { mode: 'ipip-crosssubnet' });
   const routes = await routesOf('worker1');
   assert.match(routes, new RegExp(`${other} via 10\\.0\\.0\\.22 dev eth0 proto 80 onlink`));
   assert.match(routes, new RegExp(`${other} via 30\\.0\\.0\\.23 dev tunl0 proto 80 onlink`));
@@ -129,7 +133,6 @@ test('SR-118 SR-096 FX-078: ipip-crosssubnet', { skip }, async () => {
 
 test('SR-118 SR-111 SR-113 SR-114 SR-115 SR-117 FX-090: vxlan', { skip }, async () => {
   await switchTo('vxlan');
-  await matrixIsComplete(lab, pods, { mode: 'vxlan' });
   const far = await wire(on('worker3'), 'udp port 4789');
   assert.match(far, /10\.0\.0\.21\.\d+ > 30\.0\.0\.23\.4789: VXLAN, flags \[I\] \(0x08\), vni 4096/);
   assert.match(far, /66:[0-9a-f:]{14} > 66:[0-9a-f:]{14}/);
@@ -144,13 +147,16 @@ test('SR-118 SR-111 SR-113 SR-114 SR-115 SR-117 FX-090: vxlan', { skip }, async 
     await routesOf('worker1'),
     new RegExp(`${other} via 192\\.168\\.\\S+ dev vxlan.calico onlink`),
   );
-  assert.equal((await lab.exec('worker1', 'ip', 'link', 'show', 'tunl0')).code, 1, 'tunl0 is gone (FX-094)');
+  await eventually(
+    'tunl0 is gone (FX-094)',
+    () => lab.exec('worker1', 'ip', 'link', 'show', 'tunl0'),
+    ({ code }) => code === 1,
+  );
   await transfers(on('worker3'));
 });
 
 test('SR-116 SR-119 SR-118: vxlan-crosssubnet', { skip }, async () => {
   await switchTo('vxlan-crosssubnet');
-  await matrixIsComplete(lab, pods, { mode: 'vxlan-crosssubnet' });
   const routes = await routesOf('worker1');
   assert.match(routes, new RegExp(`${other} via 10\\.0\\.0\\.22 dev eth0 proto 80 onlink`));
   assert.match(routes, new RegExp(`${other} via 192\\.168\\.\\S+ dev vxlan.calico onlink`));
@@ -161,7 +167,6 @@ test('SR-116 SR-119 SR-118: vxlan-crosssubnet', { skip }, async () => {
 test('SR-083 SR-118: from VXLAN to IPIP and back, pods untouched', { skip }, async () => {
   const before = await lab.kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
   await switchTo('ipip');
-  await matrixIsComplete(lab, pods, { mode: 'ipip' });
   // And by the command that plans, waits, and can be taken back.
   const migrate = async (...flags: string[]): Promise<string> => {
     const { code, out, err } = await margay(['pool', 'migrate', 'default-ipv4-ippool', ...flags], {
@@ -186,7 +191,6 @@ test('SR-083 SR-118: from VXLAN to IPIP and back, pods untouched', { skip }, asy
 
 test('SR-082 SR-097 SR-003 FX-094: bgp, nothing of an overlay is left', { skip }, async () => {
   await switchTo('bgp');
-  await matrixIsComplete(lab, pods);
   const plain = await wire(on('worker3'), `icmp and host ${on('worker3').address}`);
   assert.match(plain, /02:00:0a:00:00:15 > 02:00:0a:00:00:fe/, 'from node to leaf');
   assert.doesNotMatch(plain, /IPIP|VXLAN/);
@@ -200,8 +204,13 @@ test('SR-082 SR-097 SR-003 FX-094: bgp, nothing of an overlay is left', { skip }
     },
     (text) => !/tunl0|vxlan|proto 80|calico-overlay/.test(text),
   );
-  const nodes = await lab.kubectl('get', 'nodes', '-o', 'yaml');
-  assert.doesNotMatch(nodes.out, /TunnelAddr/);
-  const used = await lab.kubectl('get', 'ipamhandles.projectcalico.org', '-o', 'name');
-  assert.doesNotMatch(used.out, /tunnel-addr/);
+  await eventually(
+    'no node has an address in a tunnel',
+    async () => {
+      const nodes = await lab.kubectl('get', 'nodes', '-o', 'yaml');
+      const used = await lab.kubectl('get', 'ipamhandles.projectcalico.org', '-o', 'name');
+      return { code: nodes.code + used.code, text: nodes.out + used.out };
+    },
+    ({ code, text }) => code === 0 && !/TunnelAddr|tunnel-addr/.test(text),
+  );
 });

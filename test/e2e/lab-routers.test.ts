@@ -116,7 +116,7 @@ test('SR-141, SR-142, SR-148, BG-024: BIRD 2 in another AS, peer of one node: bl
     // the router's address, but not the network behind it.) Pods reach that network, under their node's address.
     for (const node of nodes) await router.sh(`ping -n -c1 -W5 -I 10.0.0.201 ${podOn(node).address}`);
     await lab.inPod(podOn('worker1'), 'ping -n -c1 -W5 172.20.1.1');
-    await router.sh(`curl -sf -m 5 --interface 172.20.1.1 http://${podOn('worker1').address}/`);
+    await router.sh(`curl -sf -m 30 --interface 172.20.1.1 http://${podOn('worker1').address}/`);
 
     // BG-024: without the resource the session ends at once, and with it the routes; nothing else does.
     const meshSince = async (): Promise<string | undefined> =>
@@ -273,7 +273,7 @@ test('SR-141, SR-146: GoBGP, peer of nodes by label; a static route to the pods 
     // SR-146: one static route through any node reaches every pod. (GoBGP alone has no kernel face.)
     for (const via of nodes) {
       await router.sh(`ip route replace 192.168.0.0/16 via ${nodeAddresses[via]}`);
-      for (const node of nodes) await router.sh(`curl -sf -m 5 http://${podOn(node).address}/`);
+      for (const node of nodes) await router.sh(`curl -sf -m 30 http://${podOn(node).address}/`);
     }
     await lab.inPod(podOn('worker1'), 'ping -n -c1 -W5 172.20.3.1');
     await router.end('gobgpd');

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { until } from '../../src/lib/wait.ts';
+import { eventually } from '../support/lab-router.ts';
 import { footprint, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 
 const skip = without('kubectl', 'tcpdump', 'ip', 'ping', 'ethtool');
@@ -42,7 +43,7 @@ test('kubectl: nodes, a deployment, pods on every node', { skip }, async () => {
     'worker2',
     'worker3',
   ]);
-  const rollout = await lab.kubectl('rollout', 'status', 'deployment/myapp', '--timeout=20s');
+  const rollout = await lab.kubectl('rollout', 'status', 'deployment/myapp', '--timeout=120s');
   assert.match(rollout.out, /successfully rolled out/, rollout.err);
   const wide = await lab.kubectl('get', 'nodes,pods', '-A', '-o', 'wide');
   for (const pod of pods)
@@ -61,14 +62,14 @@ test('SR-061: TTL 63 on one node, 62 across nodes, 59 across racks', { skip }, a
       const [near, far] = [await ttl(on('worker1'), on('worker2')), await ttl(on('worker1'), on('worker3'))];
       return near === 62 && far === 59 ? true : undefined;
     },
-    { timeoutMs: 30_000, everyMs: 500 },
+    { timeoutMs: 120_000, everyMs: 100 },
   );
   assert.equal(seen, true);
 });
 
 test('SR-163, SR-231: HTTP between pods shows the client its own address', { skip }, async () => {
   const [from, to] = [on('worker2'), on('worker3')];
-  const answer = await lab.inPod(from, `curl -s -m 5 http://${to.address}/`);
+  const answer = await lab.inPod(from, `curl -s -m 30 http://${to.address}/`);
   assert.equal(
     answer,
     `kubernetes pod-test v0.1!! ClientIP: ${from.address}, ServerName: ${to.name}, ServerIP: ${to.address}!\n`,
@@ -106,9 +107,13 @@ test('SR-050…SR-057, SR-059, SR-060, SR-062: the pod’s link, address, routes
 test('SR-012, SR-081, SR-133, NM-005: one route per remote block by BGP, a black hole for the own one', {
   skip,
 }, async () => {
-  const routes = await lab.sh('worker1', 'ip route');
-  const remote = routes.split('\n').filter((l) => /proto bird/.test(l) && !/blackhole/.test(l));
-  assert.equal(remote.length, 3, routes);
+  const isRemote = (line: string): boolean => /proto bird/.test(line) && !line.startsWith('blackhole');
+  const routes = await eventually(
+    'a route to each other node’s block',
+    () => lab.sh('worker1', 'ip route'),
+    (text) => text.split('\n').filter(isRemote).length === 3,
+  );
+  const remote = routes.split('\n').filter(isRemote);
   assert.ok(
     remote.every((l) => /^192\.168\.\d+\.\d+\/26 via /.test(l)),
     routes,
@@ -120,9 +125,10 @@ test('SR-003: on the wire between nodes one IP header, node MACs outside, pod ad
   skip,
 }, async () => {
   const [from, to] = [on('worker1'), on('worker2')];
-  const capture = await lab.sh(
+  const capture = await lab.capture(
     'worker1',
-    `timeout 10 tcpdump -Z root -nei eth0 -c 2 icmp 2>/dev/null & sleep 1; nsenter --net=${from.netns} -- ping -n -c1 -W2 ${to.address} >/dev/null; wait`,
+    { device: 'eth0', filter: `icmp and host ${from.address}`, flags: '-e', end: 2 },
+    `nsenter --net=${from.netns} -- ping -n -c1 -W2 ${to.address}`,
   );
   assert.match(
     capture,
@@ -137,9 +143,10 @@ test('SR-063: the pod asks for 169.254.1.1, ee:ee:… answers, frames go there',
   const [from, to] = [on('worker1'), on('worker2')];
   const route = await lab.sh('worker1', `ip route show ${from.address}`);
   const host = /dev (cali\w+)/.exec(route)?.[1] ?? '';
-  const capture = await lab.sh(
+  const capture = await lab.capture(
     'worker1',
-    `timeout 10 tcpdump -Z root -nei ${host} -c 4 'arp or icmp' 2>/dev/null & sleep 1; nsenter --net=${from.netns} -- sh -c 'ip neigh flush dev eth0; ping -n -c1 -W2 ${to.address}' >/dev/null; wait`,
+    { device: host, filter: 'arp or icmp', flags: '-e', end: 'echo reply' },
+    `nsenter --net=${from.netns} -- sh -c 'ip neigh flush dev eth0; ping -n -c1 -W2 ${to.address}'`,
   );
   assert.match(capture, /Request who-has 169\.254\.1\.1 tell/);
   assert.match(capture, /ee:ee:ee:ee:ee:ee > .*Reply 169\.254\.1\.1 is-at ee:ee:ee:ee:ee:ee/);
@@ -180,7 +187,7 @@ const backAgain = async (machine: string, name: string): Promise<void> => {
       const found = (await lab.status()).processes.find((p) => p.machine === machine && p.name === name);
       return found?.running === true && found.restarts > 0 ? found : undefined;
     },
-    { timeoutMs: 20_000, everyMs: 200 },
+    { timeoutMs: 120_000, everyMs: 100 },
   );
   assert.match(back?.lastEnd ?? '', /SIGKILL/);
 };
@@ -227,7 +234,7 @@ test('deleted pods leave no link, route, namespace or process', { skip }, async 
       }
       return true;
     },
-    { timeoutMs: 60_000, everyMs: 500 },
+    { timeoutMs: 120_000, everyMs: 100 },
   );
   assert.equal(gone, true);
 });

@@ -2,7 +2,7 @@
 // staged policy, network sets, host endpoints, what is refused at the door; and what `margay policy` says about it.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { margay, run, TestLab, without } from '../support/lab.ts';
+import { bundled, margay, run, TestLab, without } from '../support/lab.ts';
 import { PolicyMatrix, type Expectation } from '../support/policy-matrix.ts';
 
 const skip = without('kubectl', 'ip', 'nft');
@@ -28,7 +28,7 @@ before(async () => {
   await matrix.kubectl([
     'wait',
     '--for=condition=Established',
-    '--timeout=20s',
+    '--timeout=120s',
     'crd/clusternetworkpolicies.policy.networking.k8s.io',
   ]);
   await matrix.refresh();
@@ -293,7 +293,7 @@ behaviour('policy of, pods of, policy unused: with hits counted on the nodes', a
   const judged = await run(
     process.execPath,
     [
-      'dist/margay.js',
+      await bundled(),
       'policy',
       'test',
       '-f',

@@ -13,7 +13,7 @@ const receive =
   'c.on("end",()=>c.end(String(n)))}).listen(5001,"::")';
 const send = (address: string): string =>
   `const s=require("net").connect({port:5001,host:"${address}"},()=>s.end(Buffer.alloc(65536,1)));` +
-  's.setTimeout(10000,()=>process.exit(1));s.on("data",(d)=>console.log(String(d)))';
+  's.setTimeout(30000,()=>process.exit(1));s.on("data",(d)=>console.log(String(d)))';
 
 async function listens(lab: TestLab, pod: TestPod): Promise<void> {
   await lab.inPod(pod, `setsid ${process.execPath} -e '${receive}' >/dev/null 2>&1 &`);
@@ -55,8 +55,13 @@ export function testDesigns(name: string, designs: readonly DesignName[]): void 
         assert.ok(from !== undefined && to !== undefined);
         // 1,400 bytes with all headers.
         for (const address of to.addresses) {
-          await lab.inPod(from, `ping -n -c1 -W3 -M do -s ${address.includes(':') ? 1352 : 1372} ${address}`);
-          const counted = await lab.inPod(from, `timeout 15 ${process.execPath} -e '${send(address)}'`);
+          const size = address.includes(':') ? 1352 : 1372;
+          await eventually(
+            `${mode}: 1,400 bytes to ${address}`,
+            () => lab.inPod(from, `ping -n -c1 -W3 -M do -s ${size} ${address} || true`),
+            (text) => text.includes(' 1 received'),
+          );
+          const counted = await lab.inPod(from, `timeout 60 ${process.execPath} -e '${send(address)}'`);
           assert.equal(counted.trim(), '65536', `${mode}: 64 KB to ${address}`);
         }
       }

@@ -82,7 +82,7 @@ export class LabRouter {
     if (pid === undefined) return;
     this.#pids.delete(name);
     await this.sh(
-      `kill ${pid}; for i in $(seq 100); do kill -0 ${pid} 2>/dev/null || exit 0; sleep 0.1; done; exit 1`,
+      `kill ${pid}; for i in $(seq 600); do kill -0 ${pid} 2>/dev/null || exit 0; sleep 0.05; done; exit 1`,
     );
   }
 
@@ -99,7 +99,7 @@ export async function peersOf(lab: TestLab, node: string): Promise<readonly Peer
     node,
     'sh',
     '-c',
-    `echo '{"op":"peers"}' | nc -U -N -w 2 /run/calico/bgp.sock`,
+    `echo '{"op":"peers"}' | nc -U -N -w 20 /run/calico/bgp.sock`,
   );
   try {
     return (JSON.parse(out) as { readonly result?: readonly Peer[] }).result ?? [];
@@ -113,7 +113,7 @@ export async function eventually<T>(
   what: string,
   probe: () => Promise<T>,
   isRight: (value: T) => boolean,
-  timeoutMs = 45_000,
+  timeoutMs = 120_000,
 ): Promise<T> {
   let last: unknown;
   const found = await until(
@@ -127,7 +127,7 @@ export async function eventually<T>(
         return undefined;
       }
     },
-    { timeoutMs, everyMs: 300 },
+    { timeoutMs, everyMs: 100 },
   );
   if (found !== undefined) return found.value;
   throw new Error(`${what} did not happen; last: ${typeof last === 'string' ? last : JSON.stringify(last)}`);

@@ -4,7 +4,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { LabStatus } from '../../src/lab/mod.ts';
+import { findEntrance, outputOf } from '../../src/lab/enter.ts';
+import { labStatus, type LabStatus } from '../../src/lab/mod.ts';
+import { expect } from '../../src/lib/result.ts';
 import { until } from '../../src/lib/wait.ts';
 
 /** Labs of a test file keep their state apart from those of the user, and of other tests. */
@@ -52,14 +54,17 @@ export function run(
   });
 }
 
-/** The tests run what ships: the bundle, built from the sources as they are; or what MARGAY_MAIN names. */
 let program: Promise<string> | undefined;
-export async function bundled(): Promise<string> {
-  const given = process.env['MARGAY_MAIN'];
-  if (given !== undefined) return resolve(given);
-  const { code, err } = await run(process.execPath, [resolve('tools/build.mjs')]);
-  if (code !== 0) throw new Error(`build: ${err}`);
-  return resolve('dist/margay.js');
+/** The tests run what ships: the bundle, built from the sources as they are; or what MARGAY_MAIN names. */
+export function bundled(): Promise<string> {
+  program ??= (async () => {
+    const given = process.env['MARGAY_MAIN'];
+    if (given !== undefined) return resolve(given);
+    const { code, err } = await run(process.execPath, [resolve('tools/build.mjs')]);
+    if (code !== 0) throw new Error(`build: ${err}`);
+    return resolve('dist/margay.js');
+  })();
+  return program;
 }
 
 export async function margay(
@@ -67,8 +72,7 @@ export async function margay(
   env: NodeJS.ProcessEnv = process.env,
   input = '',
 ): Promise<Output> {
-  program ??= bundled();
-  return run(process.execPath, [await program, ...argv], { env, input });
+  return run(process.execPath, [await bundled(), ...argv], { env, input });
 }
 
 export type TestPod = {
@@ -78,6 +82,13 @@ export type TestPod = {
   readonly addresses: readonly string[];
   readonly netns: string;
   readonly uid: string;
+};
+
+export type CaptureOptions = {
+  readonly device: string;
+  readonly filter: string;
+  readonly flags?: string;
+  readonly end: number | string;
 };
 
 export class TestLab {
@@ -106,12 +117,14 @@ export class TestLab {
   }
 
   async status(): Promise<LabStatus> {
-    const { out } = await margay(['lab', 'status', '--name', this.name, '-o', 'json']);
-    return JSON.parse(out) as LabStatus;
+    return expect(await labStatus(this.name), 'lab status').lab;
   }
 
-  exec(node: string, ...command: readonly string[]): Promise<Output> {
-    return margay(['lab', 'exec', '--name', this.name, node, '--', ...command]);
+  /** By the entrance of `lab exec`, without the start of another program for each command. */
+  async exec(node: string, ...command: readonly string[]): Promise<Output> {
+    const entrance = await findEntrance(this.name, node);
+    if (!entrance.ok) return { code: 1, out: '', err: entrance.error.message };
+    return outputOf(entrance.value, command, 120_000);
   }
 
   /** A shell command on a node; throws when it fails. */
@@ -123,6 +136,27 @@ export class TestLab {
 
   inPod(pod: TestPod, script: string): Promise<string> {
     return this.sh(pod.node, `nsenter --net=${pod.netns} -- sh -c '${script.replaceAll("'", `'\\''`)}'`);
+  }
+
+  /** What tcpdump prints on a node while a script runs there: the script waits until the capture listens, and the capture ends
+   *  when it has seen so many packets, or a line with the pattern. */
+  capture(
+    node: string,
+    { device, filter, flags = '', end }: CaptureOptions,
+    script: string,
+  ): Promise<string> {
+    const count = typeof end === 'number' ? `-c ${end}` : '';
+    const isOver = typeof end === 'number' ? 'false' : `grep -q -e '${end}' $seen/out`;
+    return this.sh(
+      node,
+      `PATH=$PATH:/usr/sbin; seen=$(mktemp -d)
+      timeout 90 tcpdump -Z root -l --immediate-mode -n ${flags} ${count} -i ${device} '${filter}' >$seen/out 2>$seen/err & capture=$!
+      until grep -q 'listening on' $seen/err; do kill -0 $capture || { cat $seen/err >&2; exit 1; }; sleep 0.02; done
+      { ${script}
+      } >/dev/null 2>&1
+      for i in $(seq 600); do kill -0 $capture 2>/dev/null || break; ${isOver} && break; sleep 0.05; done
+      kill $capture 2>/dev/null; wait $capture; cat $seen/out; rm -r $seen`,
+    );
   }
 
   kubectl(...argv: readonly string[]): Promise<Output> {
@@ -152,7 +186,7 @@ export class TestLab {
   }
 
   /** Ready pods of a label, with the namespace their runner made for them; undefined until there are so many. */
-  async pods(selector: string, count: number, timeoutMs = 60_000): Promise<readonly TestPod[]> {
+  async pods(selector: string, count: number, timeoutMs = 120_000): Promise<readonly TestPod[]> {
     let seen = '';
     const pods = await until(
       async () => {
@@ -164,13 +198,12 @@ export class TestLab {
       { timeoutMs, everyMs: 200 },
     );
     if (pods === undefined) throw new Error(`not ${count} pods of ${selector} became ready: ${seen}`);
-    const found: TestPod[] = [];
-    for (const pod of pods) {
-      const record = JSON.parse(await this.sh(pod.node, `cat /var/lib/margay/pods/${pod.uid}.json`)) as {
-        readonly netns: string;
-      };
-      found.push({ ...pod, netns: record.netns });
-    }
+    const found = await Promise.all(
+      pods.map(async (pod): Promise<TestPod> => {
+        const record = await this.sh(pod.node, `cat /var/lib/margay/pods/${pod.uid}.json`);
+        return { ...pod, netns: (JSON.parse(record) as { readonly netns: string }).netns };
+      }),
+    );
     return found.sort((a, b) => (`${a.node}${a.address}` < `${b.node}${b.address}` ? -1 : 1));
   }
 }

@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { resolve } from 'node:path';
 import { until } from '../../src/lib/wait.ts';
-import { run, type TestLab } from './lab.ts';
+import { bundled, run, type TestLab } from './lab.ts';
 import type {
   ProberAnswer,
   ProberOutcome,
@@ -76,7 +76,7 @@ export class PolicyMatrix {
   /** How many questions were asked in all. */
   probes = 0;
 
-  private constructor(lab: TestLab) {
+  private constructor(lab: TestLab, program: string) {
     this.#lab = lab;
     const argv = [
       'lab',
@@ -88,7 +88,7 @@ export class PolicyMatrix {
       process.execPath,
       resolve('test/support/policy-prober.ts'),
     ];
-    this.#prober = spawn(process.execPath, [resolve('dist/margay.js'), ...argv], {
+    this.#prober = spawn(process.execPath, [program, ...argv], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     if (this.#prober.stdout === null) throw new Error('the prober has no output');
@@ -96,7 +96,7 @@ export class PolicyMatrix {
   }
 
   static async make(lab: TestLab): Promise<PolicyMatrix> {
-    const matrix = new PolicyMatrix(lab);
+    const matrix = new PolicyMatrix(lab, await bundled());
     const objects = namespaces.flatMap((namespace) => [
       { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels: { ns: namespace } } },
       ...podNames.map((name) => podManifest(namespace, name)),
@@ -128,7 +128,7 @@ export class PolicyMatrix {
             true;
         return items.every(isReady) ? items : undefined;
       },
-      { timeoutMs: 60_000, everyMs: 200 },
+      { timeoutMs: 120_000, everyMs: 200 },
     );
     if (pods === undefined) throw new Error(`pods do not become ready: ${seen}`);
     const { machines } = await this.#lab.status();
@@ -207,7 +207,7 @@ export class PolicyMatrix {
         });
         return wrong.length === 0 ? true : undefined;
       },
-      { timeoutMs: 8000, everyMs: 100 },
+      { timeoutMs: 60_000, everyMs: 100 },
     );
     return wrong;
   }
@@ -257,7 +257,7 @@ export class PolicyMatrix {
   /** Waits until something holds. */
   async until(holds: () => Promise<boolean>): Promise<void> {
     const held = await until(async () => ((await holds()) ? true : undefined), {
-      timeoutMs: 8000,
+      timeoutMs: 60_000,
       everyMs: 100,
     });
     if (held === undefined) throw new Error('it does not come true');
