@@ -107,7 +107,7 @@ async function probe(addresses: readonly string[]): Promise<number> {
 async function pingOnce(address: string): Promise<Pick<ProbeAnswer, 'ttl' | 'problem'>> {
   const { execFile } = await import('node:child_process');
   return new Promise((resolve) => {
-    execFile('ping', ['-n', '-c', '1', '-W', '1', address], (_, out) => {
+    execFile('ping', ['-n', '-c', '1', '-W', '2', address], (_, out) => {
       const ttl = /(?:ttl|hlim)=(\d+)/.exec(out)?.[1];
       const problem = /From (\S+) .*?(Destination .*|Time to live exceeded)/.exec(out);
       if (ttl !== undefined) resolve({ ttl: Number(ttl) });
@@ -119,7 +119,7 @@ async function pingOnce(address: string): Promise<Pick<ProbeAnswer, 'ttl' | 'pro
 async function getOnce(address: string): Promise<Pick<ProbeAnswer, 'status' | 'client'>> {
   const { get } = await import('node:http');
   return new Promise((resolve) => {
-    const request = get({ host: address, port: 80, path: '/', timeout: 1500, agent: false }, (response) => {
+    const request = get({ host: address, port: 80, path: '/', timeout: 3000, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;

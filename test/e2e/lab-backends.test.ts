@@ -51,7 +51,11 @@ describe('backend vxlan', () => {
   }, async () => {
     const health = (...flags: string[]) =>
       lab.exec('worker1', 'margay', 'component', 'node', 'health', ...flags);
-    assert.deepEqual(await health('--felix-live', '--felix-ready'), { code: 0, out: '', err: '' });
+    await eventually(
+      'Felix is well',
+      () => health('--felix-live', '--felix-ready'),
+      ({ code, out, err }) => code === 0 && out === '' && err === '',
+    );
     const asked = await health('--felix-ready', '--bird-ready');
     assert.equal(asked.code, 1);
     assert.match(asked.err, /BIRD is not ready/);

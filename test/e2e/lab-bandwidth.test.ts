@@ -45,7 +45,7 @@ const buckets = async (): Promise<readonly string[]> => {
     .sort();
 };
 const become = (...wanted: readonly string[]): Promise<unknown> =>
-  eventually('the buckets', buckets, (found) => JSON.stringify(found) === JSON.stringify(wanted), 20_000);
+  eventually('the buckets', buckets, (found) => JSON.stringify(found) === JSON.stringify(wanted));
 
 async function takes(from: TestPod, to: TestPod, bytes: number): Promise<number> {
   const node = process.execPath;
@@ -90,7 +90,7 @@ test('SR-014, RS-190, FX-120: limits by annotation from the first packet, change
   assert.deepEqual(await buckets(), ['bwcali 16Mbit', `${port} 8Mbit`], 'limits hold without the agent');
   // What it finds when it is back is newer than what it knew.
   await kubectl('annotate', '--overwrite', 'pod', 'limited', `${qos}/egressBandwidth=4M`);
-  await eventually('the agent', agentOf, (pid) => pid !== undefined && pid !== agent, 30_000);
+  await eventually('the agent', agentOf, (pid) => pid !== undefined && pid !== agent);
   await become('bwcali 4Mbit', `${port} 8Mbit`);
   assert.equal(await lab.sh('worker1', 'ip -o link show type ifb'), device, 'the same device');
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { TestLab, type TestPod, without } from '../support/lab.ts';
 import { eventually, peersOf } from '../support/lab-router.ts';
+import { matrixIsComplete } from '../support/pod-matrix.ts';
 
 const skip = without('kubectl', 'ip', 'ping', 'bird', 'birdc');
 const nodes = ['master1', 'worker1', 'worker2'];
@@ -12,7 +13,7 @@ let pods: readonly TestPod[] = [];
 before(async () => {
   if (skip !== false) return;
   lab = await TestLab.up('bird', ['--topology', 'flat', '--nodes', '3', '--engine', 'bird']);
-  pods = await lab.deploy(6);
+  pods = await lab.deploy(4);
 });
 after(async () => {
   if (lab !== undefined) await lab.down();
@@ -26,7 +27,7 @@ const statusOf = async (node: string): Promise<Status> => {
     node,
     'sh',
     '-c',
-    `echo '{"op":"status"}' | nc -U -N -w 2 /run/calico/bgp.sock`,
+    `echo '{"op":"status"}' | nc -U -N -w 20 /run/calico/bgp.sock`,
   );
   const answer = JSON.parse(out === '' ? '{}' : out) as { result?: Status };
   if (answer.result === undefined) throw new Error(`${node}: ${out}${err}`);
@@ -39,14 +40,6 @@ const allUp = (node: string) =>
     (list) => list.length === nodes.length - 1 && list.every((p) => p.state === 'Established'),
   );
 
-async function matrix(): Promise<void> {
-  for (const from of pods)
-    for (const to of pods)
-      await lab.inPod(from, `ping -c 1 -W 2 -q ${to.address} >/dev/null`).catch(() => {
-        assert.fail(`${from.name} on ${from.node} does not reach ${to.name} on ${to.node}`);
-      });
-}
-
 test('SR-020, SR-025: with BIRD on every node each pod reaches each other', { skip }, async () => {
   for (const node of nodes) await allUp(node);
   await eventually(
@@ -54,7 +47,7 @@ test('SR-020, SR-025: with BIRD on every node each pod reaches each other', { sk
     () => lab.sh('worker1', 'ip -4 route show proto bird type unicast'),
     (text) => text.trim().split('\n').length === 2 && /via 10\.0\.0\.11 dev eth0 metric 1024/.test(text),
   );
-  await matrix();
+  await matrixIsComplete(lab, pods);
   assert.match(await lab.sh('worker1', 'ip -4 route show type blackhole'), /^blackhole \S+ proto bird/);
 });
 
@@ -92,7 +85,7 @@ test('BG-039: a BIRD that is killed comes back, and packets never miss a route',
   const [other] = pods.filter((p) => p.node === 'worker2');
   assert.ok(one !== undefined && other !== undefined);
   const { engine } = await statusOf('worker1');
-  const pinging = lab.inPod(one, `ping -i 0.1 -c 100 -q ${other.address}`);
+  const pinging = lab.inPod(one, `ping -i 0.05 -c 100 -q ${other.address}`);
   await lab.sh('worker1', `kill -9 ${engine.pid}`);
   await eventually(
     'BIRD is back',

@@ -118,5 +118,9 @@ test('SR-155: a node peer beside the global ones', { skip }, async () => {
       () => established(node),
       (list) => list.join() === [other, '10.0.0.251', '10.0.0.252'].join(),
     );
-  assert.equal((await established('worker2')).length, 2);
+  await eventually(
+    'worker2 has the two',
+    () => established('worker2'),
+    (list) => list.length === 2,
+  );
 });

@@ -114,7 +114,12 @@ test('SR-141, SR-142, SR-148, BG-024: BIRD 2 in another AS, peer of one node: bl
 
     // SR-148: the router and what is behind it reach pods of its node without a route made by hand. (The other node knows
     // the router's address, but not the network behind it.) Pods reach that network, under their node's address.
-    for (const node of nodes) await router.sh(`ping -n -c1 -W5 -I 10.0.0.201 ${podOn(node).address}`);
+    for (const node of nodes)
+      await eventually(
+        `the router reaches the pod on ${node}`,
+        () => router.sh(`ping -n -c1 -W1 -I 10.0.0.201 ${podOn(node).address} || true`),
+        (text) => text.includes(' 1 received'),
+      );
     await lab.inPod(podOn('worker1'), 'ping -n -c1 -W5 172.20.1.1');
     await router.sh(`curl -sf -m 30 --interface 172.20.1.1 http://${podOn('worker1').address}/`);
 
@@ -256,7 +261,11 @@ test('SR-141, SR-146: GoBGP, peer of nodes by label; a static route to the pods 
       peer('by-label', { nodeSelector: "uplink == 'gobgp'", peerIP: router.address, asNumber: 65010 }),
     );
     await isUp('worker1', router.address);
-    assert.match(await gobgp('neighbor'), /10\.0\.0\.12 +64512 .*Establ/);
+    await eventually(
+      'the session in GoBGP',
+      () => gobgp('neighbor'),
+      (text) => /10\.0\.0\.12 +64512 .*Establ/.test(text),
+    );
     assert.equal(
       (await peersOf(lab, 'master1')).some((p) => p.address === router.address),
       false,

@@ -41,7 +41,7 @@ const denyAll = {
     egress: [{ action: 'Deny' }],
   },
 };
-const becomes = async (what: string, is: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> =>
+const becomes = async (what: string, is: () => Promise<boolean>, timeoutMs = 120_000): Promise<void> =>
   assert.ok(await until(async () => ((await is()) ? true : undefined), { timeoutMs, everyMs: 250 }), what);
 /** From a worker to the API server, as its agent goes. */
 const reaches = async (): Promise<boolean> => {
@@ -127,12 +127,14 @@ test('RS-143: confirmed in time it stays, and so does a deletion that opens agai
 }, async () => {
   const text = JSON.stringify(denyAll);
   const env = { ...process.env, KUBECONFIG: lab.kubeconfig };
-  const applied = await margay(['apply', '-f', '-'], env, text);
-  assert.equal(applied.code, 0, applied.err);
-  assert.match(applied.err, /Warning: this change would cut node worker1/);
-  const confirmed = await margay(['policy', 'confirm', 'deny-all'], env);
-  assert.equal(confirmed.code, 0, confirmed.err);
-  assert.match(confirmed.out, /GlobalNetworkPolicy deny-all is kept/);
+  // Whoever comes too late, as one may on a busy machine, begins again.
+  await becomes('the policy is confirmed in time', async () => {
+    const applied = await margay(['apply', '-f', '-'], env, text);
+    assert.equal(applied.code, 0, applied.err);
+    assert.match(applied.err, /Warning: this change would cut node worker1/);
+    const { code, out } = await margay(['policy', 'confirm', 'deny-all'], env);
+    return code === 0 && out.includes('GlobalNetworkPolicy deny-all is kept');
+  });
   await becomes('the worker is cut off', async () => !(await reaches()));
   await new Promise((resolve) => setTimeout(resolve, (trialSeconds + 3) * 1000));
   assert.equal(await reaches(), false, 'it stays');

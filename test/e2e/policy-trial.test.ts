@@ -56,7 +56,7 @@ test('RS-143, FX-154: a change of host policy that cuts the API server off is ta
   const becomes = async (wanted: boolean): Promise<void> =>
     assert.ok(
       await until(async () => ((await reached()) === wanted ? true : undefined), {
-        timeoutMs: 20_000,
+        timeoutMs: 120_000,
         everyMs: 100,
       }),
       `reachable: ${wanted}`,
@@ -79,16 +79,18 @@ test('RS-143, FX-154: a change of host policy that cuts the API server off is ta
   const table = async (): Promise<string> =>
     (await node.run('node', ['nft', 'list', 'table', 'ip', 'calico'])).output;
   // Whoever confirms before he has seen it work may confirm a host that is closed: the agent may still be on its way back to
-  // the API server from the first trial, and know the endpoint but not the policy. Then it goes back again.
+  // the API server from the first trial, and know the endpoint but not the policy. Then it goes back again. So it does when the
+  // confirmation comes too late, as it may on a busy machine.
   const works = async (): Promise<true | undefined> => {
     await margay('policy', 'try', '-f', open, '--within', '6s');
     const isThere = async (): Promise<true | undefined> => (allowed.test(await table()) ? true : undefined);
     const seen = await until(isThere, { timeoutMs: 4_000, everyMs: 100 });
-    if (seen === undefined) await becomes(true);
-    return seen;
+    const said = seen === true ? await margay('policy', 'confirm').catch(() => '') : '';
+    if (said.includes('GlobalNetworkPolicy host is kept')) return true;
+    await becomes(true);
+    return undefined;
   };
-  assert.equal(await until(works, { timeoutMs: 60_000, everyMs: 1_000 }), true, 'the policy is in force');
-  assert.match(await margay('policy', 'confirm'), /GlobalNetworkPolicy host is kept/);
+  assert.equal(await until(works, { timeoutMs: 150_000, everyMs: 1_000 }), true, 'it is in force and kept');
   await new Promise((resolve) => setTimeout(resolve, 7_000));
   assert.equal(await reached(), true);
   assert.match(await table(), allowed, 'it stays');

@@ -25,8 +25,11 @@ async function listens(lab: TestLab, pod: TestPod): Promise<void> {
 }
 
 /** Declares the tests: every pod reaches every pod, with the TTL of its way, and large packets that may not be cut arrive: one
- *  of 1,400 bytes, and those that TCP makes of 64 KB. */
-export function testDesigns(name: string, designs: readonly DesignName[]): void {
+ *  of 1,400 bytes, and those that TCP makes of 64 KB. Gives the lab, for tests that come after. */
+export function testDesigns(
+  name: string,
+  designs: readonly DesignName[],
+): () => { readonly lab: TestLab; readonly pods: readonly TestPod[] } {
   const skip = without('kubectl', 'ip', 'ping');
   let lab: TestLab;
   let pods: readonly TestPod[] = [];
@@ -67,4 +70,5 @@ export function testDesigns(name: string, designs: readonly DesignName[]): void 
       }
       await change('mode', 'bgp');
     });
+  return () => ({ lab, pods });
 }

@@ -1,7 +1,6 @@
 // `trace`: a real packet through a running lab, and what became of it on each node: devices, the rules that decided, where
 // it ended. The kernel's own trace is read, beside it stands what policy means. Tables of this command live a few seconds.
 import { err, failure, ok, type Result } from '../../lib/result.ts';
-import { sleep } from '../../lib/wait.ts';
 import { describeStep, verdictOf, type WorldPacket } from '../../policy/mod.ts';
 import type { CliError, Flags } from '../calicoctl/program.ts';
 import { judging, outputFlag, worldOf, type Judged } from './common.ts';
@@ -35,9 +34,8 @@ export const command = judging(spec, trace);
 const cannot = (message: string, hint?: string): Result<never, CliError> =>
   err(failure('CannotTrace', message, hint));
 
-/** How long nodes listen; a first packet that met a sleeping neighbour is sent again within it. */
-const listenSeconds = 4;
-const readyMs = 800;
+/** Nodes listen no longer than this when nobody tells them to end. */
+const listenSeconds = 60;
 
 async function trace(flags: Flags): Promise<Result<Judged, CliError>> {
   const lab = labOf(process.env, undefined);
@@ -51,10 +49,11 @@ async function trace(flags: Flags): Promise<Result<Judged, CliError>> {
   const sender = senderOf(question.value);
   if (!sender.ok) return sender;
   const { labOutput, labOutputs } = await import('../../lab/mod.ts');
-  const listening = labOutputs(lab, ['sh', '-c', listener(packet)]);
-  await sleep(readyMs);
+  const table = `margay-trace-${process.pid}`;
+  const listening = await labOutputs(lab, ['sh', '-c', listener(table, packet)]);
+  if (!listening.ok) return listening;
   const sent = await labOutput(lab, sender.value.machine, ['sh', '-c', sender.value.command]);
-  const listings = await listening;
+  const listings = await labOutputs(lab, ['sh', '-c', ending(table)]);
   if (!listings.ok) return listings;
   if (!sent.ok) return sent;
   const hops = inOrder(
@@ -93,26 +92,38 @@ async function trace(flags: Flags): Promise<Result<Judged, CliError>> {
   });
 }
 
-/** Marks the packet where it enters a node, and is passed where it leaves it for a device or for the node itself. */
-function listener(packet: WorldPacket): string {
+/** Marks the packet where it enters a node, and is passed where it leaves it for a device or for the node itself. Ends when the
+ *  kernel knows of the listener: its socket has joined the group of traces (9) of netfilter (12). */
+function listener(table: string, packet: WorldPacket): string {
   const { source, destination, protocol, destinationPort } = packet;
   const family = source.includes(':') ? 'ip6' : 'ip';
   const port = destinationPort === undefined ? '' : `th dport ${destinationPort}`;
   const match = `${family} saddr ${source} ${family} daddr ${destination} meta l4proto ${protocol} ${port}`;
   const chain = (name: string, hook: string, priority: number, rule: string): string =>
     `chain ${name} {\ntype filter hook ${hook} priority ${priority}\n${rule}\n}`;
-  return `export PATH="$PATH:/usr/sbin:/sbin"; t=margay-trace-$$
-trap 'nft delete table inet $t' EXIT
-nft -f - <<END
-table inet $t {
+  return `export PATH="$PATH:/usr/sbin:/sbin"
+nft -f - <<END || exit 0
+table inet ${table} {
 ${chain('from-device', 'prerouting', -400, `${match} meta nftrace set 1`)}
 ${chain('from-node', 'output', -400, `${match} meta nftrace set 1`)}
 ${chain('to-node', 'input', 350, '')}
 ${chain('to-device', 'postrouting', 350, '')}
 }
 END
-timeout ${listenSeconds} nft monitor trace`;
+{ timeout ${listenSeconds} nft monitor trace >/run/${table} 2>/dev/null & echo $! >/run/${table}.pid
+  wait; nft delete table inet ${table}; } >/dev/null 2>&1 &
+for i in $(seq 200); do
+  [ -s /run/${table}.pid ] && grep -Eq '^[0-9a-f]+ 12 +[0-9]+ +0*100 ' /proc/net/netlink && break
+  sleep 0.02
+done`;
 }
+
+/** What was heard, once no line has come for a moment; nothing is left of the listener. */
+const ending = (table: string): string => `cd /run || exit
+[ -s ${table}.pid ] || exit 0
+before=-1; while now=$(wc -c <${table}); [ "$now" != "$before" ]; do before=$now; sleep 0.2; done
+kill $(cat ${table}.pid); cat ${table}; rm ${table} ${table}.pid
+for i in $(seq 200); do PATH=$PATH:/usr/sbin:/sbin nft list table inet ${table} >/dev/null 2>&1 || break; sleep 0.02; done`;
 
 type Sender = { readonly machine: string; readonly command: string };
 

@@ -105,7 +105,7 @@ async function examine(
     ))
   )
     problems.push('The deployment could not be created.');
-  const ready = await awaitPods(paths.kubeconfig, `app=${app}`, wanted, 90_000, (now, of) =>
+  const ready = await awaitPods(paths.kubeconfig, `app=${app}`, wanted, 180_000, (now, of) =>
     step(`${now} of ${of} pods ready`),
   );
   if (!ready)
@@ -116,7 +116,7 @@ async function examine(
       const rows = await bgpSessions(record, topology, lab.machines);
       return rows.every((r) => r.established) ? rows : undefined;
     },
-    { timeoutMs: 30_000, everyMs: 200 },
+    { timeoutMs: 120_000, everyMs: 200 },
   );
   const lastSessions = sessions ?? (await bgpSessions(record, topology, lab.machines));
   for (const row of lastSessions)
@@ -133,7 +133,7 @@ async function examine(
     sandboxesOf(record, nodes.find((m) => m.name === node) as MachineStatus),
   ).slice(0, mostPods);
   step(`every pod asks every pod: ${pods.length * pods.length} pings, as many HTTP requests`);
-  const matrix = await probeAll(topology, pods, entranceOf, record.options.mode, 45_000);
+  const matrix = await probeAll(topology, pods, entranceOf, record.options.mode, 120_000);
   for (const { from, to, probe, asExpected } of matrix.cells)
     if (!asExpected)
       problems.push(

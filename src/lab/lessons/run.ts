@@ -16,8 +16,9 @@ import { walkOnce, type LessonPod } from './walk.ts';
 import { ways, type Lesson, type LessonReport, type Walk, type Way } from './types.ts';
 
 type StepPrinter = (text: string) => void;
-const podsDeadlineMs = 60_000;
-const walkDeadlineMs = 45_000;
+const podsDeadlineMs = 180_000;
+const sessionsDeadlineMs = 60_000;
+const walkDeadlineMs = 120_000;
 
 export async function runLesson(
   labName: string,
@@ -55,6 +56,7 @@ export async function runLesson(
     const pods = await podsFor(store, record, lab, places);
     if (pods === undefined)
       return err(failure('StartFailed', 'The pods of the lesson did not become ready.'));
+    await nodesSpeak(record, topology, lab);
     const walks: Walk[] = [];
     const problems: string[] = [];
     for (const way of ways) {
@@ -84,6 +86,16 @@ async function setEncryption(store: Datastore, wireguardEnabled: boolean): Promi
   const spec = { ...found.value.spec, wireguardEnabled };
   const updated = await store.update('FelixConfiguration', { ...found.value, spec });
   return updated.ok ? ok(undefined) : updated;
+}
+
+/** Waits for the sessions of the design. Those of before would answer a ping as well, but not with what is to be shown. */
+async function nodesSpeak(record: LabRecord, topology: Topology, lab: LabStatus): Promise<void> {
+  const nodes = lab.machines.filter((m) => m.role === 'node');
+  await until(
+    async () =>
+      (await bgpSessions(record, topology, nodes)).every((s) => s.established) ? true : undefined,
+    { timeoutMs: sessionsDeadlineMs, everyMs: 100 },
+  );
 }
 
 /** The nodes of the three pods: client and near in one rack, far in another. */
