@@ -105,9 +105,8 @@ function lastWord(path: string): string {
   try {
     const line = readFileSync(path, 'utf8').trim().split('\n').at(-1) ?? '';
     if (!line.startsWith('{')) return line.slice(0, 200);
-    const { msg = '', reason, error } = JSON.parse(line) as Record<'msg' | 'reason' | 'error', string>;
-    const why = reason ?? error;
-    return typeof why === 'string' ? `${msg}: ${why}` : msg;
+    const { msg, reason, error } = JSON.parse(line) as Readonly<Record<string, unknown>>;
+    return [msg, reason ?? error].filter((part) => typeof part === 'string').join(': ');
   } catch {
     return '';
   }
