@@ -115,6 +115,37 @@ test('shell: a prompt on the node with kubectl and the other machines in reach',
   assert.match(out, /You are on worker1[\s\S]*\nworker1\nnode\/master1\nnode\/worker1\nmaster1\n/);
 });
 
+test('SR-229: what another network plugin left behind is told by checksystem, with the way out', {
+  skip,
+}, async () => {
+  const stale = (await lab.blockOf('worker1')).replace('/26', '/27');
+  const check = async (): Promise<readonly string[]> => {
+    const { out } = await lab.exec('worker1', 'calicoctl', 'node', 'checksystem');
+    return out.split('\n').filter((line) => /flannel|cni0|comes before/.test(line));
+  };
+  assert.deepEqual(await check(), []);
+  await lab.sh(
+    'worker1',
+    `echo '{"name":"cbr0","plugins":[{"type":"flannel"},{"type":"portmap"}]}' >/etc/cni/net.d/05-flannel.conflist
+    ip link add flannel.1 type vxlan id 1 dev eth0 dstport 8472; ip link add cni0 type bridge; ip route add ${stale} via 10.0.0.11`,
+  );
+  const found = await check();
+  const ways = [
+    'rm /etc/cni/net.d/05-flannel.conflist',
+    'ip link delete flannel.1',
+    'ip link delete cni0',
+    `ip route delete ${stale} via 10.0.0.11`,
+  ];
+  assert.deepEqual(
+    found.map((line) => line.split(': ').at(-1)),
+    ways,
+    found.join('\n'),
+  );
+  assert.match(found[0] ?? '', /the runtime takes before Calico/);
+  await lab.sh('worker1', ways.join(' && '));
+  assert.deepEqual(await check(), []);
+});
+
 test('no way out: no route and no link leads out of the lab', { skip }, async () => {
   assert.notEqual((await lab.exec('worker1', 'ping', '-n', '-c1', '-W1', '8.8.8.8')).code, 0);
   const links = await lab.sh('switch', 'ip -o link');

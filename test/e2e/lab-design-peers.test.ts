@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { margay, TestLab, type TestPod, without, podOn } from '../support/lab.ts';
 import { eventually, LabRouter, peersOf } from '../support/lab-router.ts';
+import { matrixIsComplete } from '../support/pod-matrix.ts';
 
 const skip = without('kubectl', 'ip', 'ping', 'nc', 'nft', 'curl', 'bird', 'birdc');
 const prefix = '172.21.0.0/24';
@@ -308,6 +309,8 @@ test('SR-147: an outside machine reaches a service by one static route to the se
   }
 });
 
+const mode = (name: string): ReturnType<typeof margay> => margay(['lab', 'mode', '--name', lab.name, name]);
+
 test('SR-100, SR-136: a network that carries neither BGP, nor addresses of pods, nor protocol 4, as some clouds: IPIP does not get through, VXLAN does', {
   skip,
 }, async () => {
@@ -323,7 +326,6 @@ test('SR-100, SR-136: a network that carries neither BGP, nor addresses of pods,
     nft add rule bridge cloud f ip protocol 4 drop`,
   );
   await eventually('plain routing gets nowhere', reaches, (ok) => !ok);
-  const mode = (name: string): ReturnType<typeof margay> => margay(['lab', 'mode', '--name', lab.name, name]);
   assert.equal((await mode('ipip')).code, 0);
   await eventually(
     'the route leads into tunl0',
@@ -333,6 +335,26 @@ test('SR-100, SR-136: a network that carries neither BGP, nor addresses of pods,
   assert.equal(await reaches(), false);
   assert.equal((await mode('vxlan')).code, 0);
   await eventually('VXLAN gets through', reaches, (ok) => ok);
+});
+
+test('SR-006: a network that carries nothing but VXLAN between nodes, or protocol 4 and BGP, is enough for pods', {
+  skip,
+}, async () => {
+  // The API server is asked by the same network.
+  const carries = (...what: readonly string[]): Promise<string> =>
+    lab.sh(
+      'switch',
+      `export PATH=$PATH:/usr/sbin; nft delete table bridge cloud; nft add table bridge cloud
+      nft 'add chain bridge cloud f { type filter hook forward priority 0; policy drop; }'
+      for what in 'ether type arp' 'tcp dport 6443' 'tcp sport 6443' ${what.map((one) => `'${one}'`).join(' ')}; do
+        nft add rule bridge cloud f $what accept
+      done`,
+    );
+  await carries('udp dport 4789');
+  await matrixIsComplete(lab, pods, { mode: 'vxlan' });
+  await carries('ip protocol 4', 'tcp dport 179', 'tcp sport 179');
+  assert.equal((await mode('ipip')).code, 0);
+  await matrixIsComplete(lab, pods, { mode: 'ipip' });
   await lab.sh('switch', 'PATH=$PATH:/usr/sbin nft delete table bridge cloud');
   assert.equal((await mode('bgp')).code, 0);
 });

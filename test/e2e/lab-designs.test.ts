@@ -7,7 +7,7 @@ import { margay, TestLab, type TestPod, without, podOn } from '../support/lab.ts
 import { eventually, peersOf } from '../support/lab-router.ts';
 import { matrixIsComplete } from '../support/pod-matrix.ts';
 
-const skip = without('kubectl', 'ip', 'ping', 'nc');
+const skip = without('kubectl', 'ip', 'ping', 'nc', 'curl');
 const names = ['master1', 'worker1', 'worker2', 'worker3'];
 let lab: TestLab;
 let pods: readonly TestPod[] = [];
@@ -182,7 +182,7 @@ const service = (name: string, spec: object): Promise<void> =>
     metadata: { name, namespace: 'default' },
     spec: { ports: [{ port: 80 }], ...spec },
   });
-/** Ready endpoints of a service on these nodes; the lab has no controller that makes them. */
+/** Ready endpoints of a service on these nodes, of pods that there are none of. */
 const endpoints = (name: string, nodes: readonly string[], ready = true): Promise<void> =>
   lab.apply({
     apiVersion: 'discovery.k8s.io/v1',
@@ -205,8 +205,27 @@ test('SR-153, BG-050, BG-055: the cluster ranges of both families come from ever
   await areVia('leaf02', '10.96.0.0/12', ['30.0.0.23']);
   await areVia('spine', '10.96.0.0/12', ['10.255.0.1', '10.255.0.3']);
   await areVia('leaf01', 'fd00:10:96::/112', rack1v6);
-  // BG-054: no node sends the range to another one.
+});
+
+test('BG-054: a node without an endpoint that gets packets for a service address hands them to an endpoint elsewhere', {
+  skip,
+}, async () => {
+  const far = on('worker3');
+  await lab.kubectl('label', 'pod', far.name, 'only=this');
+  await service('one-end', { clusterIP: '10.96.0.60', selector: { only: 'this' } });
+  // By any node of the first rack, none of which has the endpoint: a route to the range for each of them alone.
+  for (const node of rack1) {
+    await lab.sh('leaf01', `ip route replace 10.96.0.60/32 via ${node}`);
+    await eventually(
+      `an answer by way of ${node}`,
+      () => lab.sh('leaf01', 'curl -s -m 2 --interface 10.0.0.254 http://10.96.0.60/ || true'),
+      (text) => text.includes(`ServerName: ${far.name}, `),
+    );
+  }
+  await lab.sh('leaf01', 'ip route delete 10.96.0.60/32');
+  // And none of them sends the range to another one, from where it might come back.
   assert.deepEqual(await gateways('worker1', '10.96.0.0/12'), []);
+  assert.equal((await lab.kubectl('delete', 'service', 'one-end')).code, 0);
 });
 
 test('BG-050, BG-053: a service with the policy Local is announced by the nodes of its ready endpoints, and follows them', {

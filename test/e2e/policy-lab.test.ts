@@ -134,6 +134,23 @@ behaviour('SR-173, SR-174: a namespaced policy is for its namespace, a global on
   await isAsExpected((from, to) => !to.endsWith('/a') || from.endsWith('/b'));
 });
 
+behaviour(
+  'SR-008: rules are enforced on the host: the workload has none of them, and cannot take them away',
+  async () => {
+    await matrix.apply(globalPolicy('p', { selector: "pod == 'a'", ingress: [{ action: 'Deny' }] }));
+    await isAsExpected((_, to) => !to.endsWith('/a'));
+    const inside = (command: string) =>
+      lab.exec('pod/x/a', 'sh', '-c', `PATH=$PATH:/usr/sbin:/sbin; nft list ruleset; ${command}`);
+    const { code, out, err } = await inside('nft flush ruleset && nft add table ip own');
+    assert.deepEqual(
+      [code, out, err],
+      [0, '', ''],
+      'root in the pod finds no rule, and may do with rules as it likes',
+    );
+    await isAsExpected((_, to) => !to.endsWith('/a'));
+  },
+);
+
 behaviour('SR-175: a database that only its front end may reach', async () => {
   await matrix.apply(
     policyIn('x', 'db', {

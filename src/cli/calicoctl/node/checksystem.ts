@@ -43,7 +43,7 @@ export const command = verb(
       },
     ],
   },
-  ({ flags }) => {
+  async ({ flags }) => {
     const version = release();
     printLine('Checking kernel version...');
     const isNewEnough = atLeast(version, leastKernel);
@@ -75,12 +75,12 @@ export const command = verb(
     });
     printResult('WireGuard', encryption.isPossible);
     printLine(encryption.words);
+    const { leftovers, readMachine } = await import('./other-network.ts');
+    for (const words of leftovers(await readMachine('/etc/cni/net.d'))) printLine(`WARNING: ${words}`);
     if (!isNewEnough || missing > 0)
-      return Promise.resolve(
-        fail("system doesn't meet one or more minimum systems requirements to run Calico"),
-      );
+      return fail("system doesn't meet one or more minimum systems requirements to run Calico");
     printLine('System meets minimum system requirements to run Calico!');
-    return Promise.resolve(ok(undefined));
+    return ok(undefined);
   },
 );
 
