@@ -35,7 +35,7 @@ export function run(
     });
     let out = '';
     let err = '';
-    const deadline = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 120_000);
+    const deadline = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs ?? 280_000);
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       out += chunk;
     });
