@@ -79,7 +79,16 @@ const entries: readonly Entry[] = [
 const hidden: readonly Pick<Entry, 'name' | 'load'>[] = [{ name: 'pod', load: () => import('./pod.ts') }];
 
 /** Runs `margay ARGV…`; gives the exit code: 2 for a command line that makes no sense. */
+/** SQLite and erasable types come with it. */
+const leastNode = 24;
+
 export async function runCommand(argv: readonly string[]): Promise<number> {
+  if (Number.parseInt(process.versions.node, 10) < leastNode) {
+    process.stderr.write(
+      `Margay needs Node ${leastNode} or newer; this is ${process.versions.node}. In a checkout, npm start and npm run margay bring one along.\n`,
+    );
+    return 1;
+  }
   const isMargay = programName() === 'margay';
   const visible = isMargay ? [...entries, ...verbs] : verbs;
   const [name = 'help', ...rest] = asTyped(verbFirst(argv));

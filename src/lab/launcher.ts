@@ -20,7 +20,7 @@ import { onInterrupt } from './interrupt.ts';
 import { LabKeys } from './keys.ts';
 import { mainFile } from './main-file.ts';
 import { awaitReadyNodes } from './readiness.ts';
-import { checkPermission, checkTools, labPath } from './requirements.ts';
+import { checkMemory, checkPermission, checkTools, labPath } from './requirements.ts';
 import {
   createState,
   identify,
@@ -29,6 +29,7 @@ import {
   labPaths,
   readRecord,
   removeState,
+  stateRefused,
   writeRecord,
 } from './state.ts';
 import { type BackendName, modeFor } from './backends.ts';
@@ -80,7 +81,7 @@ async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> 
     );
   const paths = labPaths(options.name);
   if (!paths.ok) return paths;
-  const tools = checkTools(backend);
+  const tools = checkTools(backend, options.engine);
   if (!tools.ok) return tools;
   const permission = checkPermission();
   if (!permission.ok) return permission;
@@ -94,6 +95,10 @@ async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> 
         'Look at it with: margay lab status. End it with: margay lab down',
       ),
     );
+  const { machines } = topology.value;
+  const speakers = backend === 'bird' ? machines.filter((m) => m.role === 'node' || m.bgp).length : 0;
+  const memory = checkMemory(2 + 2 * nodesOf(topology.value).length + speakers);
+  if (!memory.ok) return memory;
   const listener = await openPort(options.port);
   if (!listener.ok) return listener;
   const state = await createState(paths.value);
@@ -140,6 +145,12 @@ export async function labUp(options: UpOptions): Promise<Result<RunningLab, LabE
   const stopListening = onInterrupt(async () => void (await labDown(options.name)));
   try {
     return await bringUp(prepared.value, options.onStep ?? (() => undefined), options.tied ?? false);
+  } catch (error) {
+    const { paths, server } = prepared.value;
+    const refused = stateRefused(paths, error);
+    server.close();
+    await labDown(options.name);
+    return refused;
   } finally {
     stopListening();
   }

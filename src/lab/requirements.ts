@@ -42,8 +42,13 @@ export const packagedPlugins = '/usr/lib/cni';
 /** It hands out addresses where another network has the pods. */
 export const rangePlugin = 'host-local';
 
-export function checkTools(backend: BackendName, path = labPath()): Result<void, LabError> {
-  const missing = tools.filter(([name]) => findTool(name, path) === undefined);
+export function checkTools(
+  backend: BackendName,
+  engine: 'native' | 'bird' = 'native',
+  path = labPath(),
+): Result<void, LabError> {
+  const wanted = engine === 'bird' ? [...tools, ['bird', 'bird2'] as const] : tools;
+  const missing = wanted.filter(([name]) => findTool(name, path) === undefined);
   if (backend === 'none' && findTool(rangePlugin, packagedPlugins) === undefined)
     missing.push([rangePlugin, 'containernetworking-plugins']);
   if (missing.length === 0) return ok(undefined);
@@ -54,6 +59,40 @@ export function checkTools(backend: BackendName, path = labPath()): Result<void,
       `The lab needs ${missing.map(([name]) => name).join(', ')}, which this machine does not have.`,
       `Install with: apt-get install -y ${packages}`,
     ),
+  );
+}
+
+/** With less for each of its processes a lab does not come up, it makes the machine kill programs. */
+const leastMiBPerProcess = 24;
+
+export function checkMemory(processes: number, availableMiB = availableMemoryMiB()): Result<void, LabError> {
+  const least = processes * leastMiBPerProcess;
+  if (availableMiB >= least) return ok(undefined);
+  return err(
+    failure(
+      'LittleMemory',
+      `The lab needs at least ${least} MiB of memory for its ${processes} processes, and ${Math.floor(availableMiB)} MiB are available.`,
+      'Choose fewer nodes with --nodes, or end other programs.',
+    ),
+  );
+}
+
+/** Of the machine, or of the control group that this process is in when that allows less. */
+function availableMemoryMiB(): number {
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const machine = Number(/^MemAvailable: +(\d+) kB/m.exec(read('/proc/meminfo'))?.[1] ?? Number.NaN) / 1024;
+  const group = `/sys/fs/cgroup${/^0::(\S+)/m.exec(read('/proc/self/cgroup'))?.[1] ?? ''}`;
+  const limit = Number.parseInt(read(join(group, 'memory.max')), 10);
+  const left = (limit - Number.parseInt(read(join(group, 'memory.current')), 10)) / 2 ** 20;
+  return Math.min(
+    Number.isNaN(machine) ? Number.POSITIVE_INFINITY : machine,
+    Number.isNaN(left) ? Number.POSITIVE_INFINITY : left,
   );
 }
 

@@ -8,8 +8,17 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { expect } from '../lib/result.ts';
 import { ask, serveControl } from './control-socket.ts';
 import { findLab, labDown, labUp } from './launcher.ts';
-import { checkTools, findTool } from './requirements.ts';
-import { createState, identify, isAlive, labPaths, readRecord, removeState, writeRecord } from './state.ts';
+import { checkMemory, checkTools, findTool } from './requirements.ts';
+import {
+  createState,
+  identify,
+  isAlive,
+  labPaths,
+  readRecord,
+  removeState,
+  stateRefused,
+  writeRecord,
+} from './state.ts';
 
 let runtime: string;
 const before = process.env['XDG_RUNTIME_DIR'];
@@ -75,7 +84,7 @@ test('a lab that is not up, or not to be understood', async () => {
 
 test('a missing tool is named with the package that has it', () => {
   assert.equal(findTool('margay-no-such-tool'), undefined);
-  const result = checkTools('bird', '/nonexistent');
+  const result = checkTools('bird', 'bird', '/nonexistent');
   assert.ok(!result.ok && result.error.code === 'MissingTool');
   assert.match(result.error.hint ?? '', /apt-get install -y .*util-linux/);
 });
@@ -95,4 +104,19 @@ test('the control socket answers one line each, and survives nonsense', async ()
   }
   const gone = await ask(path, { op: 'status' });
   assert.ok(!gone.ok && gone.error.code === 'NoAnswer');
+});
+
+test('too little memory for the processes is said before any is started', () => {
+  assert.equal(checkMemory(17).ok, true);
+  const little = checkMemory(17, 200);
+  assert.ok(!little.ok);
+  assert.match(little.error.message, /at least 408 MiB of memory for its 17 processes, and 200 MiB are/);
+});
+
+test('what the file system refuses is a sentence; a bug is none of it', () => {
+  const paths = expect(labPaths('x'), 'paths');
+  const full = stateRefused(paths, Object.assign(new Error('write'), { code: 'ENOSPC' }));
+  assert.ok(!full.ok);
+  assert.match(full.error.message, /Cannot keep the lab's state in .*: no space is left there\.$/);
+  assert.throws(() => stateRefused(paths, new TypeError('x')), /x/);
 });

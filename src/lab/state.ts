@@ -89,14 +89,31 @@ export async function createState(paths: LabPaths): Promise<Result<void, LabErro
     await mkdir(paths.bin);
     return ok(undefined);
   } catch (error) {
-    return err(
-      failure(
-        'StateDirectory',
-        `Cannot make ${paths.directory}: ${(error as Error).message}.`,
-        'Check its parent directory.',
-      ),
-    );
+    return stateRefused(paths, error);
   }
+}
+
+const words: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space is left there',
+  EDQUOT: 'the quota of this user is used up',
+  EROFS: 'it is on a file system that is read-only',
+  EACCES: 'this user may not write there',
+};
+
+/** What a file system refused, in a sentence. A bug is thrown on. */
+export function stateRefused(paths: LabPaths, error: unknown): Result<never, LabError> {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === undefined) throw error;
+  // A folder that cannot be made is not missing: its parent does not take it.
+  const parent = dirname(dirname(paths.directory));
+  const why = words[code] ?? (code === 'ENOENT' && !writable(parent) ? words['EROFS'] : undefined) ?? message;
+  return err(
+    failure(
+      'StateDirectory',
+      `Cannot keep the lab's state in ${paths.directory}: ${why}.`,
+      'Set XDG_RUNTIME_DIR to a directory of yours elsewhere.',
+    ),
+  );
 }
 
 /** Removes everything, and the parent when this was the last lab. */

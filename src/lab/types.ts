@@ -15,6 +15,7 @@ export type LabErrorCode =
   | 'NotUp'
   | 'PortTaken'
   | 'MissingTool'
+  | 'LittleMemory'
   | 'NotPermitted'
   | 'UnknownMachine'
   | 'StateDirectory'

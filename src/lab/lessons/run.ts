@@ -92,8 +92,7 @@ async function setEncryption(store: Datastore, wireguardEnabled: boolean): Promi
 async function nodesSpeak(record: LabRecord, topology: Topology, lab: LabStatus): Promise<void> {
   const nodes = lab.machines.filter((m) => m.role === 'node');
   await until(
-    async () =>
-      (await bgpSessions(record, topology, nodes)).every((s) => s.established) ? true : undefined,
+    async () => ((await bgpSessions(record, topology, nodes)).every((s) => s.established) ? true : undefined),
     { timeoutMs: sessionsDeadlineMs, everyMs: 100 },
   );
 }
