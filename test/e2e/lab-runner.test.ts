@@ -76,6 +76,8 @@ test('pods on real namespaces: served, adopted after a restart, restarted, clear
   const start = async (): Promise<Runner> =>
     startRunner({
       ...(await nodeRunnerEdges({
+        datastore: store.open(),
+        logger: silentLogger,
         nodeName: 'host',
         hostAddresses: ['10.0.0.1'],
         configurationDirectory: configuration,

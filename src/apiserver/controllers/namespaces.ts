@@ -1,12 +1,17 @@
-// Namespaces: the ones every cluster has, the service account each one gets, and the removal of what a deleted one holds.
+// Namespaces: the ones every cluster has, the service account and the cluster's authority that each one gets, and the removal
+// of what a deleted one holds.
 import type { Api } from '../api.ts';
 import { keyOf } from '../api.ts';
-import { ok } from '../../lib/result.ts';
-import { at, listAt } from '../json.ts';
+import { ok, type Result } from '../../lib/result.ts';
+import { at, listAt, sameJson } from '../json.ts';
+import type { StatusError } from '../status.ts';
 import type { ApiObject } from '../types.ts';
 import { deleteIn } from '../verbs/delete.ts';
 import { createIn, replaceIn } from '../verbs/write.ts';
-import type { Change } from '../store/types.ts';
+import type { Change, Transaction } from '../store/types.ts';
+
+/** Where pods find who signs the server's certificate; a server without TLS has none to tell of. */
+const authorityName = 'kube-root-ca.crt';
 
 const initial = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 
@@ -40,6 +45,7 @@ export class NamespaceController {
     }
     for (const { name } of store.list('namespaces')) this.#pending.add(name);
     this.#run();
+    await this.idle();
   }
 
   /** Resolves when nothing is under way. */
@@ -55,6 +61,8 @@ export class NamespaceController {
           (type === 'MODIFIED' && current.object.metadata.deletionTimestamp !== undefined)
         )
           this.#pending.add(current.name);
+      } else if (isKept(current) && type !== 'ADDED') {
+        this.#pending.add(current.namespace);
       } else if (type === 'DELETED' && current.namespace !== '') {
         const namespace = this.#api.store.get({
           resource: 'namespaces',
@@ -90,6 +98,22 @@ export class NamespaceController {
     }
   }
 
+  #publishAuthority(tx: Transaction, namespace: string): Result<unknown, StatusError> {
+    const kind = this.#api.registry.byKey('configmaps');
+    const authority = this.#api.nodeClient?.ca;
+    if (kind === undefined || authority === undefined) return ok(undefined);
+    const data = { 'ca.crt': authority };
+    const there = tx.get(keyOf(kind, namespace, authorityName));
+    if (there !== undefined)
+      return sameJson(there.object['data'], data)
+        ? ok(undefined)
+        : replaceIn(tx, kind, there, { ...there.object, data }, 'server');
+    const description =
+      'Holds who signs the certificate of this API server, as it shows it to clients inside of the cluster.';
+    const metadata = { name: authorityName, annotations: { 'kubernetes.io/description': description } };
+    return createIn(tx, kind, namespace, { apiVersion: 'v1', kind: 'ConfigMap', metadata, data });
+  }
+
   async #settle(name: string): Promise<void> {
     const { store, registry } = this.#api;
     const namespaces = registry.byKey('namespaces');
@@ -104,9 +128,11 @@ export class NamespaceController {
           kind: 'ServiceAccount',
           metadata: { name: 'default' },
         };
-        return tx.get(keyOf(accounts, name, 'default')) === undefined
-          ? createIn(tx, accounts, name, account)
-          : ok(undefined);
+        if (tx.get(keyOf(accounts, name, 'default')) === undefined) {
+          const created = createIn(tx, accounts, name, account);
+          if (!created.ok) return created;
+        }
+        return this.#publishAuthority(tx, name);
       }
       for (const stored of store.contentOf(name)) {
         const kind = registry.byKey(stored.resource);
@@ -128,6 +154,11 @@ export class NamespaceController {
     });
   }
 }
+
+/** Objects that come back when they are deleted or changed. */
+const isKept = ({ resource, name }: Change['current']): boolean =>
+  (resource === 'configmaps' && name === authorityName) ||
+  (resource === 'serviceaccounts' && name === 'default');
 
 const objectSpec = (object: ApiObject): Readonly<Record<string, unknown>> =>
   (at(object, 'spec') as Readonly<Record<string, unknown>> | undefined) ?? {};

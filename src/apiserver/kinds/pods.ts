@@ -1,6 +1,7 @@
 // Pods: what users may leave out, what cannot be, what may change later.
 import { at, isObject, type JsonObject, listAt, objectAt, sameJson, textAt, without } from '../json.ts';
-import type { ApiObject, Issue } from '../types.ts';
+import type { ApiObject, Issue, World } from '../types.ts';
+import { withAccount } from './pod-account.ts';
 
 const port = (value: unknown): unknown => (isObject(value) ? { protocol: 'TCP', ...value } : value);
 
@@ -122,9 +123,10 @@ export function defaultedPod(object: ApiObject): ApiObject {
 }
 
 /** A new pod is Pending whatever its sender says; the spec stays apart from a node's status writes. */
-export function preparedPod(object: ApiObject, previous: ApiObject | undefined): ApiObject {
+export function preparedPod(object: ApiObject, previous: ApiObject | undefined, world: World): ApiObject {
   if (previous !== undefined) return object;
-  return { ...object, status: { phase: 'Pending', qosClass: qosClass(objectAt(object, 'spec')) } };
+  const ready = withAccount(object, world);
+  return { ...ready, status: { phase: 'Pending', qosClass: qosClass(objectAt(ready, 'spec')) } };
 }
 
 export function podSpecIssues(spec: JsonObject, path: string): readonly Issue[] {

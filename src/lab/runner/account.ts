@@ -1,50 +1,36 @@
-// A pod's service account inside of its containers, as a kubelet mounts it: token, authority and namespace in
-// /var/run/secrets/kubernetes.io/serviceaccount. The token is bound to the pod and goes with it.
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Pod } from '../../model/mod.ts';
-import { askServer, readIdentity } from '../ask-server.ts';
+// Tokens of pods' service accounts, as a kubelet asks for them: bound to the pod, for an audience and a time.
+import { err, failure, ok } from '../../lib/result.ts';
+import { askServer } from '../ask-server.ts';
+import type { RequestToken } from './volumes/mod.ts';
 
-/** Tokens are not renewed: nobody keeps a lab for longer. */
-const tokenSeconds = 365 * 86_400;
-
-/** Where the API server is for pods. */
-export const serviceEnvironment = {
-  KUBERNETES_SERVICE_HOST: '10.96.0.1',
-  KUBERNETES_SERVICE_PORT: '443',
-} as const;
-
-export type MountAccount = (pod: Pod, directory: string) => Promise<boolean>;
-
-const wantsAccount = (pod: Pod): boolean =>
-  (pod.spec as { readonly automountServiceAccountToken?: unknown }).automountServiceAccountToken !== false;
-
-/** Fills the directory with the identity of a runner's kubeconfig; false when the pod gets none. */
-export const mountAccount =
-  (kubeconfig: string): MountAccount =>
-  async (pod, directory) => {
-    if (existsSync(directory)) return true;
-    if (!wantsAccount(pod)) return false;
+/** With the identity of a runner's kubeconfig. */
+export const requestToken =
+  (kubeconfig: string): RequestToken =>
+  async (pod, { audience, expirationSeconds }) => {
     const { name, namespace = 'default', uid = '' } = pod.metadata;
     const account = pod.spec.serviceAccountName ?? 'default';
+    const refused = (why: string) => err(failure('VolumeFailed', `failed to fetch token: ${why}`));
     try {
-      const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
-      const boundObjectRef = { kind: 'Pod', apiVersion: 'v1', name, uid };
-      const { code, value } = await askServer(kubeconfig, path, {
-        spec: { expirationSeconds: tokenSeconds, boundObjectRef },
-      });
-      if (code !== 201) return false;
-      const { status } = value as { readonly status: { readonly token: string } };
-      // Complete or not there: the next attempt of a container must not find half of it.
-      const made = `${directory}.new`;
-      mkdirSync(made, { recursive: true, mode: 0o755 });
-      writeFileSync(join(made, 'token'), status.token, { mode: 0o644 });
-      writeFileSync(join(made, 'ca.crt'), readIdentity(kubeconfig).ca, { mode: 0o644 });
-      writeFileSync(join(made, 'namespace'), namespace, { mode: 0o644 });
-      renameSync(made, directory);
-      return true;
-    } catch {
-      rmSync(`${directory}.new`, { force: true, recursive: true });
-      return false;
+      const { code, value } = await askServer(
+        kubeconfig,
+        `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`,
+        {
+          spec: {
+            ...(audience === undefined || audience === '' ? {} : { audiences: [audience] }),
+            expirationSeconds,
+            boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name, uid },
+          },
+        },
+      );
+      const answer = value as {
+        readonly message?: string;
+        readonly status?: { readonly token: string; readonly expirationTimestamp: string };
+      };
+      if (code !== 201 || answer.status === undefined)
+        return refused(answer.message ?? `the server says ${code}`);
+      const { token, expirationTimestamp } = answer.status;
+      return ok({ token, expiresAtMs: Date.parse(expirationTimestamp) });
+    } catch (error) {
+      return refused((error as Error).message);
     }
   };

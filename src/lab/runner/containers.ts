@@ -19,45 +19,59 @@ import {
 import { join } from 'node:path';
 import { err, failure, ok } from '../../lib/result.ts';
 import { type Program, programFor } from '../images.ts';
-import { type MountAccount, serviceEnvironment } from './account.ts';
 import { identify, isAlive } from '../state.ts';
 import { checkProbe } from './probe-checks.ts';
 import { Console } from './streams/consoles.ts';
 import { onPipes, onTerminal } from './streams/execution.ts';
 import { LogTimes } from './streams/log-times.ts';
 import type { ContainerRecord, Containers, ContainerSpec } from './types.ts';
+import type { Mount } from './volumes/mod.ts';
 
-/** $1 host name, $2 hosts file, $3 exit file, $4 a directory of its own, $5 the resolver's file, if it has one, $6 the
- *  directory of its service account, if it has one; the rest is the program. What the container writes to the usual places
- *  stays in its directory. A program in the background would lose its standard input, hence descriptor 3. */
+/** $1 host name, $2 exit file, $3 a directory of its own, $4 working directory, $5 how many mounts
+ *  follow: source, target, `ro` or `rw` of each; the rest is the program.
+ *
+ *  The container's root is a layer of its own over the node's, with the node's other file systems in it: what it writes stays
+ *  with it, and mount points can be made anywhere. Where the kernel allows no such layer it has the node's root. A program
+ *  in the background would lose its standard input, hence descriptor 3. */
 const containerScript = `
 trap 'stop=1; [ -n "$program" ] && kill -TERM $program 2>/dev/null' TERM
-hostname "$1"
+hostname "$1"; exit_file=$2; layer=$3; work_dir=$4; mounts=$5; shift 5
+end() {
+  echo $1 > "$exit_file.new" && mv "$exit_file.new" "$exit_file"
+  exit $1
+}
 mount -n -t sysfs sysfs /sys
-mount -n --bind "$2" /etc/hosts
-if [ -n "$5" ]; then
-  [ -e /etc/resolv.conf ] || : > /etc/resolv.conf
-  mount -n --bind "$5" /etc/resolv.conf
+root=$layer/root; old=
+mkdir -p $layer/upper $layer/work $root
+if mount -n -t overlay -o lowerdir=/,upperdir=$layer/upper,workdir=$layer/work margay-container $root 2>/dev/null; then
+  while read -r id _ _ _ point _; do [ "$point" = / ] && base=$id; done < /proc/self/mountinfo
+  seen=' '
+  while read -r _ parent _ _ point _; do
+    [ "$parent" = "$base" ] && [ "$point" != / ] || continue
+    case $seen in *" $point "*) continue ;; esac
+    seen="$seen$point "
+    mount -n --rbind "$point" "$root$point" 2>/dev/null
+  done < /proc/self/mountinfo
+  mkdir -p $root/.node && pivot_root $root $root/.node && old=/.node
 fi
-for dir in /tmp /root /home /srv /mnt /usr /var/tmp; do
-  layer=$4$dir
-  mkdir -p $layer/upper $layer/work && chmod --reference=$dir $layer/upper &&
-  mount -n -t overlay -o lowerdir=$dir,upperdir=$layer/upper,workdir=$layer/work margay-container $dir
-done 2>/dev/null
-if [ -n "$6" ]; then
-  mkdir -p /run/secrets/kubernetes.io/serviceaccount
-  mount -n --bind "$6" /run/secrets/kubernetes.io/serviceaccount
-fi
-exit_file=$3
-shift 6
+cd /
+while [ $mounts -gt 0 ]; do
+  if [ -d "$old$1" ]; then mkdir -p "$2"
+  else mkdir -p "\${2%/*}/" && { [ -e "$2" ] || : > "$2"; }
+  fi
+  mount -n --rbind "$old$1" "$2" || { echo "cannot mount $1 at $2" >&2; end 128; }
+  [ $3 = rw ] || mount -n -o remount,bind,ro "$2"
+  shift 3; mounts=$((mounts - 1))
+done
+[ -z "$old" ] || { umount -n -l $old && rmdir $old; }
+mkdir -p "$work_dir" && cd "$work_dir" || end 128
 exec 3<&0
 "$@" <&3 3<&- &
 program=$!
 [ -n "$stop" ] && kill -TERM $program
 wait $program; code=$?
 while kill -0 $program 2>/dev/null; do wait $program; code=$?; done
-echo $code > "$exit_file.new" && mv "$exit_file.new" "$exit_file"
-exit $code
+end $code
 `;
 
 export type ContainersOptions = {
@@ -68,11 +82,8 @@ export type ContainersOptions = {
   /** Starts a built-in program: `[node, main.ts, pod]`. */
   readonly launcher: readonly string[];
   readonly nodeName: string;
-  readonly hostAddress: string;
   /** Where pods ask for names of services. */
   readonly clusterDns: string;
-  /** Pods have no service account without. */
-  readonly mountAccount?: MountAccount;
 };
 
 export function processContainers(options: ContainersOptions): Containers {
@@ -111,38 +122,25 @@ export function processContainers(options: ContainersOptions): Containers {
       const exit = fileOf(uid, name, spec.attempt, 'exit');
       rmSync(ready, { force: true });
       rmSync(exit, { force: true });
-      const hosts = join(options.directory, `${uid}.hosts`);
-      writeFileSync(hosts, hostsText(spec));
-      const resolver = resolverText(spec.pod, options.clusterDns);
-      const resolverFile = resolver === undefined ? '' : join(options.directory, `${uid}.resolv`);
-      if (resolver !== undefined) writeFileSync(resolverFile, resolver);
-      const account = join(options.directory, `${uid}.account`);
-      const hasAccount = (await options.mountAccount?.(spec.pod, account)) === true;
       const host = spec.pod.spec.hostNetwork === true ? options.nodeName : hostNameOf(spec);
-      const enter = spec.netns === undefined ? [] : ['nsenter', `--net=${spec.netns}`];
-      const isolate = 'unshare --mount --uts --pid --fork --kill-child --mount-proc --propagation private';
+      const mounts = [...ownFiles(spec, options), ...spec.mounts];
       const [command = '', ...argv] = [
-        ...enter,
-        ...isolate.split(' '),
+        ...isolation(spec),
         'sh',
         '-c',
         containerScript,
         'margay-container',
         host,
-        hosts,
         exit,
         join(options.directory, `${uid}.${name}.${spec.attempt}.files`),
-        resolverFile,
-        hasAccount ? account : '',
+        spec.container.workingDir ?? '/',
+        String(mounts.length),
+        ...mounts.flatMap(({ source, target, readOnly }) => [source, target, readOnly ? 'ro' : 'rw']),
         // A terminal makes the program the leader of its session; what runs in a shell's background ignores interrupts.
         ...(tty ? ['setsid', '--ctty', 'env', '--default-signal=INT,QUIT'] : []),
         ...wordsOf(program.value, options.launcher),
       ];
-      const env = {
-        ...(hasAccount ? serviceEnvironment : {}),
-        ...environment(spec, options),
-        MARGAY_READY: ready,
-      };
+      const env = { ...spec.variables, MARGAY_READY: ready };
       if (tty || spec.container.stdin === true)
         return startWithConsole(spec, [command, ...argv], env, openLog(options.logDirectory, spec));
       const path = openLog(options.logDirectory, spec);
@@ -209,6 +207,39 @@ export function processContainers(options: ContainersOptions): Containers {
   };
 }
 
+/** The words that make a container's namespaces. One that looks at another's processes is in its process namespace. */
+function isolation({ netns, pod, target }: ContainerSpec): readonly string[] {
+  const network = netns === undefined ? [] : [`--net=${netns}`];
+  const targetPid =
+    target !== undefined && isAlive(target.process) ? firstChild(target.process.pid) : undefined;
+  const enter = [...network, ...(targetPid === undefined ? [] : [`--pid=/proc/${targetPid}/ns/pid`])];
+  const own =
+    targetPid !== undefined
+      ? '--mount-proc'
+      : pod.spec.hostPID === true
+        ? '--fork --kill-child'
+        : '--pid --fork --kill-child --mount-proc';
+  return [
+    ...(enter.length === 0 ? [] : ['nsenter', ...enter]),
+    ...`unshare --mount --uts ${own} --propagation private`.split(' '),
+  ];
+}
+
+/** The files that every container has of its pod. */
+function ownFiles(spec: ContainerSpec, options: ContainersOptions): readonly Mount[] {
+  const uid = spec.pod.metadata.uid ?? '';
+  const write = (suffix: string, text: string, target: string): Mount => {
+    const source = join(options.directory, `${uid}.${suffix}`);
+    writeFileSync(source, text);
+    return { source, target, readOnly: false };
+  };
+  const resolver = resolverText(spec.pod, options.clusterDns);
+  return [
+    write('hosts', hostsText(spec), '/etc/hosts'),
+    ...(resolver === undefined ? [] : [write('resolv', resolver, '/etc/resolv.conf')]),
+  ];
+}
+
 /** A built-in program, or one of the machine that says itself that it is ready. */
 const wordsOf = (program: Program, launcher: readonly string[]): readonly string[] =>
   program.name === 'command'
@@ -222,12 +253,16 @@ const podLogFolder = (root: string, namespace: string, name: string, uid: string
 function signalContainer(record: ContainerRecord, signal: 'SIGTERM' | 'SIGKILL'): boolean {
   if (!isAlive(record.process)) return true;
   const { pid } = record.process;
-  const target = signal === 'SIGKILL' ? pid : firstChild(pid);
-  if (target === undefined || (signal === 'SIGTERM' && !hears(target))) return false;
-  try {
-    process.kill(target, signal);
-  } catch {
-    // It ended meanwhile.
+  const child = firstChild(pid);
+  if (signal === 'SIGTERM' && (child === undefined || !hears(child))) return false;
+  // One in another's process namespace does not go with its parent.
+  const targets = signal === 'SIGTERM' ? [child] : [pid, child];
+  for (const target of targets) {
+    try {
+      if (target !== undefined) process.kill(target, signal);
+    } catch {
+      // It ended meanwhile.
+    }
   }
   return true;
 }
@@ -259,6 +294,8 @@ const hostNameOf = (spec: ContainerSpec): string => spec.pod.spec.hostname ?? sp
 function hostsText(spec: ContainerSpec): string {
   const lines = ['127.0.0.1 localhost', '::1 localhost ip6-localhost ip6-loopback'];
   for (const address of spec.addresses) lines.push(`${address} ${hostNameOf(spec)}`);
+  for (const { ip, hostnames = [] } of spec.pod.spec.hostAliases ?? [])
+    lines.push([ip, ...hostnames].join(' '));
   return `${lines.join('\n')}\n`;
 }
 
@@ -284,42 +321,6 @@ function resolverText(pod: ContainerSpec['pod'], clusterDns: string): string | u
     ...(settings.length > 0 ? [`options ${settings.join(' ')}`] : []),
     '',
   ].join('\n');
-}
-
-/** The pod's own variables and those of its image; `valueFrom` knows the fields a runner can answer. */
-function environment(spec: ContainerSpec, options: ContainersOptions): Record<string, string> {
-  const { pod } = spec;
-  const fields: Readonly<Record<string, string | undefined>> = {
-    'metadata.name': pod.metadata.name,
-    'metadata.namespace': pod.metadata.namespace,
-    'metadata.uid': pod.metadata.uid,
-    'spec.nodeName': options.nodeName,
-    'spec.serviceAccountName': pod.spec.serviceAccountName,
-    'status.podIP': spec.addresses[0],
-    'status.podIPs': spec.addresses.join(','),
-    'status.hostIP': options.hostAddress,
-  };
-  const own: Record<string, string> = {};
-  for (const variable of spec.container.env ?? []) {
-    const path = fieldPath(variable.valueFrom);
-    const value = variable.value ?? (path === undefined ? undefined : fields[path]);
-    if (value !== undefined) own[variable.name] = value;
-  }
-  return {
-    PATH: process.env['PATH'] ?? '/usr/bin:/bin',
-    HOSTNAME: hostNameOf(spec),
-    POD_NAME: pod.metadata.name,
-    POD_NAMESPACE: pod.metadata.namespace ?? 'default',
-    ...(spec.addresses[0] === undefined ? {} : { POD_IP: spec.addresses[0] }),
-    NODE_NAME: options.nodeName,
-    ...own,
-  };
-}
-
-function fieldPath(source: unknown): string | undefined {
-  const reference = (source as { readonly fieldRef?: { readonly fieldPath?: string } } | null | undefined)
-    ?.fieldRef;
-  return reference?.fieldPath;
 }
 
 /** The path of the container's log, which is there afterwards. */

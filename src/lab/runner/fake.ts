@@ -4,13 +4,18 @@ import type {
   Checkpoints,
   ContainerRecord,
   Containers,
+  ContainerSpec,
   ContainerState,
   Namespaces,
   NetworkPlugins,
   SandboxRecord,
 } from './types.ts';
+import { FakeVolumeFiles, type RequestToken } from './volumes/mod.ts';
 
 export class FakeMachine {
+  readonly volumes = new FakeVolumeFiles();
+  /** What the containers that were started are told, by name. */
+  readonly started = new Map<string, ContainerSpec>();
   readonly namespaceFiles = new Set<string>();
   /** Container ids that are attached. */
   readonly attached = new Map<string, string>();
@@ -26,6 +31,11 @@ export class FakeMachine {
   failAttach = 0;
   #nextPid = 100;
   #nextAddress = 1;
+
+  /** The tokens are numbered. */
+  tokens = 0;
+  readonly requestToken: RequestToken = async (_, { expirationSeconds }) =>
+    ok({ token: `token-${++this.tokens}`, expiresAtMs: Date.now() + expirationSeconds * 1000 });
 
   readonly network: NetworkPlugins = {
     attach: async (container) => {
@@ -58,6 +68,7 @@ export class FakeMachine {
     start: async (spec) => {
       const pid = this.#nextPid++;
       this.calls.push(`start ${spec.pod.metadata.name}/${spec.container.name} ${spec.attempt}`);
+      this.started.set(spec.container.name, spec);
       this.processes.set(pid, { type: 'running', ready: !this.isSlow });
       return ok({ pid, startTicks: '1' });
     },

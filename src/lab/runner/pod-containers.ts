@@ -2,6 +2,7 @@
 import type { Pod } from '../../model/mod.ts';
 import type { PodEvents } from './pod-events.ts';
 import type { PodSandbox } from './pod-sandbox.ts';
+import type { PodVolumes } from './pod-volumes.ts';
 import { type ContainerView, restarts } from './pod-status.ts';
 import { ContainerProbes, hasProbes, type ProbeKind, validateProbes } from './probes.ts';
 import type { ContainerRecord, WorkerEdges } from './types.ts';
@@ -11,6 +12,8 @@ type Container = Pod['spec']['containers'][number];
 type Waiting = { readonly reason: string; readonly message?: string };
 
 const longestRetryMs = 30_000;
+/** What a container names may come at any time; a change of it is noticed at once. */
+const configurationRetryMs = 5_000;
 /** Containers that end at once are started again later and later, as kubelet does. */
 const firstRestartMs = 1000;
 const longestRestartMs = 60_000;
@@ -22,6 +25,7 @@ export type PodContainersOptions = {
   readonly edges: WorkerEdges;
   readonly events: PodEvents;
   readonly sandbox: PodSandbox;
+  readonly volumes: PodVolumes;
   /** The newest object of the pod. */
   readonly pod: () => Pod | undefined;
   /** A probe changed its mind. */
@@ -48,6 +52,10 @@ export class PodContainers {
     let soonest = watchMs;
     for (const container of pod.spec.containers)
       soonest = Math.min(soonest, (await this.#runOne(pod, container, false)) ?? watchMs);
+    // Ephemeral ones run once, beside the others.
+    for (const container of pod.spec.ephemeralContainers ?? [])
+      if (this.#record(container.name) === undefined)
+        soonest = Math.min(soonest, await this.#start(pod, container, 0, undefined));
     return soonest;
   }
 
@@ -152,33 +160,38 @@ export class PodContainers {
     attempt: number,
     previous: ContainerRecord['previous'],
   ): Promise<number> {
-    const { edges, events, sandbox } = this.#options;
+    const { edges, events, sandbox, volumes } = this.#options;
     const { record } = sandbox;
     if (record === undefined) return 0;
     const probes = validateProbes(container);
-    const started = !probes.ok
-      ? probes
+    const setting = probes.ok ? await volumes.settingOf(pod, container) : probes;
+    const target = record.containers[container.targetContainerName ?? ''];
+    const started = !setting.ok
+      ? setting
       : await edges.containers.start({
+          ...setting.value,
           pod,
-          container,
           attempt,
           addresses: record.addresses,
           ...(record.netns === undefined ? {} : { netns: record.netns }),
+          ...(target === undefined ? {} : { target }),
         });
     if (!started.ok) {
       const { message, hint } = started.error;
       const text = hint === undefined ? message : `${message} ${hint}`;
+      const isConfiguration = started.error.code === 'BadConfiguration';
       if (this.#problems.get(container.name)?.message !== text)
-        events.warning(pod, 'Failed', text, container.name);
-      this.#problems.set(container.name, { reason: 'CreateContainerError', message: text });
-      return longestRetryMs;
+        events.warning(pod, 'Failed', isConfiguration ? `Error: ${text}` : text, container.name);
+      const reason = isConfiguration ? 'CreateContainerConfigError' : 'CreateContainerError';
+      this.#problems.set(container.name, { reason, message: text });
+      return isConfiguration ? configurationRetryMs : longestRetryMs;
     }
     this.#problems.delete(container.name);
     const { name, image = '' } = container;
     events.normal(pod, 'Pulled', `Container image ${JSON.stringify(image)} already present on machine`, name);
     events.normal(pod, 'Created', `Created container: ${name}`, name);
     events.normal(pod, 'Started', `Started container ${name}`, name);
-    const unsupported = attempt === 0 ? unsupportedIn(container) : undefined;
+    const unsupported = attempt === 0 ? unsupportedIn(pod, container) : undefined;
     if (unsupported !== undefined) events.warning(pod, 'Unsupported', unsupported, name);
     sandbox.save({
       ...record,

@@ -22,9 +22,13 @@ export class PodEvents {
   #tell(pod: Pod, text: EventText, container?: string): void {
     const host = pod.spec.nodeName;
     const source = { component: 'kubelet', ...(host === undefined ? {} : { host }) };
-    const field = (pod.spec.initContainers ?? []).some((c) => c.name === container)
+    const isIn = (list: Pod['spec']['initContainers']): boolean =>
+      (list ?? []).some((one) => one.name === container);
+    const field = isIn(pod.spec.initContainers)
       ? 'initContainers'
-      : 'containers';
+      : isIn(pod.spec.ephemeralContainers)
+        ? 'ephemeralContainers'
+        : 'containers';
     this.#recorder.record(source, pod, text, container === undefined ? '' : `spec.${field}{${container}}`);
   }
 }

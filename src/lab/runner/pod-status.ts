@@ -20,16 +20,25 @@ export type PodView = {
   readonly startedAt: string;
   readonly init: readonly ContainerView[];
   readonly containers: readonly ContainerView[];
+  readonly ephemeral: readonly ContainerView[];
   readonly now: string;
 };
 
 type Status = NonNullable<Pod['status']>;
 type ContainerStatus = NonNullable<Status['containerStatuses']>[number];
 
+/** All of a pod, in the order in which they start. */
+export const containersOf = ({ spec }: Pod): readonly Pod['spec']['containers'][number][] => [
+  ...(spec.initContainers ?? []),
+  ...spec.containers,
+  ...(spec.ephemeralContainers ?? []),
+];
+
 export function podStatus(view: PodView): Status {
   const { pod } = view;
   const init = view.init.map((c) => containerStatus(pod, c));
   const containers = view.containers.map((c) => containerStatus(pod, c));
+  const ephemeral = view.ephemeral.map((c) => containerStatus(pod, c));
   const phase = phaseOf(pod, view);
   const allReady = phase === 'Running' && containers.every((c) => c.ready);
   const initialized = init.every((c) => c.state?.terminated?.exitCode === 0);
@@ -66,7 +75,8 @@ export function podStatus(view: PodView): Status {
     startTime: view.startedAt,
     ...(init.length > 0 ? { initContainerStatuses: init } : {}),
     containerStatuses: containers,
-    qosClass: 'BestEffort',
+    ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
+    qosClass: pod.status?.qosClass ?? 'BestEffort',
   };
 }
 

@@ -1,8 +1,8 @@
 // One pod on this node, from its binding to its end. A worker holds the pod's object and its place on the node, and at
 // each step does the next thing that brings the two together:
 //
-//   object there:  namespace → ADD → containers (init ones first, one by one) → status, restarts with back-off
-//   object going:  SIGTERM, grace, SIGKILL → DEL → namespace away → record away → object away
+//   object there:  volumes → namespace → ADD → containers (init ones first, one by one) → status, restarts with back-off
+//   object going:  SIGTERM, grace, SIGKILL → DEL → namespace away → record and volumes away → object away
 //   object gone:   the same, at once and without the last step
 import type { Timer } from '../../lib/clock.ts';
 import type { Pod } from '../../model/mod.ts';
@@ -11,6 +11,7 @@ import { graceSeconds, PodContainers, watchMs } from './pod-containers.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodSandbox } from './pod-sandbox.ts';
 import { podStatus } from './pod-status.ts';
+import { PodVolumes } from './pod-volumes.ts';
 import type { PodIdentity, SandboxRecord, WorkerEdges } from './types.ts';
 
 const retryMs = 500;
@@ -25,6 +26,7 @@ export class PodWorker {
   readonly #identity: PodIdentity;
   readonly #sandbox: PodSandbox;
   readonly #containers: PodContainers;
+  readonly #volumes: PodVolumes;
   #pod: Pod | undefined;
   #terminatingSince: number | undefined;
   readonly #toldToEnd = new Set<string>();
@@ -39,11 +41,19 @@ export class PodWorker {
     this.#edges = edges;
     this.#events = new PodEvents(edges.datastore, edges.clock);
     this.#sandbox = new PodSandbox(edges, this.#events, uid, record);
+    this.#volumes = new PodVolumes({
+      uid,
+      edges,
+      events: this.#events,
+      addresses: () => this.#sandbox.record?.addresses ?? [],
+      onChange: () => this.notify(),
+    });
     this.#containers = new PodContainers({
       uid,
       edges,
       events: this.#events,
       sandbox: this.#sandbox,
+      volumes: this.#volumes,
       pod: () => this.#pod,
       onChange: () => this.notify(),
     });
@@ -118,15 +128,36 @@ export class PodWorker {
       const left = await this.#release();
       return left ?? watchMs * 60;
     }
-    const attached = await this.#sandbox.attach(pod);
-    const nextMs = attached ?? (await this.#containers.run(pod));
+    const nextMs =
+      (await this.#volumes.prepare(pod)) ??
+      (await this.#sandbox.attach(pod)) ??
+      (await this.#containers.run(pod));
+    const excess = await this.#volumes.overLimit(pod);
+    if (excess !== undefined) return this.#evict(pod, excess);
     await this.#writeStatus(pod);
     return nextMs;
   }
 
   async #release(): Promise<number | undefined> {
     this.#containers.stopProbes();
-    return this.#sandbox.release(this.#pod);
+    const left = await this.#sandbox.release(this.#pod);
+    if (left === undefined) await this.#volumes.release();
+    return left;
+  }
+
+  /** Ends a pod that holds more than it may, for good. */
+  async #evict(pod: Pod, message: string): Promise<number> {
+    this.#events.warning(pod, 'Evicted', message);
+    await this.#edges.datastore.patch(
+      'Pod',
+      { name: pod.metadata.name, namespace: pod.metadata.namespace ?? 'default' },
+      {
+        type: 'merge',
+        status: true,
+        body: { metadata: { uid: this.uid }, status: { phase: 'Failed', reason: 'Evicted', message } },
+      },
+    );
+    return retryMs;
   }
 
   async #terminate(pod: Pod | undefined): Promise<number | 'done'> {
@@ -167,6 +198,7 @@ export class PodWorker {
       startedAt: record?.startedAt ?? pod.status?.startTime ?? now,
       init: (pod.spec.initContainers ?? []).map((container) => this.#containers.view(pod, container)),
       containers: pod.spec.containers.map((container) => this.#containers.view(pod, container)),
+      ephemeral: (pod.spec.ephemeralContainers ?? []).map((c) => this.#containers.view(pod, c)),
       now,
     });
     // Times of conditions alone are no news.

@@ -20,6 +20,7 @@ import {
 import { FakeMachine } from './fake.ts';
 import { portMappings } from './pod-sandbox.ts';
 import { startRunner, type Runner } from './runner.ts';
+import { ObjectSources } from './sources.ts';
 
 const facts = {
   name: 'worker1',
@@ -47,6 +48,10 @@ function run(store: MemoryStore, machine: FakeMachine): Runner {
     namespaces: machine.namespaces,
     containers: machine.containers,
     checkpoints: machine.checkpoints,
+    volumes: machine.volumes,
+    sources: new ObjectSources(store.open(), silentLogger),
+    requestToken: machine.requestToken,
+    host: { nodeName: 'worker1', cpus: 2, memoryBytes: 1 << 30 },
     clock: systemClock,
     logger: silentLogger,
     hostAddresses: ['10.0.0.21'],

@@ -6,6 +6,7 @@ import { backoff, sleep } from '../../lib/wait.ts';
 import type { Pod } from '../../model/mod.ts';
 import { readNetworkList } from './cni.ts';
 import { type NodeFacts, nodeObject, nodeStatus, type NodeReadiness } from './node-object.ts';
+import { containersOf } from './pod-status.ts';
 import { PodWorker } from './pod-worker.ts';
 import type { FindPod, PodPlace } from './streams/mod.ts';
 import type { ContainerRecord, Containers, WorkerEdges } from './types.ts';
@@ -47,7 +48,7 @@ export function startRunner(options: RunnerOptions): Runner {
     return worker;
   };
   const records = new Map(options.checkpoints.all().map((record) => [record.uid, record]));
-  for (const uid of records.keys()) unseen.add(uid);
+  for (const uid of [...records.keys(), ...options.volumes.known()]) unseen.add(uid);
 
   const set = (pod: Pod): void => {
     const uid = pod.metadata.uid ?? '';
@@ -95,6 +96,7 @@ export function startRunner(options: RunnerOptions): Runner {
       stopWatching();
       await syncer.stop();
       for (const worker of workers.values()) worker.stop();
+      await options.sources.stop();
       await Promise.all([...workers.values()].map((w) => w.done));
       await reporting;
     },
@@ -103,15 +105,12 @@ export function startRunner(options: RunnerOptions): Runner {
 
 function placeOf(worker: PodWorker, containers: Containers): PodPlace {
   const { identity, record, pod } = worker.place;
-  const spec = pod?.spec;
   return {
     netns: record?.netns,
     isAttached: record?.state === 'attached',
     container: (name) => {
-      const known = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].some(
-        (c) => c.name === name,
-      );
-      if (!known) return undefined;
+      const isKnown = pod !== undefined && containersOf(pod).some((c) => c.name === name);
+      if (!isKnown) return undefined;
       const current = (): ContainerRecord | undefined => worker.place.record?.containers[name];
       const now = current();
       return {

@@ -8,15 +8,18 @@ import type { InterfaceAddress } from '../../lib/ip/mod.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { clusterDnsAddress } from '../cluster-dns.ts';
+import { err, failure } from '../../lib/result.ts';
 import { mainFile } from '../main-file.ts';
 import { packagedPlugins, rangePlugin } from '../requirements.ts';
-import { mountAccount } from './account.ts';
+import { requestToken } from './account.ts';
 import { fileCheckpoints } from './checkpoints.ts';
 import { cniPlugins } from './cni.ts';
 import { processContainers } from './containers.ts';
 import { podNamespaces } from './namespaces.ts';
 import type { NodeReadiness } from './node-object.ts';
+import { volumeFiles } from './volumes/mod.ts';
 import { type ServingCertificate, startStreamServer } from './streams/mod.ts';
+import { ObjectSources } from './sources.ts';
 import { networkConfigured, type Runner, type RunnerOptions, startRunner } from './runner.ts';
 
 export type RunnerCommandOptions = {
@@ -55,6 +58,8 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
   if (!streams.ok) options.logger.error('no streams for kubectl', { error: streams.error.message });
   runner = startRunner({
     ...nodeRunnerEdges({
+      datastore: options.datastore,
+      logger: options.logger,
       nodeName: options.nodeName,
       hostAddresses,
       configurationDirectory,
@@ -94,6 +99,8 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
 }
 
 export type EdgePaths = {
+  readonly datastore: Datastore;
+  readonly logger: Logger;
   readonly nodeName: string;
   readonly hostAddresses: readonly string[];
   readonly configurationDirectory: string;
@@ -121,11 +128,16 @@ export function nodeRunnerEdges(
       logDirectory: paths.logDirectory,
       launcher: paths.program,
       nodeName: paths.nodeName,
-      hostAddress: paths.hostAddresses[0] ?? '',
       clusterDns: clusterDnsAddress,
-      ...(paths.kubeconfig === undefined ? {} : { mountAccount: mountAccount(paths.kubeconfig) }),
     }),
     checkpoints: fileCheckpoints(paths.checkpointDirectory),
+    volumes: volumeFiles(paths.podDirectory),
+    sources: new ObjectSources(paths.datastore, paths.logger),
+    requestToken:
+      paths.kubeconfig === undefined
+        ? async () => err(failure('VolumeFailed', 'this node asks for no tokens'))
+        : requestToken(paths.kubeconfig),
+    host: { nodeName: paths.nodeName, cpus: cpus().length, memoryBytes: totalmem() },
     watchDirectory: paths.podDirectory,
   };
 }

@@ -1,5 +1,5 @@
 // What the runner keeps per pod, and its edges: network plugins, namespaces and container processes. The pod worker knows
-// only these; cni.ts, sandboxes.ts and processes.ts make them real, fake.ts plays them in tests.
+// only these; cni.ts, namespaces.ts, containers.ts and volumes/ make them real, fake.ts plays them in tests.
 import type { Datastore } from '../../datastore/mod.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
@@ -7,7 +7,9 @@ import type { Failure, Result } from '../../lib/result.ts';
 import type { Pod } from '../../model/mod.ts';
 import type { ProcessIdentity } from '../types.ts';
 import type { Probe } from './probes.ts';
+import type { ObjectSources } from './sources.ts';
 import type { Console } from './streams/consoles.ts';
+import type { Mount, RequestToken, VolumeFiles } from './volumes/mod.ts';
 
 export type RunnerErrorCode =
   | 'NoNetworkConfiguration'
@@ -16,6 +18,8 @@ export type RunnerErrorCode =
   | 'NamespaceFailed'
   | 'UnknownProgram'
   | 'StartFailed'
+  /** Its variables name what is not there. */
+  | 'BadConfiguration'
   | 'ListenFailed';
 export type RunnerError = Failure<RunnerErrorCode>;
 
@@ -89,6 +93,10 @@ export type ContainerSpec = {
   readonly netns?: string;
   readonly addresses: readonly string[];
   readonly attempt: number;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly mounts: readonly Mount[];
+  /** Of an ephemeral container: whose processes it sees. */
+  readonly target?: ContainerRecord;
 };
 export type ContainerState =
   | { readonly type: 'running'; readonly ready: boolean }
@@ -141,6 +149,11 @@ export type WorkerEdges = {
   readonly namespaces: Namespaces;
   readonly containers: Containers;
   readonly checkpoints: Checkpoints;
+  readonly volumes: VolumeFiles;
+  readonly sources: ObjectSources;
+  readonly requestToken: RequestToken;
+  /** The node as its pods hear of it. */
+  readonly host: { readonly nodeName: string; readonly cpus: number; readonly memoryBytes: number };
   readonly clock: Clock;
   readonly logger: Logger;
   readonly hostAddresses: readonly string[];

@@ -162,6 +162,7 @@ const podSpec = openObject({
       options: optional(array(openObject({ name: text(), value: text() }))),
     }),
   ),
+  hostAliases: optional(array(openObject({ ip: string(), hostnames: texts() }))),
   schedulerName: text(),
   priority: count(),
   tolerations: optional(

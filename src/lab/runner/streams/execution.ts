@@ -40,6 +40,8 @@ const entrance = (pid: number): readonly string[] => [
   '--net',
   '--uts',
   '--pid',
+  // Where the container's own program is.
+  '--wd',
   '--',
 ];
 
