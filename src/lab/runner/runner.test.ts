@@ -251,6 +251,129 @@ test('a runner that was killed finds its pods again, and clears away those that 
   }
 });
 
+test('a pod waits for what its volumes name, then is told of every change', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const runner = run(store, machine);
+  const client = store.open();
+  const configMap = (text: string) => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap' as const,
+    metadata: { name: 'app', namespace: 'default' },
+    data: { text },
+  });
+  const written = (): string =>
+    Buffer.from([...machine.volumes.written.values()].at(-1)?.get('text')?.bytes ?? []).toString();
+  try {
+    const volumes = [
+      { name: 'app', configMap: { name: 'app' } },
+      { name: 'unused', configMap: { name: 'nobody-mounts-it' } },
+    ];
+    const containers = [
+      {
+        name: 'main',
+        image: 'x',
+        volumeMounts: [{ name: 'app', mountPath: '/app' }],
+        env: [{ name: 'TEXT', valueFrom: { configMapKeyRef: { name: 'app', key: 'text' } } }],
+        args: ['$(TEXT)'],
+      },
+    ];
+    await client.create('Pod', pod('a', { volumes, containers }));
+    await eventually(() => store.all('Event').some((e) => e.reason === 'FailedMount'), 'told');
+    assert.equal(
+      store.all('Event')[0]?.message,
+      'MountVolume.SetUp failed for volume "app" : configmap "app" not found',
+    );
+    assert.equal(machine.records.size, 0);
+    await client.create('ConfigMap', configMap('one'));
+    await eventually(() => statusOf(store, 'a')?.phase === 'Running', 'running');
+    const started = machine.started.get('main');
+    assert.deepEqual(started?.container.args, ['one']);
+    assert.deepEqual(
+      started?.mounts.map(({ target, readOnly }) => [target, readOnly]),
+      [['/app', true]],
+    );
+    assert.equal(written(), 'one');
+    const [there] = store.all('ConfigMap');
+    await client.update('ConfigMap', { ...configMap('two'), metadata: there?.metadata ?? { name: '' } });
+    await eventually(() => written() === 'two', 'changed');
+    await client.delete('Pod', { name: 'a', namespace: 'default' });
+    await eventually(() => machine.volumes.known().length === 0, 'released');
+  } finally {
+    await runner.stop();
+  }
+});
+
+test('a container whose variables name what is missing says so, and starts when it comes', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const runner = run(store, machine);
+  const client = store.open();
+  try {
+    const envFrom = [{ secretRef: { name: 'pw' } }];
+    await client.create('Pod', pod('a', { containers: [{ name: 'main', image: 'x', envFrom }] }));
+    await eventually(
+      () =>
+        statusOf(store, 'a')?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError',
+      'told',
+    );
+    const data = { user: Buffer.from('ada').toString('base64') };
+    const metadata = { name: 'pw', namespace: 'default' };
+    await client.create('Secret', { apiVersion: 'v1', kind: 'Secret', metadata, data });
+    await eventually(() => machine.started.get('main')?.variables['user'] === 'ada', 'started');
+  } finally {
+    await runner.stop();
+  }
+});
+
+test('a pod that holds more than its emptyDir may is evicted', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const runner = run(store, machine);
+  try {
+    machine.volumes.used = 2 << 20;
+    const volumes = [{ name: 'scratch', emptyDir: { sizeLimit: '1Mi' } }];
+    const volumeMounts = [{ name: 'scratch', mountPath: '/scratch' }];
+    const containers = [{ name: 'main', image: 'x', volumeMounts }];
+    await store.open().create('Pod', pod('a', { volumes, containers }));
+    await eventually(() => statusOf(store, 'a')?.reason === 'Evicted', 'evicted');
+    await eventually(() => machine.records.size === 0, 'released');
+    assert.match(
+      statusOf(store, 'a')?.message ?? '',
+      /Usage of EmptyDir volume "scratch" exceeds the limit "1Mi"/,
+    );
+  } finally {
+    await runner.stop();
+  }
+});
+
+test('an ephemeral container runs once, beside the others, in the processes of its target', async () => {
+  const store = new MemoryStore();
+  const machine = new FakeMachine();
+  const runner = run(store, machine);
+  const client = store.open();
+  try {
+    await client.create('Pod', pod('a'));
+    await eventually(() => statusOf(store, 'a')?.phase === 'Running', 'running');
+    const ephemeralContainers = [{ name: 'look', image: 'busybox', targetContainerName: 'main' }];
+    await client.patch(
+      'Pod',
+      { name: 'a', namespace: 'default' },
+      { type: 'merge', body: { spec: { ephemeralContainers } } },
+    );
+    const state = () => statusOf(store, 'a')?.ephemeralContainerStatuses?.[0]?.state;
+    await eventually(() => state()?.running !== undefined, 'looks');
+    const record = [...machine.records.values()][0];
+    assert.equal(machine.started.get('look')?.target?.process.pid, record?.containers['main']?.process.pid);
+    machine.end(record?.containers['look']?.process.pid ?? 0, 3, new Date().toISOString());
+    await eventually(() => state()?.terminated?.exitCode === 3, 'ended');
+    assert.equal(statusOf(store, 'a')?.phase, 'Running');
+    assert.equal(machine.calls.filter((call) => call.startsWith('start a/look')).length, 1);
+  } finally {
+    await runner.stop();
+  }
+});
+
 test('an unknown program is refused with what exists', async () => {
   const refused = programFor({ command: ['nmap'] });
   assert.ok(!refused.ok && /http-server/.test(refused.error.hint ?? ''));
