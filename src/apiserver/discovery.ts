@@ -36,6 +36,7 @@ function partsOf(kind: ServedKind): readonly Part[] {
   if (group !== '') return parts;
   if (kind.kind === 'Pod') {
     parts.push({ name: 'binding', group, version, kind: 'Binding', verbs: ['create'] });
+    parts.push({ name: 'ephemeralcontainers', group, version, kind: 'Pod', verbs: partVerbs });
     parts.push({ name: 'eviction', group: 'policy', version: 'v1', kind: 'Eviction', verbs: ['create'] });
     parts.push({ name: 'log', group, version, kind: 'Pod', verbs: ['get'] });
     for (const [name, options] of streamOptions)

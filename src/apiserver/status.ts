@@ -132,6 +132,12 @@ function causeOf(issue: Issue): StatusCause {
       field,
     };
   }
+  if (reason === 'Not found' || reason === 'Duplicate value')
+    return {
+      reason: reason === 'Not found' ? 'FieldValueNotFound' : 'FieldValueDuplicate',
+      message: `${reason}: ${printed(issue.value)}`,
+      field,
+    };
   const value = 'value' in issue ? `Invalid value: ${printed(issue.value)}: ` : 'Invalid value: ';
   return { reason: 'FieldValueInvalid', message: `${value}${reason}`, field };
 }

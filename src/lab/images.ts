@@ -18,7 +18,19 @@ export const programs: Readonly<Record<ProgramName, string>> = {
 };
 
 /** Repository names (without registry, path and tag) that stand for a pod that only waits. */
-const sleepers = new Set(['client', 'busybox', 'alpine', 'netshoot', 'debian', 'ubuntu', 'pause', 'curl']);
+const sleepers = new Set([
+  'client',
+  'busybox',
+  'alpine',
+  'netshoot',
+  'debian',
+  'ubuntu',
+  'pause',
+  'curl',
+  'nicolaka',
+  'nettools',
+  'dnsutils',
+]);
 
 /** `registry/path/name:tag` → `name`. */
 const baseName = (image: string): string =>
@@ -29,6 +41,8 @@ export function programFor(container: {
   readonly image?: string;
   readonly command?: readonly string[];
   readonly args?: readonly string[];
+  readonly stdin?: boolean;
+  readonly tty?: boolean;
 }): Result<Program, Failure<'UnknownProgram'>> {
   const [first, ...rest] = container.command ?? [];
   if (first !== undefined) {
@@ -52,6 +66,9 @@ export function programFor(container: {
   const [program, ...args] = container.args ?? [];
   if (isSleeper && program !== undefined && !/^[\d.]+s?$/.test(program))
     return programFor({ command: [program], args });
+  // Their shell is what these images run; without anybody to type it would end at once.
+  if (isSleeper && program === undefined && container.stdin === true && container.tty === true)
+    return programFor({ command: ['sh'] });
   if (baseName(container.image ?? '') === 'coredns') return ok({ name: 'dns', args: [] });
   return ok({ name: isSleeper ? 'sleep' : 'http-server', args: container.args ?? [] });
 }

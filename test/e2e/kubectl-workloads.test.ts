@@ -65,6 +65,8 @@ describe('workloads and services', { skip }, () => {
     });
     assert.equal(seen, true, what);
   }
+  const nodeOf = (pod: string): Promise<string> =>
+    kubectl('get', 'pod', pod, '-o', 'jsonpath={.spec.nodeName}');
   const serverOf = (text: string): string => /ServerName: ([^,]+),/.exec(text)?.[1] ?? text;
 
   test('a service by its name: every pod behind it answers, and knows who asked', async () => {
@@ -212,5 +214,172 @@ describe('workloads and services', { skip }, () => {
         ) > 0,
     );
     assert.match(await kubectl('get', 'events'), /Liveness probe failed: dial tcp/);
+  });
+
+  test('volumes and variables: what objects say, and every change of it', async () => {
+    const items = [{ key: 'password', path: 'deep/pass' }];
+    const volumes = [
+      { name: 'conf', configMap: { name: 'app' } },
+      { name: 'pass', secret: { secretName: 'pass', defaultMode: 0o400, items } },
+      { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+      {
+        name: 'info',
+        downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] },
+      },
+      { name: 'node', hostPath: { path: '/var/lib/calico', type: 'Directory' } },
+      { name: 'new', hostPath: { path: '/margay-test/new', type: 'DirectoryOrCreate' } },
+    ];
+    const container = {
+      name: 'main',
+      image: 'busybox',
+      workingDir: '/work-here',
+      command: ['sh', '-c', 'echo $(GREETING), $CONF_mode, $PASS; pwd; exec sleep 1000'],
+      envFrom: [{ prefix: 'CONF_', configMapRef: { name: 'app' } }],
+      env: [
+        { name: 'WHO', value: 'ada' },
+        { name: 'GREETING', value: 'hello $(WHO)' },
+        { name: 'PASS', valueFrom: { secretKeyRef: { name: 'pass', key: 'password' } } },
+      ],
+      volumeMounts: [
+        { name: 'conf', mountPath: '/etc/app' },
+        { name: 'conf', mountPath: '/one/mode', subPath: 'mode' },
+        { name: 'pass', mountPath: '/pass' },
+        { name: 'memory', mountPath: '/memory' },
+        { name: 'info', mountPath: '/info' },
+        { name: 'node', mountPath: '/calico', readOnly: true },
+        { name: 'new', mountPath: '/new' },
+      ],
+    };
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'store', labels: { tier: 'data' } } };
+    await apply({ ...pod, spec: { volumes, containers: [container], terminationGracePeriodSeconds: 1 } });
+    await eventually('told what is missing', async () =>
+      /FailedMount.*configmap "app" not found/.test(await kubectl('get', 'events')),
+    );
+    assert.match(await kubectl('get', 'pod', 'store'), /ContainerCreating/);
+    await kubectl('create', 'secret', 'generic', 'pass', '--from-literal=password=s3cret');
+    await kubectl('create', 'configmap', 'app', '--from-literal=mode=fast');
+    await kubectl('wait', '--for=condition=Ready', 'pod/store', '--timeout=60s');
+    await eventually('its output', async () => (await kubectl('logs', 'store')).endsWith('/work-here'));
+    assert.equal(await kubectl('logs', 'store'), 'hello ada, fast, s3cret\n/work-here');
+    const inStore = async (script: string): Promise<string> => {
+      const { out, err } = await lab.kubectl('exec', 'store', '--', 'sh', '-c', script);
+      return (out + err).trim();
+    };
+    assert.equal(
+      await inStore(
+        'cat /etc/app/mode; echo; cat /pass/deep/pass; stat -Lc " %a" /pass/deep/pass; cat /info/labels; pwd',
+      ),
+      'fast\ns3cret 400\ntier="data"/work-here',
+    );
+    assert.match(await inStore('touch /etc/app/x /calico/x'), /Read-only.*\n.*Read-only/);
+    assert.match(await inStore('head -c 2000000 /dev/zero > /memory/x'), /No space left/);
+    assert.equal(await inStore('cat /calico/nodename; touch /new/mine /opt/mine'), await nodeOf('store'));
+    assert.equal(spawnSync('ls', ['/margay-test']).status === 0, false, 'the machine is as it was');
+    await kubectl('patch', 'configmap', 'app', '--type=merge', '-p', '{"data":{"mode":"slow"}}');
+    await eventually('the change is there', async () => (await inStore('cat /etc/app/mode')) === 'slow');
+    assert.equal(await inStore('cat /one/mode'), 'fast', 'a subPath stays as it was');
+    const described = await kubectl('describe', 'pod', 'store');
+    assert.match(described, /Environment Variables from:\s+app {2}ConfigMap with prefix 'CONF_'/);
+    assert.match(described, /\/one\/mode from conf \(rw,path="mode"\)/);
+    await kubectl('delete', 'pod', 'store');
+  });
+
+  test('a client in a pod is its service account', async () => {
+    await kubectl('create', 'serviceaccount', 'reader');
+    await kubectl('create', 'role', 'reader', '--verb=get,list', '--resource=configmaps');
+    await kubectl('create', 'rolebinding', 'reader', '--role=reader', '--serviceaccount=default:reader');
+    const pod = (name: string, spec: object): object => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name },
+      spec: { ...spec, containers: [{ name: 'main', image: 'client' }], terminationGracePeriodSeconds: 1 },
+    });
+    await apply(
+      pod('reader', { serviceAccountName: 'reader' }),
+      pod('nobody', { automountServiceAccountToken: false }),
+    );
+    await kubectl('wait', '--for=condition=Ready', 'pod/reader', 'pod/nobody', '--timeout=60s');
+    const account = '/var/run/secrets/kubernetes.io/serviceaccount';
+    const ask = async (path: string): Promise<string> =>
+      kubectl(
+        'exec',
+        'reader',
+        '--',
+        'sh',
+        '-c',
+        `curl -sS --cacert ${account}/ca.crt -H "Authorization: Bearer $(cat ${account}/token)" https://kubernetes.default${path}`,
+      );
+    assert.match(await ask('/api/v1/namespaces/default/configmaps'), /"kube-root-ca\.crt"/);
+    assert.match(
+      await ask('/api/v1/namespaces/default/secrets'),
+      /User \\"system:serviceaccount:default:reader\\" cannot list resource/,
+    );
+    assert.equal(await kubectl('exec', 'reader', '--', 'cat', `${account}/namespace`), 'default');
+    assert.match(
+      await kubectl('describe', 'pod', 'reader'),
+      /serviceaccount from kube-api-access-\w+ \(ro\)/,
+    );
+    assert.notEqual((await lab.kubectl('exec', 'nobody', '--', 'ls', `${account}/token`)).code, 0);
+    await kubectl('delete', 'pod', 'reader', 'nobody');
+  });
+
+  test('debug: a container added to a pod sees the processes of another', async () => {
+    const words = ['sh', '-c', 'cat /proc/1/cmdline | tr "\\0" " "; hostname -I; exec sleep 1000'];
+    await kubectl('debug', 'box', '--image=busybox', '--container=look', '--target=main', '--', 'true').then(
+      () => assert.fail('there is no container main'),
+      (error: Error) => assert.match(error.message, /Not found: "main"/),
+    );
+    await kubectl('debug', 'box', '--image=busybox', '--container=look', '--target=box', '--', ...words);
+    await eventually('it looks', async () =>
+      /margay-container/.test((await lab.kubectl('logs', 'box', '-c', 'look')).out),
+    );
+    const address = await kubectl('get', 'pod', 'box', '-o', 'jsonpath={.status.podIP}');
+    assert.ok((await kubectl('logs', 'box', '-c', 'look')).includes(address));
+    assert.match(await kubectl('exec', 'box', '-c', 'look', '--', 'ps', 'ax'), /pod sleep/);
+    assert.match(await kubectl('describe', 'pod', 'box'), /Ephemeral Containers:\s+look:[^]*State: +Running/);
+    assert.match(
+      (
+        await lab.kubectl(
+          'patch',
+          'pod',
+          'box',
+          '--subresource=ephemeralcontainers',
+          '--type=json',
+          '-p',
+          '[{"op":"remove","path":"/spec/ephemeralContainers"}]',
+        )
+      ).err,
+      /existing ephemeral containers "look" may not be removed/,
+    );
+  });
+
+  test('cron jobs: a job at its time, one by hand, and none while suspended', async () => {
+    const refused = await lab.kubectl(
+      'create',
+      'cronjob',
+      'bad',
+      '--image=x',
+      '--schedule=61 * * * *',
+      '--',
+      'exit',
+      '0',
+    );
+    assert.match(refused.err, /spec\.schedule: Invalid value: .*above maximum \(59\)/);
+    await kubectl('create', 'cronjob', 'tick', '--image=x', '--schedule=@every 1s', '--', 'exit', '0');
+    await eventually('a job by the clock', async () =>
+      /tick-\d+ +Complete/.test(await kubectl('get', 'jobs')),
+    );
+    await kubectl('patch', 'cronjob', 'tick', '--type=merge', '-p', '{"spec":{"suspend":true}}');
+    await kubectl('create', 'job', 'by-hand', '--from=cronjob/tick');
+    await kubectl('wait', '--for=condition=complete', 'job/by-hand', '--timeout=60s');
+    assert.match(await kubectl('get', 'cronjob', 'tick'), /tick +@every 1s +<none> +True +0 +\d+s/);
+    await eventually('it was told', async () =>
+      /Created job tick-\d+/.test(await kubectl('describe', 'cronjob', 'tick')),
+    );
+    await kubectl('delete', 'cronjob', 'tick');
+    await eventually(
+      'its jobs went, too',
+      async () => !/tick-/.test(await kubectl('get', 'jobs', '-o', 'name')),
+    );
   });
 });

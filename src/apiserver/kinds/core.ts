@@ -257,6 +257,7 @@ const otherKinds: readonly BuiltinOptions[] = [
     schema: work.cronJob,
     columns: workColumns.cronJobColumns,
     defaults: workloads.defaultedCronJob,
+    validate: workloads.cronJobIssues,
   },
   {
     group: 'policy',

@@ -68,7 +68,7 @@ function volume(value: unknown): unknown {
 /** The spec of a pod or of a pod template with everything filled in that kubectl users see. */
 export function defaultedPodSpec(spec: JsonObject): JsonObject {
   const filled: Record<string, unknown> = { ...spec };
-  for (const field of ['containers', 'initContainers']) {
+  for (const field of ['containers', 'initContainers', 'ephemeralContainers']) {
     if (Array.isArray(filled[field])) filled[field] = filled[field].map(container);
   }
   if (Array.isArray(filled['volumes'])) filled['volumes'] = filled['volumes'].map(volume);
@@ -134,7 +134,8 @@ export function podSpecIssues(spec: JsonObject, path: string): readonly Issue[] 
   const containers = listAt(spec, 'containers');
   if (containers.length === 0) issues.push({ field: `${path}.containers`, reason: 'Required value' });
   const names = new Set<string>();
-  for (const field of ['initContainers', 'containers'] as const) {
+  const volumes = new Set(listAt(spec, 'volumes').map((one) => textAt(one, 'name')));
+  for (const field of ['initContainers', 'containers', 'ephemeralContainers'] as const) {
     listAt(spec, field).forEach((one, i) => {
       const here = `${path}.${field}[${i}]`;
       const name = textAt(one, 'name') ?? '';
@@ -149,6 +150,11 @@ export function podSpecIssues(spec: JsonObject, path: string): readonly Issue[] 
       names.add(name);
       if ((textAt(one, 'image') ?? '').trim() === '')
         issues.push({ field: `${here}.image`, reason: 'Required value' });
+      listAt(one, 'volumeMounts').forEach((mount, j) => {
+        const name = textAt(mount, 'name');
+        if (!volumes.has(name))
+          issues.push({ field: `${here}.volumeMounts[${j}].name`, value: name, reason: 'Not found' });
+      });
       listAt(one, 'ports').forEach((p, j) => {
         const number = at(p, 'containerPort');
         if (typeof number !== 'number' || number < 1 || number > 65535) {
@@ -198,6 +204,12 @@ function fixedPart(spec: JsonObject): JsonObject {
   return rest;
 }
 
+export const fixedPodSpec: Issue = {
+  field: 'spec',
+  reason:
+    'Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)',
+};
+
 export function podIssues(object: ApiObject, previous: ApiObject | undefined): readonly Issue[] {
   const spec = objectAt(object, 'spec');
   const issues = podSpecIssues(spec, 'spec');
@@ -205,13 +217,7 @@ export function podIssues(object: ApiObject, previous: ApiObject | undefined): r
   const before = objectAt(previous, 'spec');
   // The bindings subresource is the only way to a node for a pod that has none; it goes around this check.
   if (!sameJson(fixedPart(before), fixedPart(spec))) {
-    return [
-      {
-        field: 'spec',
-        reason:
-          'Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)',
-      },
-    ];
+    return [fixedPodSpec];
   }
   return [];
 }

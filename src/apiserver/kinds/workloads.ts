@@ -1,5 +1,6 @@
 // Deployments, replica sets, daemon sets, stateful sets, jobs: defaults and the checks users rely on.
 import { at, isObject, type JsonObject, numberAt, objectAt, sameJson, textAt, withAt } from '../json.ts';
+import { isTimeZone, parseCronSchedule } from '../../lib/cron-schedule.ts';
 import { parseSelection } from '../selectors.ts';
 import type { ApiObject, Issue } from '../types.ts';
 import { defaultedPodSpec, podSpecIssues } from './pods.ts';
@@ -101,6 +102,45 @@ export const defaultedCronJob = (object: ApiObject): ApiObject =>
     successfulJobsHistoryLimit: 3,
     failedJobsHistoryLimit: 1,
   });
+
+export function cronJobIssues(object: ApiObject): readonly Issue[] {
+  const issues: Issue[] = [];
+  const spec = objectAt(object, 'spec');
+  const schedule = textAt(spec, 'schedule') ?? '';
+  const parsed = parseCronSchedule(schedule);
+  if (schedule === '') issues.push({ field: 'spec.schedule', reason: 'Required value' });
+  else if (/\bTZ=/.test(schedule))
+    issues.push({
+      field: 'spec.schedule',
+      value: schedule,
+      reason: 'cannot use TZ or CRON_TZ in schedule, use timeZone field instead',
+    });
+  else if (!parsed.ok) issues.push({ field: 'spec.schedule', value: schedule, reason: parsed.error });
+  const timeZone = textAt(spec, 'timeZone');
+  if (timeZone !== undefined && !isTimeZone(timeZone))
+    issues.push({ field: 'spec.timeZone', value: timeZone, reason: `unknown time zone ${timeZone}` });
+  const policy = textAt(spec, 'concurrencyPolicy') ?? '';
+  if (!['Allow', 'Forbid', 'Replace'].includes(policy))
+    issues.push({
+      field: 'spec.concurrencyPolicy',
+      value: policy,
+      reason: 'Unsupported value: supported values: "Allow", "Forbid", "Replace"',
+    });
+  for (const name of ['startingDeadlineSeconds', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit']) {
+    const value = numberAt(spec, name);
+    if (value !== undefined && value < 0)
+      issues.push({ field: `spec.${name}`, value, reason: 'must be greater than or equal to 0' });
+  }
+  // Its jobs' names add twelve characters, and are labels of pods.
+  if (object.metadata.name.length > 52)
+    issues.push({
+      field: 'metadata.name',
+      value: object.metadata.name,
+      reason: 'must be no more than 52 characters',
+    });
+  const template = ['spec', 'jobTemplate', 'spec', 'template', 'spec'] as const;
+  return [...issues, ...podSpecIssues(objectAt(object, ...template), template.join('.'))];
+}
 
 /** A label selector object as selector text; undefined when it is not one. */
 export function selectorText(selector: unknown): string | undefined {

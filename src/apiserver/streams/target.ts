@@ -35,6 +35,7 @@ function waitingReason(pod: ApiObject, container: string): string | undefined {
   const statuses = [
     ...listAt(pod, 'status', 'containerStatuses'),
     ...listAt(pod, 'status', 'initContainerStatuses'),
+    ...listAt(pod, 'status', 'ephemeralContainerStatuses'),
   ];
   const status = statuses.find((one) => textAt(one, 'name') === container);
   if (status === undefined) return 'ContainerCreating';

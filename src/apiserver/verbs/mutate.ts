@@ -122,6 +122,7 @@ export async function answerQuestion(api: Api, { kind, namespace }: Target, call
 export function partOf(kind: ServedKind, subresource: string | undefined): Part | undefined {
   if (subresource === undefined) return 'object';
   if (subresource === 'status' && kind.hasStatus) return 'status';
+  if (subresource === 'ephemeralcontainers' && kind.group === '' && kind.kind === 'Pod') return 'ephemeral';
   return subresource === 'finalize' && kind.kind === 'Namespace' ? 'finalize' : undefined;
 }
 

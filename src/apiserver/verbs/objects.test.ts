@@ -318,3 +318,52 @@ test('services get an address and node ports; secrets encode stringData', async 
   assert.deepEqual(secret.body['data'], { a: 'Yg==' });
   assert.equal(secret.body['stringData'], undefined);
 });
+
+test('ephemeral containers are added through their subresource, and stay', async (t) => {
+  const { send } = await startTestServer(t);
+  await send('POST', pods, podNamed('a'));
+  const part = `${pods}/a/ephemeralcontainers`;
+  const merge = { 'content-type': 'application/strategic-merge-patch+json' };
+  const added = (one: object): object => ({ spec: { ephemeralContainers: [one] } });
+  const look = { name: 'look', image: 'busybox' };
+  assert.equal((await send('PATCH', `${pods}/a`, added(look), merge)).code, 422);
+  const wrong = await send('PATCH', part, added({ ...look, targetContainerName: 'nobody' }), merge);
+  assert.match(String(wrong.body['message']), /targetContainerName: Not found: "nobody"/);
+  const done = await send('PATCH', part, added(look), merge);
+  assert.equal(done.code, 200);
+  assert.equal(done.body['spec']?.['ephemeralContainers']?.[0]?.['imagePullPolicy'], 'Always');
+  assert.equal((await send('GET', part)).body['spec']?.['ephemeralContainers']?.[0]?.['name'], 'look');
+  const changed = await send('PATCH', part, added({ ...look, image: 'other' }), merge);
+  assert.match(String(changed.body['message']), /existing ephemeral containers "look" may not be changed/);
+  const again = await send('PATCH', part, added({ name: 'more', image: 'busybox' }), merge);
+  assert.equal((again.body['spec']?.['ephemeralContainers'] as unknown as readonly unknown[]).length, 2);
+});
+
+test('a cron job whose schedule, zone or policy is none is refused', async (t) => {
+  const { send } = await startTestServer(t);
+  const path = '/apis/batch/v1/namespaces/default/cronjobs';
+  const containers = [{ name: 'c', image: 'x' }];
+  const cronJob = (spec: object): object => ({
+    apiVersion: 'batch/v1',
+    kind: 'CronJob',
+    metadata: { name: 'tick' },
+    spec: {
+      schedule: '*/5 * * * *',
+      jobTemplate: { spec: { template: { spec: { containers, restartPolicy: 'Never' } } } },
+      ...spec,
+    },
+  });
+  const table: [object, RegExp][] = [
+    [{ schedule: '* * * *' }, /spec\.schedule: .*expected exactly 5 fields, found 4/],
+    [{ schedule: 'TZ=UTC 0 * * * *' }, /cannot use TZ or CRON_TZ/],
+    [{ timeZone: 'Mars/Olympus' }, /unknown time zone Mars\/Olympus/],
+    [{ concurrencyPolicy: 'Maybe' }, /spec\.concurrencyPolicy: Unsupported value: "Maybe"/],
+    [{ failedJobsHistoryLimit: -1 }, /spec\.failedJobsHistoryLimit: .*greater than or equal to 0/],
+  ];
+  for (const [spec, expected] of table) {
+    const refused = await send('POST', path, cronJob(spec));
+    assert.equal(refused.code, 422);
+    assert.match(String(refused.body['message']), expected);
+  }
+  assert.equal((await send('POST', path, cronJob({ timeZone: 'Europe/Berlin' }))).code, 201);
+});

@@ -3,7 +3,8 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import { keyOf } from '../api.ts';
 import { type Author, recordWrite } from '../apply/apply.ts';
 import { type Manager, withManagers } from '../apply/managers.ts';
-import { isObject, type JsonObject, listAt, sameJson, textAt, without } from '../json.ts';
+import { at, isObject, type JsonObject, listAt, objectAt, sameJson, textAt, without } from '../json.ts';
+import { ephemeralIssues } from '../kinds/ephemeral-containers.ts';
 import { decode } from '../schema/decode.ts';
 import { objectMeta } from '../schema/meta.ts';
 import {
@@ -199,12 +200,17 @@ export function createIn(
   return ok(tx.put(key, signed(tx, kind, undefined, next, undefined, signature)));
 }
 
-export type Part = 'object' | 'status' | 'finalize' | 'server';
+/** `ephemeral`: the ephemeral containers of a pod. */
+export type Part = 'object' | 'status' | 'finalize' | 'server' | 'ephemeral';
 
 /** What of the new object counts when only a part of it is written. */
 function merged(kind: ServedKind, previous: ApiObject, given: ApiObject, part: Part): ApiObject {
   if (part === 'server') return given;
   if (part === 'finalize') return { ...previous, spec: given['spec'] };
+  if (part === 'ephemeral') {
+    const ephemeralContainers = at(given, 'spec', 'ephemeralContainers');
+    return { ...previous, spec: { ...objectAt(previous, 'spec'), ephemeralContainers } };
+  }
   const metadata = changedMetadata(previous.metadata, given.metadata);
   if (part === 'object') {
     const status = previous['status'];
@@ -266,6 +272,8 @@ export function replaceIn(
       ? ok(merged(kind, before, given, part))
       : admitted(tx, kind, merged(kind, before, given, part), before, true);
   if (!ready.ok) return ready;
+  const misplaced = ephemeralIssues(part, before, ready.value);
+  if (misplaced.length > 0) return invalid(kind, name, misplaced);
   const review = part === 'object' ? signature?.review : undefined;
   const looked = review?.look({ tx, kind, key: previous, previous, next: ready.value }) ?? ready;
   if (!looked.ok) return looked;

@@ -4,6 +4,7 @@
 import type { SyncUpdate } from '../../datastore/mod.ts';
 import { controllerOf } from './pods.ts';
 import type {
+  CronJob,
   DaemonSet,
   Deployment,
   EndpointSlice,
@@ -24,6 +25,7 @@ export const watchedKinds = [
   'DaemonSet',
   'StatefulSet',
   'Job',
+  'CronJob',
   'Service',
   'EndpointSlice',
 ] as const;
@@ -43,6 +45,7 @@ export class ClusterCache {
     DaemonSet: new Map(),
     StatefulSet: new Map(),
     Job: new Map(),
+    CronJob: new Map(),
     Service: new Map(),
     EndpointSlice: new Map(),
   };
@@ -105,6 +108,9 @@ export class ClusterCache {
   }
   get jobs(): readonly Job[] {
     return [...this.#objects.Job.values()].filter((job) => !this.#going.has(job.metadata.uid ?? ''));
+  }
+  get cronJobs(): readonly CronJob[] {
+    return [...this.#objects.CronJob.values()];
   }
   get services(): readonly Service[] {
     return [...this.#objects.Service.values()];

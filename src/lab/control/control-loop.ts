@@ -12,6 +12,7 @@ import { ClusterCache, type WatchedKind, watchedKinds } from './cache.ts';
 import { planDaemonSet } from './daemons.ts';
 import { planEndpointSlices } from './endpoint-slices.ts';
 import { canonicalJson, controllerOf, isNodeReady } from './pods.ts';
+import { planCronJob, referenceTo } from './cron-jobs.ts';
 import { planJob } from './jobs.ts';
 import { planReplicaSet } from './replicas.ts';
 import { planStatefulSet } from './stateful-sets.ts';
@@ -35,12 +36,14 @@ const podOwners: ReadonlySet<string> = new Set(['ReplicaSet', 'DaemonSet', 'Stat
 /** Changes that come together are handled together. */
 const gatherMs = 5;
 const retryMs = 1000;
+const longestTimerMs = 3_600_000;
 
 export function startControlLoop(options: ControlOptions): ControlLoop {
   const clock = options.clock ?? systemClock;
   const cache = new ClusterCache();
   const run = new ControlRun(options, cache, clock);
   let timer: Timer | undefined;
+  let cronTimer: Timer | undefined;
   let running: Promise<void> | undefined;
   let again = false;
   let stopped = false;
@@ -67,6 +70,11 @@ export function startControlLoop(options: ControlOptions): ControlLoop {
     if (stopped || !complete) return;
     const written = await run.everything();
     if (!written) clock.after(retryMs, () => schedule(gatherMs));
+    cronTimer?.cancel();
+    const { nextMs } = run;
+    // A timer takes no more than 24 days; the run that comes too early sets the next one.
+    if (nextMs !== undefined && !stopped)
+      cronTimer = clock.after(Math.min(Math.max(0, nextMs - clock.now()), longestTimerMs), () => schedule(0));
   };
   const syncer: Syncer = startSyncer<WatchedKind>(options.datastore, {
     kinds: [...watchedKinds],
@@ -91,6 +99,7 @@ export function startControlLoop(options: ControlOptions): ControlLoop {
     stop: async () => {
       stopped = true;
       timer?.cancel();
+      cronTimer?.cancel();
       nodeTimer.cancel();
       await syncer.stop();
       await running;
@@ -107,6 +116,7 @@ class ControlRun {
   readonly #bind: BindPod;
   readonly #events: EventRecorder;
   #complete = true;
+  #nextMs: number | undefined;
 
   constructor(options: ControlOptions, cache: ClusterCache, clock: Clock) {
     this.#store = options.datastore;
@@ -118,15 +128,22 @@ class ControlRun {
     this.#events = new EventRecorder(options.datastore, clock);
   }
 
+  /** When there is something to do without a change, after the last run. */
+  get nextMs(): number | undefined {
+    return this.#nextMs;
+  }
+
   /** False when something could not be written and must be tried again. */
   async everything(): Promise<boolean> {
     this.#complete = true;
+    this.#nextMs = undefined;
     await this.#nodes();
     await this.#collectOrphans();
     await this.#deployments();
     await this.#replicaSets();
     await this.#daemonSets();
     await this.#statefulSets();
+    await this.#cronJobs();
     await this.#jobs();
     await this.#schedule();
     await this.#endpointSlices();
@@ -237,6 +254,40 @@ class ControlRun {
         await this.#check(
           'write StatefulSet status',
           this.#store.updateStatus('StatefulSet', { ...set, status: plan.status }),
+          'NotFound',
+        );
+    }
+  }
+
+  async #cronJobs(): Promise<void> {
+    for (const cronJob of this.#cache.cronJobs) {
+      const plan = planCronJob(cronJob, this.#cache.jobs, this.#clock.now());
+      if (plan.nextMs !== undefined) this.#nextMs = Math.min(this.#nextMs ?? plan.nextMs, plan.nextMs);
+      for (const text of plan.events) this.#events.record({ component: 'cronjob-controller' }, cronJob, text);
+      for (const job of plan.remove) await this.#delete('Job', job);
+      let { active = [] } = plan.status;
+      if (plan.create !== undefined) {
+        const created = await this.#check(
+          'create Job',
+          this.#store.create('Job', plan.create),
+          'AlreadyExists',
+        );
+        if (created.ok) {
+          this.#cache.created('Job', created.value);
+          active = [...active, referenceTo(created.value)];
+          this.#tell(
+            'cronjob-controller',
+            cronJob,
+            'SuccessfulCreate',
+            `Created job ${created.value.metadata.name}`,
+          );
+        } else if (created.error.code !== 'AlreadyExists') continue;
+      }
+      const status = { ...plan.status, active };
+      if (differs({ active: [], ...cronJob.status }, status))
+        await this.#check(
+          'write CronJob status',
+          this.#store.updateStatus('CronJob', { ...cronJob, status }),
           'NotFound',
         );
     }

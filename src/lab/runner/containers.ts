@@ -31,7 +31,8 @@ import type { Mount } from './volumes/mod.ts';
  *  follow: source, target, `ro` or `rw` of each; the rest is the program.
  *
  *  The container's root is a layer of its own over the node's, with the node's other file systems in it: what it writes stays
- *  with it, and mount points can be made anywhere. Where the kernel allows no such layer it has the node's root. A program
+ *  with it, and mount points can be made anywhere. Of /run what is mounted below it stays away: a network namespace lives as
+ *  long as somebody has it mounted. Where the kernel allows no such layer it has the node's root. A program
  *  in the background would lose its standard input, hence descriptor 3. */
 const containerScript = `
 trap 'stop=1; [ -n "$program" ] && kill -TERM $program 2>/dev/null' TERM
@@ -40,7 +41,8 @@ end() {
   echo $1 > "$exit_file.new" && mv "$exit_file.new" "$exit_file"
   exit $1
 }
-mount -n -t sysfs sysfs /sys
+# In the node's own network it is there.
+mount -n -t sysfs sysfs /sys 2>/dev/null
 root=$layer/root; old=
 mkdir -p $layer/upper $layer/work $root
 if mount -n -t overlay -o lowerdir=/,upperdir=$layer/upper,workdir=$layer/work margay-container $root 2>/dev/null; then
@@ -50,7 +52,8 @@ if mount -n -t overlay -o lowerdir=/,upperdir=$layer/upper,workdir=$layer/work m
     [ "$parent" = "$base" ] && [ "$point" != / ] || continue
     case $seen in *" $point "*) continue ;; esac
     seen="$seen$point "
-    mount -n --rbind "$point" "$root$point" 2>/dev/null
+    how=--rbind; [ "$point" = /run ] && how=--bind
+    mount -n $how "$point" "$root$point" 2>/dev/null
   done < /proc/self/mountinfo
   mkdir -p $root/.node && pivot_root $root $root/.node && old=/.node
 fi

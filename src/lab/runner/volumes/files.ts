@@ -1,6 +1,6 @@
 // The places of volumes on a node:
 //
-//   DIRECTORY/UID.volumes/NAME            emptyDir (tmpfs when in memory), and the files of objects
+//   DIRECTORY/volumes/UID/NAME            emptyDir (tmpfs when in memory), and the files of objects
 //   DIRECTORY/host-paths/PATH             hostPath: what the machine has there, and what pods of the node changed
 //
 // Directories that a lab's node has for itself (/run, /etc, /var/lib, …) are given to pods as they are. The rest of a node's file
@@ -25,7 +25,6 @@ import { writeAtomically } from './atomic-files.ts';
 import type { VolumeError, VolumeFiles, VolumePlace } from './types.ts';
 
 const run = promisify(execFile);
-const suffix = '.volumes';
 /** Where a node's mount namespace has file systems of its own (init-script.ts of the lab). */
 const ownDirectories = ['/run', '/etc', '/opt', '/var/lib', '/var/log', '/sys', '/proc', '/dev'];
 /** Looking at more files would keep the node busy. */
@@ -35,7 +34,8 @@ const failed = (message: string): { readonly ok: false; readonly error: VolumeEr
   err(failure('VolumeFailed', message));
 
 export function volumeFiles(directory: string): VolumeFiles {
-  const placeOf = (uid: string, volume: string): string => join(directory, `${uid}${suffix}`, volume);
+  const root = join(directory, 'volumes');
+  const placeOf = (uid: string, volume: string): string => join(root, uid, volume);
   const attempt = async (work: () => string | Promise<string>): Promise<Result<string, VolumeError>> => {
     try {
       return ok(await work());
@@ -68,20 +68,15 @@ export function volumeFiles(directory: string): VolumeFiles {
           throw new Error(`subPath "${subPath}" must be relative and must not contain '..'`);
         const wanted = join(source, subPath);
         if (!existsSync(wanted)) mkdirSync(wanted, { recursive: true, mode: 0o750 });
-        const [found, root] = [realpathSync(wanted), realpathSync(source)];
-        if (found !== root && !found.startsWith(`${root}/`))
+        const [found, volume] = [realpathSync(wanted), realpathSync(source)];
+        if (found !== volume && !found.startsWith(`${volume}/`))
           throw new Error(`subPath "${subPath}" leads out of its volume`);
         return found;
       }),
     usedBytes,
-    known: () =>
-      existsSync(directory)
-        ? readdirSync(directory)
-            .filter((name) => name.endsWith(suffix))
-            .map((name) => name.slice(0, -suffix.length))
-        : [],
+    known: () => (existsSync(root) ? readdirSync(root) : []),
     release: async (uid) => {
-      const folder = join(directory, `${uid}${suffix}`);
+      const folder = join(root, uid);
       if (!existsSync(folder)) return;
       for (const point of mountPoints().filter((one) => one.startsWith(`${folder}/`)))
         await run('umount', ['-n', '-l', point]).catch(() => undefined);
@@ -135,7 +130,8 @@ async function shownPath(directory: string, path: string): Promise<VolumePlace> 
   return { source: shown, isReadOnly: false };
 }
 
-/** $1 the path, $2 the place: `shown` is the path with a layer over it, and with the node's own file systems below it. */
+/** $1 the path, $2 the place: `shown` is the path with a layer over it, and with the node's own file systems below it; without
+ *  what is mounted in /run, since a network namespace lives as long as somebody has it mounted. */
 const hostScript = `
 set -e
 mkdir -p "$2/lower" "$2/upper" "$2/work" "$2/shown"
@@ -145,7 +141,9 @@ mount -n -t overlay -o "lowerdir=$lower,upperdir=$2/upper,workdir=$2/work" marga
 prefix=\${1%/}
 for own in ${ownDirectories.join(' ')}; do
   case $own in
-    "$prefix"/*) [ -d "$2/shown\${own#"$prefix"}" ] && mount -n --rbind "$own" "$2/shown\${own#"$prefix"}" ;;
+    "$prefix"/*)
+      how=--rbind; [ $own = /run ] && how=--bind
+      [ -d "$2/shown\${own#"$prefix"}" ] && mount -n $how "$own" "$2/shown\${own#"$prefix"}" ;;
   esac
 done
 true
