@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { podNamed, startTestServer } from '../testing.ts';
+import { itemsOf, podNamed, startTestServer } from '../testing.ts';
 
 const pods = '/api/v1/namespaces/default/pods';
 const maps = '/api/v1/namespaces/default/configmaps';
@@ -336,7 +336,7 @@ test('ephemeral containers are added through their subresource, and stay', async
   const changed = await send('PATCH', part, added({ ...look, image: 'other' }), merge);
   assert.match(String(changed.body['message']), /existing ephemeral containers "look" may not be changed/);
   const again = await send('PATCH', part, added({ name: 'more', image: 'busybox' }), merge);
-  assert.equal((again.body['spec']?.['ephemeralContainers'] as unknown as readonly unknown[]).length, 2);
+  assert.equal(itemsOf(again.body['spec']?.['ephemeralContainers']).length, 2);
 });
 
 test('a cron job whose schedule, zone or policy is none is refused', async (t) => {

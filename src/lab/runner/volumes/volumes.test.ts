@@ -37,7 +37,10 @@ function files(volume: Omit<Volume, 'name'>): Record<string, string> {
   const payload = payloadOf({ name: 'v', ...volume }, context);
   if (payload?.ok !== true) return assert.fail(payload === undefined ? 'no payload' : payload.error);
   return Object.fromEntries(
-    [...payload.value].map(([path, { bytes, mode }]) => [path, `${Buffer.from(bytes)} ${mode.toString(8)}`]),
+    [...payload.value].map(([path, { bytes, mode }]) => [
+      path,
+      `${Buffer.from(bytes).toString()} ${mode.toString(8)}`,
+    ]),
   );
 }
 const problem = (volume: Omit<Volume, 'name'>): string => {
