@@ -91,8 +91,8 @@ test('RS-050: allocators of three nodes at once on few blocks: nothing twice, no
 
 class Crash extends Error {}
 
-/** A client that dies before or after its n-th request. */
-function mortal(store: Datastore, n: number, when: 'before' | 'after') {
+/** A client that dies after its n-th request, which for the store is the same as before the next one. */
+function mortal(store: Datastore, n: number) {
   let calls = 0;
   let dead = false;
   const proxy = new Proxy(store, {
@@ -103,7 +103,6 @@ function mortal(store: Datastore, n: number, when: 'before' | 'after') {
         if (dead) throw new Crash();
         const strikes = calls++ === n;
         dead ||= strikes;
-        if (strikes && when === 'before') throw new Crash();
         const answer: unknown = await (value.apply(target, given) as Promise<unknown>);
         if (strikes) throw new Crash();
         return answer;
@@ -134,29 +133,28 @@ const scenarios: readonly {
 for (const { name, prepare, act } of scenarios)
   test(`RS-047: all crash points on etcd: ${name}`, { skip }, async () => {
     const store = await open();
-    for (const when of ['before', 'after'] as const)
-      for (let n = 0; n < 100; n++) {
-        await fresh(store, [pool('v4', '10.0.0.0/29', 30), pool('v6', 'fd00::/125', 126)]);
-        await prepare?.(ipamOf(store));
-        const { proxy, struck } = mortal(store, n, when);
-        try {
-          await act(ipamOf(proxy));
-        } catch (error) {
-          assert.ok(error instanceof Crash, String(error));
-        }
-        if (!struck()) break;
-        const later = ipamOf(store);
-        const released = await later.releaseByHandle('h');
-        assert.ok(released.ok, released.ok ? '' : released.error.message);
-        const left = [...(await held(store)).keys()];
-        const free4 = 8 - left.filter((one) => !one.includes(':')).length;
-        const free6 = 8 - left.filter((one) => one.includes(':')).length;
-        const rest = await later.autoAssign(workload('a', 'rest', free4, free6));
-        assert.ok(rest.ok, `${when} ${n}: ${rest.ok ? '' : rest.error.message}`);
-        const all = await held(store);
-        assert.equal(all.size, 16, `${when} ${n}: no address is lost`);
-        assert.ok(![...all.values()].includes('h'));
-        const problems = expect(await later.check(), 'check');
-        assert.deepEqual(problems, [], `${when} ${n}`);
+    for (let n = 0; n < 100; n++) {
+      await fresh(store, [pool('v4', '10.0.0.0/29', 30), pool('v6', 'fd00::/125', 126)]);
+      await prepare?.(ipamOf(store));
+      const { proxy, struck } = mortal(store, n);
+      try {
+        await act(ipamOf(proxy));
+      } catch (error) {
+        assert.ok(error instanceof Crash, String(error));
       }
+      if (!struck()) break;
+      const later = ipamOf(store);
+      const released = await later.releaseByHandle('h');
+      assert.ok(released.ok, released.ok ? '' : released.error.message);
+      const left = [...(await held(store)).keys()];
+      const free4 = 8 - left.filter((one) => !one.includes(':')).length;
+      const free6 = 8 - left.filter((one) => one.includes(':')).length;
+      const rest = await later.autoAssign(workload('a', 'rest', free4, free6));
+      assert.ok(rest.ok, `after ${n}: ${rest.ok ? '' : rest.error.message}`);
+      const all = await held(store);
+      assert.equal(all.size, 16, `after ${n}: no address is lost`);
+      assert.ok(![...all.values()].includes('h'));
+      const problems = expect(await later.check(), 'check');
+      assert.deepEqual(problems, [], `after ${n}`);
+    }
   });

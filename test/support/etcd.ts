@@ -15,7 +15,13 @@ export type EtcdOptions = {
   readonly tls?: EtcdTls;
   readonly address?: string;
 };
-export type Member = { readonly endpoint: string; stop(): Promise<void>; start(): Promise<void> };
+export type Member = {
+  readonly endpoint: string;
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  /** It ended by itself: mostly because somebody took its port meanwhile. */
+  hasFailed(): boolean;
+};
 export type Etcd = {
   readonly endpoints: string;
   readonly members: readonly Member[];
@@ -26,7 +32,16 @@ export type Etcd = {
 
 export const hasEtcd = (): boolean => existsSync('/usr/bin/etcd') && existsSync('/usr/bin/etcdctl');
 
+/** Another program may take a port between its choice and its use: then others are chosen. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
+  for (let attempt = 1; ; attempt++) {
+    const etcd = await tryEtcd(options);
+    if (etcd !== undefined) return etcd;
+    if (attempt >= 3) throw new Error('etcd does not start.');
+  }
+}
+
+async function tryEtcd(options: EtcdOptions): Promise<Etcd | undefined> {
   const directory = mkdtempSync(join(tmpdir(), 'etcd-'));
   const address = options.address ?? '127.0.0.1';
   const scheme = options.tls === undefined ? 'http' : 'https';
@@ -97,6 +112,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
   await Promise.all(members.map((member) => member.start()));
   const isUp = await until(
     () => {
+      if (members.some((member) => member.hasFailed())) return false;
       try {
         etcdctl('endpoint', 'health');
         return true;
@@ -106,17 +122,16 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
     },
     { timeoutMs: 60_000, everyMs: 100 },
   );
-  if (isUp === undefined) {
-    await stop();
-    throw new Error('etcd does not start.');
-  }
-  return { endpoints, members, etcdctl, stop };
+  if (isUp) return { endpoints, members, etcdctl, stop };
+  await stop();
+  return undefined;
 }
 
 function memberOf(endpoint: string, args: readonly string[], log: string): Member {
   let running: ChildProcess | undefined;
   return {
     endpoint,
+    hasFailed: () => running?.exitCode != null,
     start: () => {
       const output = openSync(log, 'a');
       running = spawn('etcd', args, { stdio: ['ignore', output, output] });
