@@ -23,7 +23,7 @@ const ranks = {
   explain: 3,
   flows: 3,
   datastore: 4,
-  typha: 4,
+  typha: 4.2,
   kernel: 4,
   'felix/dataplane': 5,
   'bgp/speaker': 5,

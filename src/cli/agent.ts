@@ -1,4 +1,5 @@
 // `margay agent`: the node agent, until SIGTERM or SIGINT. Routes and rules stay when it ends.
+import { openFanOut } from './fan-out.ts';
 import type { Command } from './types.ts';
 
 type Flags = {
@@ -48,7 +49,7 @@ async function run(argv: readonly string[]): Promise<number> {
   const flags = await parseFlags(argv);
   if (typeof flags === 'number') return flags;
   const [
-    { startAgent, nodePaths, onProfileSignals, resolveNodeName },
+    { localSettings, startAgent, nodePaths, onProfileSignals, resolveNodeName },
     { openKernel },
     { createLogger },
     { openDatastore },
@@ -83,9 +84,17 @@ async function run(argv: readonly string[]): Promise<number> {
   if (!kernel.ok) return (complain(kernel.error), 1);
 
   const paths = pathsBelow(nodePaths, flags.stateDirectory);
+  const followed = await openFanOut(localSettings(environment, paths.felixConfig), {
+    datastore: datastore.value,
+    host: nodeName,
+    logger,
+    type: 'felix',
+  });
+  if (!followed.ok) return (complain(followed.error), 1);
   const agent = startAgent({
     nodeName,
     datastore: datastore.value,
+    ...(followed.value === undefined ? {} : { followed: followed.value }),
     kernel: kernel.value,
     openNamespace: (netns) => openKernel({ netns, allowRootNamespace }),
     commands: systemRunner(),
@@ -108,6 +117,7 @@ async function run(argv: readonly string[]): Promise<number> {
   if (failed !== undefined) complain(failed);
   noMoreProfiles();
   await agent.stop();
+  followed.value?.close();
   await kernel.value.close();
   await datastore.value.close();
   return failed === undefined ? 0 : 1;

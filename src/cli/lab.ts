@@ -14,6 +14,7 @@ type TopologyFlags = {
   readonly mode?: string;
   readonly backend: BackendName;
   readonly engine?: 'native' | 'bird';
+  readonly typha?: boolean;
   readonly port?: number;
 };
 
@@ -52,6 +53,7 @@ async function run(argv: readonly string[]): Promise<number> {
       .addOption(
         new Option('--engine <engine>', 'who speaks BGP on the nodes (native)').choices(['native', 'bird']),
       )
+      .option('--typha', 'nodes follow a fan-out server, as in large clusters, in place of the API server')
       .option(
         '--mode <name>',
         'how pods’ packets travel: bgp, ipip, ipip-crosssubnet, vxlan, vxlan-crosssubnet (bgp; vxlan with backend vxlan)',
@@ -77,6 +79,7 @@ async function run(argv: readonly string[]): Promise<number> {
     backend: flags.backend,
     ...(flags.mode === undefined ? {} : { mode: flags.mode }),
     ...(flags.engine === undefined ? {} : { engine: flags.engine }),
+    ...(flags.typha === undefined ? {} : { typha: flags.typha }),
     ...(flags.nodes === undefined ? {} : { nodes: flags.nodes }),
     ...(flags.port === undefined ? {} : { port: flags.port }),
   });

@@ -49,6 +49,11 @@ const entries: readonly Entry[] = [
     load: () => import('./controllers.ts'),
   },
   {
+    name: 'typha',
+    summary: 'stands between the datastore and many nodes: one list-watch, any number of followers',
+    load: () => import('./typha.ts'),
+  },
+  {
     name: 'bgp',
     summary: 'BGP sessions and routes of every node, from anywhere, and why they are so: peers, routes, why',
     load: () => import('./bgp.ts'),

@@ -111,17 +111,29 @@ async function calicoSource(flags: Flags) {
     import('./open-datastore.ts'),
     import('../lib/log.ts'),
   ]);
+  const logger = createLogger('speaker');
   const opened = await openDatastore({
     ...(flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }),
     userAgent: 'margay-speaker',
-    onWarning: logWarnings(createLogger('speaker')),
+    onWarning: logWarnings(logger),
   });
   if (!opened.ok) return fail(opened.error.message, opened.error.hint);
+  const { openFanOut } = await import('./fan-out.ts');
+  const setting = (name: string): string | undefined =>
+    process.env[`CONFD_${name.toUpperCase()}`] ?? process.env[`FELIX_${name.toUpperCase()}`];
+  const followed = await openFanOut(setting, {
+    datastore: opened.value,
+    host: flags.nodename ?? '',
+    logger,
+    type: 'bgp',
+  });
+  if (!followed.ok) return fail(followed.error.message, followed.error.hint);
   const clusterIPs = process.env['CALICO_ADVERTISE_CLUSTER_IPS']?.split(',').filter((c) => c !== '');
   const routerId = process.env['CALICO_ROUTER_ID'];
   const namespace = process.env['NAMESPACE'];
   return {
     store: opened.value,
+    ...(followed.value === undefined ? {} : { followed: followed.value }),
     nodeName: flags.nodename ?? '',
     ...(namespace === undefined ? {} : { secretNamespace: namespace }),
     settings: {

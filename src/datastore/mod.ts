@@ -11,6 +11,7 @@ export type {
   StoreErrorCode,
   SyncUpdate,
   WatchEvent,
+  WatchSource,
   WriteOptions,
 } from './types.ts';
 export {

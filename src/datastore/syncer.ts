@@ -11,7 +11,7 @@ import { err, failure, ok } from '../lib/result.ts';
 import type { Logger } from '../lib/log.ts';
 import { backoff, sleep } from '../lib/wait.ts';
 import type { KindName, ResourceOf } from '../model/mod.ts';
-import type { Datastore, ListOptions, ObjectName, Revision, StoreError, SyncUpdate } from './types.ts';
+import type { ListOptions, ObjectName, Revision, StoreError, SyncUpdate, WatchSource } from './types.ts';
 
 type Selection = Pick<ListOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>;
 /** Some datastores have no place for some kinds: the classic group stores no profiles. Then there are none. */
@@ -46,7 +46,7 @@ export interface Syncer {
   readonly done: Promise<Result<void, SyncFailure>>;
 }
 
-export function startSyncer<K extends KindName>(store: Datastore, options: SyncerOptions<K>): Syncer {
+export function startSyncer<K extends KindName>(store: WatchSource, options: SyncerOptions<K>): Syncer {
   return new RunningSyncer(store, options);
 }
 
@@ -66,7 +66,7 @@ const missingKindMs = 30_000;
 const missing = Symbol('the server does not have the kind');
 
 class RunningSyncer<K extends KindName> implements Syncer {
-  readonly #store: Datastore;
+  readonly #store: WatchSource;
   readonly #options: SyncerOptions<K>;
   readonly #abort = new AbortController();
   readonly #pending = new Map<string, Pending<K>>();
@@ -84,7 +84,7 @@ class RunningSyncer<K extends KindName> implements Syncer {
   #flushing: Promise<void> | undefined;
   #ended = false;
 
-  constructor(store: Datastore, options: SyncerOptions<K>) {
+  constructor(store: WatchSource, options: SyncerOptions<K>) {
     this.#store = store;
     this.#options = options;
     this.done = new Promise((resolve) => {

@@ -108,6 +108,9 @@ export interface Datastore {
   close(): Promise<void>;
 }
 
+/** What can be followed: a datastore, or something that stands between it and many who follow it. */
+export type WatchSource = Pick<Datastore, 'list' | 'watch'>;
+
 /** What a Syncer tells its consumer: a list-watch that never loses or reorders an object and survives disconnection.
  *  After each reconnection that needed a relist, only differences are reported. */
 export type SyncUpdate<K extends KindName = KindName> =

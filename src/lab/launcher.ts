@@ -51,6 +51,7 @@ export type UpOptions = Pick<LabOptions, 'name' | 'dualStack' | 'fabricBgp'> & {
   /** Of the pools; what suits the backend when absent. */
   readonly mode?: string;
   readonly engine?: 'native' | 'bird';
+  readonly typha?: boolean;
   /** A port asked for must be free; without one the lab takes the default, or any other when that is taken. */
   readonly port?: number;
   readonly onStep?: (text: string) => void;
@@ -122,6 +123,7 @@ async function prepare(options: UpOptions): Promise<Result<Prepared, LabError>> 
       backend,
       mode: mode.value,
       ...(options.engine === undefined ? {} : { engine: options.engine }),
+      ...(options.typha === undefined ? {} : { typha: options.typha }),
     },
   });
 }

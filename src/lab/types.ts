@@ -38,6 +38,8 @@ export type LabOptions = {
   readonly mode: ModeName;
   /** Who speaks BGP on the nodes; the native engine when absent. Routers are always native. */
   readonly engine?: 'native' | 'bird';
+  /** Agents and speakers follow a fan-out server instead of the API server. */
+  readonly typha?: boolean;
 };
 
 /** `lab.json` in the state directory. `init` is process 1 of the lab, seen from outside. */

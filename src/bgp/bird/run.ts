@@ -2,7 +2,7 @@
 import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, type Failure, ok, type Result } from '../../lib/result.ts';
-import type { Datastore } from '../../datastore/mod.ts';
+import type { Datastore, WatchSource } from '../../datastore/mod.ts';
 import { computePlan, type PlanInput } from '../plan/mod.ts';
 import { type Answerer, IntrospectionServer, NodeStatusReporter, PlanSource } from '../speaker/mod.ts';
 import type { Kernel } from '../../kernel/mod.ts';
@@ -16,6 +16,8 @@ export type RunBirdOptions = {
   readonly socket: string;
   readonly signals: Pick<NodeJS.Process, 'on' | 'off'>;
   readonly store: Datastore;
+  /** What stands between the datastore and many nodes that follow it; the datastore itself when absent. */
+  readonly followed?: WatchSource;
   readonly kernel: Kernel;
   readonly nodeName: string;
   readonly secretNamespace?: string;
@@ -49,7 +51,7 @@ export async function runBird(options: RunBirdOptions): Promise<Result<void, Fai
     finish = resolve;
   });
   const plans = new PlanSource({
-    store,
+    store: options.followed ?? store,
     nodeName: options.nodeName,
     clock: systemClock,
     logger,

@@ -23,7 +23,7 @@ export {
 } from './introspection.ts';
 export { NodeStatusReporter, type NodeStatusOptions } from './node-status/reporter.ts';
 export { answerOf, askAnnotation, type Answered, type Question } from './node-status/question.ts';
-export { PlanSource, type PlanSourceOptions } from './plan-source.ts';
+export { followedBySpeakers, PlanSource, type PlanSourceOptions } from './plan-source.ts';
 export { Speaker, type SpeakerOptions } from './speaker.ts';
 export { tcpTransport } from './tcp-transport.ts';
 export type { WhyAnswer, WhyPath } from './why.ts';

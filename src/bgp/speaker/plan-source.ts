@@ -4,10 +4,10 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import {
   startSyncer,
-  type Datastore,
   type SyncKind,
   type Syncer,
   type SyncUpdate,
+  type WatchSource,
 } from '../../datastore/mod.ts';
 import type { ResourceOf } from '../../model/mod.ts';
 import type { BgpPlan, BlockAffinityInput, PlanInput } from '../plan/mod.ts';
@@ -16,10 +16,12 @@ const always = ['Node', 'BGPConfiguration', 'BGPPeer', 'BGPFilter', 'IPPool', 'B
 /** Followed from the moment on that a resource needs them: service addresses, passwords, local pods as peers. */
 const onDemand = ['services', 'secrets', 'endpoints'] as const;
 type OnDemand = (typeof onDemand)[number];
+/** What a fan-out has for speakers; local pods and Secrets are followed in part, each by itself. */
+export const followedBySpeakers = [...always, 'Service', 'EndpointSlice'] as const;
 type Kind = (typeof always)[number] | 'Service' | 'EndpointSlice' | 'Secret' | 'WorkloadEndpoint';
 
 export type PlanSourceOptions = {
-  readonly store: Datastore;
+  readonly store: WatchSource;
   readonly nodeName: string;
   readonly clock: Clock;
   readonly logger: Logger;

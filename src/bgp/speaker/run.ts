@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
-import type { Datastore } from '../../datastore/mod.ts';
+import type { Datastore, WatchSource } from '../../datastore/mod.ts';
 import type { Kernel } from '../../kernel/mod.ts';
 import type { PlanInput } from '../plan/mod.ts';
 import { configFromFile, configFromPlan } from './config-plan.ts';
@@ -27,6 +27,8 @@ export type RunOptions = {
     | { readonly plan: string }
     | {
         readonly store: Datastore;
+        /** What stands between the datastore and many nodes that follow it; the datastore itself when absent. */
+        readonly followed?: WatchSource;
         readonly nodeName: string;
         /** Where Secrets with passwords are; kube-system when absent. */
         readonly secretNamespace?: string;
@@ -140,8 +142,10 @@ async function startSource(
   }
   // A router with a plan file starts without the planner.
   const { computePlan } = await import('../plan/mod.ts');
+  const { followed, store, ...told } = source;
   const plans = new PlanSource({
-    ...source,
+    ...told,
+    store: followed ?? store,
     clock: systemClock,
     logger,
     computePlan,

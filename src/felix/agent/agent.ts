@@ -45,14 +45,15 @@ import { WorkCounters } from './work-counters.ts';
 import { WireGuardKeys } from './wireguard-keys.ts';
 import type { Agent, AgentError, AgentOptions, AgentPhase, AgentStatus } from './types.ts';
 
-const syncKinds = [
+/** The kinds that every node follows. */
+export const followedByAgents = [
   ...calcKinds,
   ...policyKinds,
   // For addresses of pods.
   'IPReservation',
   'IPAMConfiguration',
 ] as const;
-type AgentKind = (typeof syncKinds)[number];
+type AgentKind = (typeof followedByAgents)[number];
 
 /** A cluster that comes up has other things to do. */
 const firstProbeMs = 20_000;
@@ -274,10 +275,12 @@ class RunningAgent implements Agent {
   }
 
   #startSyncer(): void {
-    const { datastore, logger } = this.#options;
-    this.#syncer = startSyncer<AgentKind>(datastore, {
+    const { datastore, followed, logger } = this.#options;
+    this.#syncer = startSyncer<AgentKind>(followed ?? datastore, {
       // Its definition is not Calico's own and not in every cluster.
-      kinds: syncKinds.map((kind) => (kind === 'ClusterNetworkPolicy' ? { kind, mayBeMissing: true } : kind)),
+      kinds: followedByAgents.map((kind) =>
+        kind === 'ClusterNetworkPolicy' ? { kind, mayBeMissing: true } : kind,
+      ),
       logger,
       onUpdates: (updates) => this.#take(updates),
     });

@@ -1,6 +1,6 @@
 // Pages for whoever looks into a running agent (FX-141), on DebugHost:DebugPort when a port is set: profiles as Calico serves
 // them, in Node's formats, and what the agent was told and what became of it.
-import type { HttpAnswer, HttpPages } from './http.ts';
+import type { HttpAnswer, HttpPages } from '../../lib/http-pages.ts';
 import { cpuProfile, heapProfile } from './profiles.ts';
 import type { AgentStatus } from './types.ts';
 

@@ -1,5 +1,5 @@
 // Liveness and readiness over HTTP (FX-102, FX-103): the status code for probes, the reasons in the body for people.
-import type { HttpPages } from './http.ts';
+import type { HttpPages } from '../../lib/http-pages.ts';
 import type { AgentStatus } from './types.ts';
 
 export type HealthReport = { readonly ok: boolean; readonly reasons: readonly string[] };

@@ -2,7 +2,7 @@
 import type { Registry } from 'prom-client';
 import type { WireGuardDevice } from '../../kernel/mod.ts';
 import type { FelixConfig } from '../calc/mod.ts';
-import type { HttpPages } from './http.ts';
+import type { HttpPages } from '../../lib/http-pages.ts';
 import { calculationSamples } from './metrics/calculation.ts';
 import { dataplaneSamples } from './metrics/dataplane.ts';
 import type { Sample } from './metrics/samples.ts';

@@ -1,5 +1,5 @@
 // Public face of the node agent. See docs/felix.md.
-export { startAgent } from './agent.ts';
+export { followedByAgents, startAgent } from './agent.ts';
 export {
   type Agent,
   type AgentError,
@@ -12,6 +12,7 @@ export {
 export { liveness, readiness, type HealthReport } from './health.ts';
 export { onProfileSignals, type ProfileSignalOptions } from './profiles.ts';
 export { mayWrite } from './host.ts';
+export { localSettings } from './local-settings.ts';
 export { reportNetwork } from './resources.ts';
 export { answerStartup, type StartupQuestion } from './startup/answers.ts';
 export { configureAddresses } from './startup/addresses.ts';

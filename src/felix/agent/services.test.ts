@@ -19,15 +19,21 @@ test('FX-150, FX-151, FX-159: a parameter without effect is told of in the log, 
     warn: (_message: string, fields?: Fields) => void warnings.push(fields?.['problem'] as string),
   };
   const agent = cluster.start(
-    { FELIX_TYPHAADDR: '10.0.0.9:5473', FELIX_REPORTINGINTERVALSECS: '30', FELIX_HEALTHPORT: 'x' },
+    {
+      FELIX_POLICYSYNCPATHPREFIX: '/var/run/nodeagent',
+      FELIX_REPORTINGINTERVALSECS: '30',
+      FELIX_HEALTHPORT: 'x',
+    },
     { logger },
   );
   try {
     expect(await agent.ready, 'ready');
     const ignored = () => agent.status().ignored.map(({ parameter, source }) => `${parameter} ${source}`);
-    assert.deepEqual(ignored(), ['TyphaAddr environment']);
+    assert.deepEqual(ignored(), ['PolicySyncPathPrefix environment']);
     assert.ok(
-      warnings.some((text) => text.startsWith('TyphaAddr is set by environment and has no effect: ')),
+      warnings.some((text) =>
+        text.startsWith('PolicySyncPathPrefix is set by environment and has no effect: '),
+      ),
     );
     assert.ok(warnings.some((text) => text.startsWith('HealthPort is set to "x" by environment')));
     const felix = object('FelixConfiguration', 'node.n1', {
@@ -37,7 +43,7 @@ test('FX-150, FX-151, FX-159: a parameter without effect is told of in the log, 
       logSeverityScreen: 'Debug',
     });
     cluster.store.put('FelixConfiguration', felix);
-    const expected = ['TyphaAddr environment', 'EndpointReportingEnabled node', 'BPFEnabled node'];
+    const expected = ['PolicySyncPathPrefix environment', 'EndpointReportingEnabled node', 'BPFEnabled node'];
     assert.ok(
       await until(() => (ignored().join() === expected.join() ? true : undefined), limits),
       ignored().join(),

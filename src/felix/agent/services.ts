@@ -4,7 +4,7 @@ import type { LogLevel } from '../../lib/log.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { ConfigSource, FelixConfig, IgnoredParameter } from '../calc/mod.ts';
 import { ignoredParameters } from '../calc/mod.ts';
-import { type HttpEndpoint, type HttpPages, serveHttp } from './http.ts';
+import { type HttpEndpoint, type HttpPages, serveHttp } from '../../lib/http-pages.ts';
 import type { NodeEvent } from './resources.ts';
 import type { AgentLog } from './types.ts';
 

@@ -2,7 +2,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger, LogLevel } from '../../lib/log.ts';
 import type { Failure, Result } from '../../lib/result.ts';
-import type { Datastore } from '../../datastore/mod.ts';
+import type { Datastore, WatchSource } from '../../datastore/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
 import type { CalcStats, FelixConfig, IgnoredParameter, Mtus, PolicyStats } from '../calc/mod.ts';
 import type { CommandRunner, DataplaneStatus, Inventory, WireGuardStates } from '../dataplane/mod.ts';
@@ -46,6 +46,8 @@ export type AgentLog = {
 export type AgentOptions = {
   readonly nodeName: string;
   readonly datastore: Datastore;
+  /** What stands between the datastore and many nodes that follow it; the datastore itself when absent. */
+  readonly followed?: WatchSource;
   /** The node's own network namespace; the agent does not close it. */
   readonly kernel: Kernel;
   /** Pods' namespaces, for CNI. */

@@ -23,10 +23,6 @@ const unbuilt: readonly Unbuilt[] = [
     names: 'EtcdAddr EtcdScheme EtcdKeyFile EtcdCertFile EtcdCaFile EtcdEndpoints',
     why: 'ETCD_ variables of the environment, without FELIX_, say how etcd is reached',
   },
-  {
-    names: 'TyphaAddr TyphaK8sServiceName TyphaK8sNamespace TyphaReadTimeout TyphaWriteTimeout',
-    why: 'agents ask the datastore themselves',
-  },
   { names: 'UseInternalDataplaneDriver', why: 'there is no other driver', harmless: [true] },
   { names: 'DataplaneDriver', why: 'there is no other driver' },
   { names: 'RequireMTUFile', why: 'the MTU is worked out by the agent itself' },

@@ -1,6 +1,7 @@
 // Which processes a lab runs, and where: pure, from the topology to command lines.
 //
-//   master1: the API server, scheduler and controllers      every node: agent, speaker, runner      routers: speaker
+//   master1: the API server, scheduler and controllers, and the fan-out to the nodes where one is asked for
+//   every node: agent, speaker, runner      routers: speaker
 //
 // With a backend without BGP there are no speakers.
 import { join } from 'node:path';
@@ -29,9 +30,12 @@ export type CommandContext = {
   readonly listenFd: number;
   /** Who speaks BGP on the nodes; native when absent. */
   readonly engine?: 'native' | 'bird';
+  /** Agents and speakers follow a fan-out server instead of the API server. */
+  readonly typha?: boolean;
 };
 
 export const apiPort = 6443;
+const typhaPort = 5473;
 
 /** Where the API server listens inside of the lab. */
 export function apiAddress(topology: Topology): string {
@@ -71,6 +75,9 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       FELIX_HEALTHENABLED: 'true',
       // Routers are no nodes: theirs would ask for the engine BIRD.
       ...(isNode(machine) ? { CALICO_NETWORKING_BACKEND: topology.backend } : {}),
+      ...(context.typha === true && isNode(machine)
+        ? { FELIX_TYPHAADDR: `${apiAddress(topology)}:${typhaPort}` }
+        : {}),
       IP: 'autodetect',
       ...(topology.dualStack ? { IP6: 'autodetect' } : { FELIX_IPV6SUPPORT: 'false' }),
     },
@@ -107,6 +114,8 @@ export function processSpecs(context: CommandContext): readonly ProcessSpec[] {
       as(control),
     ),
   );
+  if (context.typha === true)
+    specs.push(spec(master, 'typha', ['typha', '--kubeconfig', calicoNode], as(calicoNode)));
   for (const machine of topology.machines) {
     if (machine.bgp !== undefined)
       specs.push(spec(machine.name, 'speaker', ['speaker', '--plan', context.planFile(machine.name)]));

@@ -96,6 +96,7 @@ export async function supervise(argv: {
       options: JSON.stringify(argv.options),
       listenFd,
       ...(argv.options.engine === undefined ? {} : { engine: argv.options.engine }),
+      ...(argv.options.typha === undefined ? {} : { typha: argv.options.typha }),
     });
     say({ type: 'step', text: `starting ${specs.length} processes` });
     for (const spec of specs) keeper.keep(spec);

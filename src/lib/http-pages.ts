@@ -1,6 +1,6 @@
 // Pages of texts over HTTP: what health, metrics and debugging are served with.
 import { createServer, type Server } from 'node:http';
-import { err, failure, ok, type Result } from '../../lib/result.ts';
+import { err, failure, ok, type Result } from './result.ts';
 
 export interface HttpEndpoint {
   readonly address: string;
