@@ -4,7 +4,7 @@ import { err, ok, type Result } from '../../lib/result.ts';
 import type { KindName, ResourceOf } from '../../model/mod.ts';
 import { alreadyExists, conflict, invalid, notFound, storeError } from '../errors.ts';
 import { applyPatch } from '../patch.ts';
-import { matcherOf, type SelectedObject } from '../selectors.ts';
+import { matcherOf } from '../selectors.ts';
 import type {
   Datastore,
   DeleteOptions,
@@ -17,8 +17,9 @@ import type {
   WatchEvent,
   WriteOptions,
 } from '../types.ts';
+import { eventOf } from './events.ts';
 import { Gateway, type GatewayOptions } from './gateway.ts';
-import { type KeyEvent, KeyValueStore } from './kv.ts';
+import { KeyValueStore } from './kv.ts';
 import { asWritten, identityOf, merged, prepared, timestamp, withRevision } from './objects.ts';
 import { placeOf } from './places.ts';
 import { type Renamed, renameOldPolicies } from './policy-names.ts';
@@ -227,6 +228,7 @@ export class EtcdDatastore implements Datastore {
       return;
     }
     const ending = AbortSignal.any([signal, this.#closed.signal]);
+    const show = (stored: KeyValue, tell: boolean) => this.#show(place.value, stored, tell);
     let revision = from;
     for await (const message of this.#kv.watch(place.value.range(options.namespace), from, ending)) {
       if (ending.aborted) return;
@@ -243,7 +245,7 @@ export class EtcdDatastore implements Datastore {
         // One transaction is one revision: only with its last change is that revision done.
         const isLast = message.events[i + 1]?.revision !== change.revision;
         if (isLast) revision = change.revision;
-        const event = this.#eventOf<K>(place.value, change, matches.value, revision);
+        const event = eventOf<K>(place.value, change, matches.value, revision, show);
         if (event !== undefined) yield event;
         else if (i === message.events.length - 1) yield { type: 'bookmark', revision };
         if (ending.aborted) return;
@@ -254,29 +256,6 @@ export class EtcdDatastore implements Datastore {
   async close(): Promise<void> {
     this.#closed.abort();
     await this.#gateway.close();
-  }
-
-  /** What a watcher of a selection sees: an object that stops matching is deleted for it, one that starts is added. */
-  #eventOf<K extends KindName>(
-    place: Place,
-    { key, after, before }: KeyEvent,
-    matches: (object: SelectedObject) => boolean,
-    revision: Revision,
-  ): WatchEvent<ResourceOf<K>> | undefined {
-    const name = place.nameOf(key);
-    if (name === undefined) return undefined;
-    const now = after === undefined ? undefined : this.#show(place, after);
-    const then = before === undefined ? undefined : this.#show(place, before, false);
-    const was = then !== undefined && matches(then);
-    if (now !== undefined && matches(now))
-      return { type: was ? 'modified' : 'added', object: typed<K>(now), revision };
-    if (was) return { type: 'deleted', object: typed<K>(then), revision };
-    // What it was is not known any more (compacted): whoever knew it must hear of its end.
-    const isUnknown =
-      before === undefined && (after === undefined || after.createRevision !== after.modRevision);
-    if (!isUnknown) return undefined;
-    const { apiVersion, kind } = place.definition;
-    return { type: 'deleted', object: typed<K>({ apiVersion, kind, metadata: name, spec: {} }), revision };
   }
 
   async #find(
