@@ -79,7 +79,7 @@ class Cluster {
   }
 }
 
-test('NM-001, SR-130: a mesh of 100 nodes comes up whole, and each node hears of every other one’s block', async () => {
+test('NM-001: a mesh of 100 nodes comes up whole, and each node hears of every other one’s block', async () => {
   const cluster = await Cluster.of(100, [], {});
   try {
     await cluster.run(10);
@@ -105,7 +105,7 @@ test('NM-003: each client has a session with both reflectors; with one of them g
     assert.equal(cluster.established(), 2 * (2 * 38 + 1));
     assert.deepEqual([...new Set(cluster.blocksOfOthers())], [39]);
     await cluster.end(0);
-    await cluster.run(300);
+    await cluster.run(150);
     assert.equal(cluster.established(), 2 * 38);
     // The block of the one that is gone is gone too.
     assert.deepEqual([...new Set(cluster.blocksOfOthers().slice(1))], [38]);
