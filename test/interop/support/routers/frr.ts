@@ -28,7 +28,7 @@ type FrrPath = {
 export class Frr extends Daemon implements Router {
   readonly name = 'FRR';
   readonly cannot = {
-    'long-lived': 'FRR 8.4 does not offer it for what it announces',
+    'long-lived': 'FRR 8.4 has no setting for the long-lived stale time of what it announces',
   };
   #setup: RouterSetup | undefined;
   #routes: readonly RouteText[] = [];

@@ -28,7 +28,8 @@ export class GoBgp extends Daemon implements Router {
     'two-octet-as': 'GoBGP always offers four-octet AS numbers',
     kernel: 'GoBGP writes to the kernel through zebra only, so that its own table is looked at',
     'asks-refresh': 'GoBGP answers ROUTE-REFRESH and never sends it: it keeps what it has heard',
-    'large-table': 'GoBGP needs ten times the time of the others for a table: 1,000 prefixes, not 100,000',
+    'large-table':
+      'GoBGP needs minutes of a busy processor for a table that takes the others seconds: 1,000 prefixes, not 100,000',
     'link-local': 'GoBGP announces IPv6 next hops without a link-local one',
     'hold-zero': 'GoBGP takes a hold time of 0 in its file for "not said"',
   };

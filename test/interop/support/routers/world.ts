@@ -301,16 +301,22 @@ export class World {
       deaf,
     });
     this.probes.push(probe);
+    await this.reach(probe);
+    return probe;
+  }
+
+  /** The session of a peer that the test plays; a lost one is made again. */
+  async reach(probe: ProbePeer): Promise<void> {
+    const { address: own, remote } = probe.options;
     await eventually(
       `${own} has a session with ${remote}`,
       () => {
         probe.dial();
-        return probe.state;
+        return `${probe.state} ${probe.lastProblem}`;
       },
-      (state) => state === 'up',
+      () => probe.state === 'up',
       60_000,
     );
-    return probe;
   }
 
   async close(): Promise<void> {

@@ -113,6 +113,7 @@ export async function manyRoutesRow(
   for (const size of sizes) {
     const list = manyPrefixes(size);
     const isLarge = size > 1000;
+    await world.reach(sources.us);
     sources.us.announceMany(list, attributesOf(route(''), sources.us.options.address, probeAs));
     await row(t, world, isLarge ? ['large-table'] : [], async (part) => {
       await eventually(
@@ -133,6 +134,7 @@ export async function manyRoutesRow(
     });
     await row(t, world, isLarge ? ['relays', 'large-table'] : ['relays'], async (part) => {
       const source = sources.them.get(part.name);
+      if (source !== undefined) await world.reach(source);
       source?.announceMany(list, attributesOf(route(''), source.options.address, probeAs));
       const received = async (): Promise<number> => (await world.peer(part.name)).routes.received;
       await eventually(`${size} of ${part.name}`, received, (n) => n === size, 250_000);
