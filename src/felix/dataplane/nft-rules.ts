@@ -15,11 +15,11 @@ import {
   serviceLoopNftRow,
   tunnelSourceNftRows,
 } from './nat.ts';
-import { nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
+import { isSameRow, nftKey, nftOperations, type NftActual, type NftRow } from './nftables.ts';
 import { noTunnels, tunnelDevices, type Tunnels } from './overlay/types.ts';
 import { type InterfaceAddresses, NftPolicy, type RowSink, policySettings } from './policy/mod.ts';
 import { Reconciler } from './reconciler.ts';
-import { setIfOther, Table } from './table.ts';
+import { Table } from './table.ts';
 
 export type NftRulesOptions = {
   readonly kernel: Kernel;
@@ -124,7 +124,8 @@ export class NftRules {
   }
 
   #put(row: NftRow, key = nftKey(row)): string {
-    setIfOther(this.table, key, row);
+    const before = this.table.rows.get(key);
+    if (before === undefined || !isSameRow(before, row)) this.table.set(row, key);
     return key;
   }
 }

@@ -5,7 +5,8 @@
 import { hash } from 'node:crypto';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
 import type { Kernel, NftChain, NftCommand, NftElement, NftSet, NftTableName } from '../../kernel/mod.ts';
-import type { ApplyFailure, Change, Closing, Operations } from './types.ts';
+import { baseOf, dividedStage, type NftChange, parseKey, transactionsOf } from './transactions.ts';
+import type { ApplyFailure, Closing, Operations } from './types.ts';
 
 export type NftTableFamily = 'ip' | 'ip6';
 export const nftTableName = 'calico';
@@ -21,6 +22,8 @@ export type NftRow =
       readonly family: NftTableFamily;
       readonly set: string;
       readonly element: NftElement;
+      /** Of lookups that packets meet one after the other, how late this one comes; see transactions.ts. */
+      readonly rank?: number;
     }
   | {
       readonly kind: 'chain';
@@ -42,6 +45,13 @@ export function nftKey(row: NftRow): string {
   if (row.kind === 'set') return `${row.family} set ${row.set.name}`;
   if (row.kind === 'element') return `${row.family} element ${row.set} ${text(row.element.key)}`;
   return `${row.family} chain ${row.chain.name}`;
+}
+
+/** Whether two rows under one key ask for the same; when they are written is no part of it. */
+export function isSameRow(a: NftRow, b: NftRow): boolean {
+  if (a.kind === 'element' && b.kind === 'element')
+    return elementSignature(a.element) === elementSignature(b.element);
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** The kernel takes no longer comments. */
@@ -153,30 +163,31 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
         if (change.op === 'put' && change.row.kind === 'set' && change.row.set.interval === true)
           intervals.add(`${change.row.family} ${change.row.set.name}`);
       const progress = { refused, closed, dirty, tableOf };
-      for (const phase of phasesOf(changes, intervals)) {
-        let failed = await applyPhase(kernel, phase, progress);
+      const written = new Set<string>();
+      let failed: Result<never> | undefined;
+      for (const stage of transactionsOf(changes, intervals)) {
+        failed = await applyStage(kernel, stage, progress);
         // In a user namespace a transaction is limited in size.
         if (failed?.ok === false && failed.error.code === 'NoBufferSpace') {
           failed = undefined;
-          for (const part of dividedPhase(phase)) failed ??= await applyPhase(kernel, part, progress);
+          for (const part of dividedStage(stage)) failed ??= await applyStage(kernel, part, progress);
         }
-        if (failed !== undefined) return outcomesOf(changes, failed);
+        if (failed !== undefined) break;
+        for (const { key } of stage) written.add(key);
       }
-      for (const { key } of changes)
+      for (const key of written)
         if (closed.has(key)) dirty.add(key);
         else if (!refused.has(key)) dirty.delete(key);
-      return changes.map(
-        (change) => refused.get(change.key) ?? ok(change.op === 'put' ? signature(change.row) : undefined),
-      );
+      return changes.map((change) => {
+        if (failed !== undefined && !written.has(change.key)) return asWhole(failed);
+        return refused.get(change.key) ?? ok(change.op === 'put' ? signature(change.row) : undefined);
+      });
     },
   };
 }
 
-const outcomesOf = (
-  changes: readonly NftChange[],
-  failed: Result<never>,
-): readonly Result<NftActual | undefined, ApplyFailure>[] =>
-  changes.map(() => (failed.ok ? failed : err({ ...failed.error, isWhole: true })));
+const asWhole = (failed: Result<never>): Result<never, ApplyFailure> =>
+  failed.ok ? failed : err({ ...failed.error, isWhole: true });
 
 /** Chains that look into a set or map which lacks an element. */
 const nftClosing: Closing<NftRow> = {
@@ -208,7 +219,7 @@ type Progress = Omit<Mode, 'isPrecise' | 'closed'> & {
 
 /** One transaction. A refused row is taken out, or closed, and the rest tried again; a kernel that refuses without saying
  *  what ends it, with its answer. */
-async function applyPhase(
+async function applyStage(
   kernel: Kernel,
   changes: readonly NftChange[],
   { refused, closed, dirty, tableOf }: Progress,
@@ -241,101 +252,6 @@ async function applyPhase(
 const isGoneAlready = (change: NftChange, code: string): boolean =>
   change.op === 'remove' && code === 'NotFound' && parseKey(change.key).kind === 'element';
 
-/** One transaction is enough, with some exceptions. A packet keeps to the rules of the generation in which it entered a hook,
- *  but looks into sets as they are by then; so for one that is under way while a transaction takes effect
- *
- *  - a new element of a map may lead to a chain that to it is empty still, and an empty chain lets it pass: chains that
- *    elements of existing maps lead to are made before, where nothing leads to them yet;
- *  - what an element told (an address's class, say) may be in no map any more: elements of maps go after all else, but
- *    intervals, whose place new ones may need;
- *  - it may miss everything where a table goes with its sets, and what is missed is dropped: its hooks go before. */
-function phasesOf(
-  changes: readonly NftChange[],
-  intervals: ReadonlySet<string>,
-): readonly (readonly NftChange[])[] {
-  // Where an interval of verdicts goes at once, or a chain no longer looks into a map, a wider rest that stood behind them
-  // must not outlive them.
-  const losesVerdicts = changes.some((change) =>
-    change.op === 'remove'
-      ? isVerdict(change) && !isOfMaps(change, intervals)
-      : change.actual !== undefined && change.row.kind === 'chain' && change.row.rules.some(looksIntoMap),
-  );
-  const isVerdictNow = (change: NftChange): boolean => losesVerdicts && isVerdict(change);
-  const newSets = new Set<string>();
-  for (const change of changes)
-    if (change.op === 'put' && change.row.kind === 'set' && change.actual === undefined)
-      newSets.add(`${change.row.family} ${change.row.set.name}`);
-  const phaseOf = (change: NftChange): 'before' | 'now' | 'after' => {
-    if (change.op === 'remove') return isOfMaps(change, intervals) && !isVerdictNow(change) ? 'after' : 'now';
-    const { row } = change;
-    if (change.actual !== undefined) return 'now';
-    if (row.kind === 'table') return 'before';
-    if (row.kind === 'chain') return row.chain.base === undefined ? 'before' : 'now';
-    return row.kind === 'set' || newSets.has(`${row.family} ${row.set}`) ? 'before' : 'now';
-  };
-  const phases: Record<'before' | 'now' | 'after', NftChange[]> = { before: [], now: [], after: [] };
-  for (const change of changes) phases[phaseOf(change)].push(change);
-  const { before, now, after } = phases;
-  const changesMaps = now.some(
-    (change) => change.op === 'put' && change.row.kind === 'element' && change.row.element.data !== undefined,
-  );
-  const losesTable = now.some(({ op, key }) => op === 'remove' && parseKey(key).kind === 'table');
-  // What is under way finds its sets until nothing new comes in: hooks go first.
-  if (losesTable)
-    return [changes.filter(losesHook), changes.filter((change) => !losesHook(change))].filter(isAny);
-  if (!changesMaps) return [changes];
-  return [before, now, after].filter(isAny);
-}
-
-const isAny = (phase: readonly NftChange[]): boolean => phase.length > 0;
-
-const losesHook = ({ op, key, actual }: NftChange): boolean =>
-  op === 'remove' && parseKey(key).kind === 'chain' && baseOf(actual) !== 'null';
-
-const elementsPerPart = 4_000;
-
-/** A phase in several transactions: sets that are new are filled before anything looks at them. */
-function dividedPhase(changes: readonly NftChange[]): readonly (readonly NftChange[])[] {
-  const newSets = new Set<string>();
-  const early: NftChange[] = [];
-  for (const change of changes) {
-    if (change.op !== 'put' || change.actual !== undefined) continue;
-    if (change.row.kind === 'table') early.push(change);
-    if (change.row.kind !== 'set') continue;
-    early.push(change);
-    newSets.add(`${change.row.family} ${change.row.set.name}`);
-  }
-  const bulk = changes.filter(
-    (change) =>
-      change.op === 'put' &&
-      change.row.kind === 'element' &&
-      change.row.element.data === undefined &&
-      newSets.has(`${change.row.family} ${change.row.set}`),
-  );
-  const taken = new Set([...early, ...bulk]);
-  const parts: NftChange[][] = [early];
-  for (let at = 0; at < bulk.length; at += elementsPerPart) parts.push(bulk.slice(at, at + elementsPerPart));
-  parts.push(changes.filter((change) => !taken.has(change)));
-  return parts.filter((part) => part.length > 0);
-}
-
-/** Elements of maps, and what goes with them. */
-const isOfMaps = (
-  { key, actual }: Extract<NftChange, { readonly op: 'remove' }>,
-  intervals: ReadonlySet<string>,
-): boolean => {
-  const { kind, family, name } = parseKey(key);
-  if (kind === 'element') return actual !== '' && !intervals.has(`${family} ${name}`);
-  return kind === 'chain' || kind === 'set';
-};
-
-const looksIntoMap = (rule: string | NftRuleText): boolean => expressionOf(rule).includes(' vmap @');
-
-/** An element that leads somewhere. */
-const isVerdict = ({ key, actual }: NftChange): boolean =>
-  parseKey(key).kind === 'element' && /^(goto|jump|accept|drop|return|continue)\b/.test(actual ?? '');
-
-type NftChange = Change<NftRow, NftActual>;
 type Mode = {
   /** Chains that are written closed. */
   readonly closed: ReadonlySet<string>;
@@ -460,22 +376,4 @@ function compile(
       );
     }
   }
-}
-
-const baseOf = (actual: NftActual): string => JSON.stringify((JSON.parse(actual) as unknown[])[0]);
-
-function parseKey(key: string): {
-  kind: NftRow['kind'];
-  family: NftTableFamily;
-  name: string;
-  element: string | string[];
-} {
-  const [family = 'ip', kind = 'table', name = '', ...rest] = key.split(' ');
-  const parts = rest.join(' ').split(' . ');
-  return {
-    family: family as NftTableFamily,
-    kind: kind as NftRow['kind'],
-    name,
-    element: parts.length === 1 ? (parts[0] ?? '') : parts,
-  };
 }

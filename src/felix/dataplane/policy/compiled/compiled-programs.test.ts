@@ -5,7 +5,7 @@ import type { Family } from '../../../../lib/ip/mod.ts';
 import type { Rule, SetId, SideMatch } from '../../../../policy/mod.ts';
 import type { GroupProgram } from '../types.ts';
 import { CompiledPrograms } from './compiled-programs.ts';
-import { definition, PlayedTables, TellingChains } from './testing.ts';
+import { asMadeFirst, definition, PlayedTables, TellingChains } from './testing.ts';
 
 const setId = (id: string): SetId => id as SetId;
 const from = (fields: Readonly<Record<string, unknown>>): SideMatch => fields;
@@ -71,7 +71,8 @@ test('networks in networks are disjoint intervals, and an inner one changes its 
   compiled.changeMembers(setId('s:b'), ['10.1.0.0/16', '10.1.2.3/32'], []);
   const { put, drop } = compiled.flush();
   tables.apply({ put, drop });
-  assert.deepEqual([...drop], ['ip element nets 10.0.0.0/8']);
+  const ofNets = [...drop].filter((key) => key.startsWith('ip element nets '));
+  assert.deepEqual(ofNets, ['ip element nets 10.0.0.0/8']);
   const intervals = [...tables.rows.keys()].filter((key) => key.startsWith('ip element nets '));
   assert.deepEqual(
     intervals.sort((a, b) => a.localeCompare(b)),
@@ -95,7 +96,7 @@ test('lookups that would be empty are left out; wide ranges of ports are interva
     tables.apply(compiled.flush());
     const row = tables.rows.get('ip chain program-p');
     assert.ok(row?.kind === 'chain');
-    return row.rules.map(String).map((rule) => rule.replace(/rule-\d+-\d+/, 'rule'));
+    return row.rules.map(String).map((rule) => asMadeFirst(rule).replace(/rule-\d+-\d+/, 'rule'));
   };
   compiled.set(group('p', [[allow(from({ sets: ['s:a'] }))]]));
   assert.deepEqual(rules(), ['ip saddr map @hosts vmap @p-p-class', 'goto rule']);
@@ -146,7 +147,7 @@ test('what holds for strangers only is taken back for a class that keeps its own
     tables.apply(compiled.flush());
     return [...tables.rows.keys()]
       .filter((key) => key.startsWith('ip element p-p-'))
-      .map((key) => key.replace(/0x\w+/, 'class'))
+      .map((key) => asMadeFirst(key).replace(/0x\w+/, 'class'))
       .sort((a, b) => a.localeCompare(b));
   };
   for (const port of [22, 23])

@@ -5,12 +5,12 @@
 //                   <peer> map @nets … the same maps                                    where there is anything in them
 //                   meta l4proto . th dport vmap @p-<key>-any-port                      addresses of no class
 //                   goto rule-…
-import type { NftRow } from '../../nftables.ts';
 import type { GroupProgram } from '../types.ts';
 import type { Atom, AtomSet, AtomSource } from './atoms.ts';
 import type { DecisionChains } from './decisions.ts';
 import { differencesOf, elementsOf, lookups, type Lookup, type PlaneElement } from './elements.ts';
 import { DecisionCache, decidePlane, isStillPlane, type DecisionPlane } from './plane.ts';
+import { ProgramMaps, type MapElement, type MapName } from './maps.ts';
 import { ProgramParts, type PartChanges } from './parts.ts';
 import { classText, nftFamily, type RowCollector } from './rows.ts';
 
@@ -39,15 +39,6 @@ type PlaneChange = {
 
 type Known = { readonly plane: Plane; hosts: boolean; intervals: boolean };
 
-const keyTypes: Readonly<Record<Lookup, readonly string[]>> = {
-  port: ['inet_proto', 'inet_service'],
-  range: ['inet_proto', 'inet_service'],
-  icmp: ['inet_proto', 'inet_service'],
-  proto: ['inet_proto'],
-  class: [],
-};
-const hasIntervals = (lookup: Lookup): boolean => lookup === 'range' || lookup === 'icmp';
-
 export const programChain = (key: string): string => `program-${key}`;
 
 export class Program {
@@ -55,6 +46,7 @@ export class Program {
   readonly parts = new ProgramParts();
   readonly #rows: RowCollector;
   readonly #chains: DecisionChains;
+  readonly #maps: ProgramMaps;
   readonly #planes = new Map<string, Plane>();
   readonly #known = new Map<AtomSet, Known>();
   /** Elements in the maps of classes, and of addresses without. */
@@ -68,13 +60,13 @@ export class Program {
   #isOverAny = true;
   #hostClasses = 0;
   #netClasses = 0;
-  #sets = new Set<string>();
   #chainText: string | undefined;
 
   constructor(group: GroupProgram, rows: RowCollector, chains: DecisionChains) {
     this.group = group;
     this.#rows = rows;
     this.#chains = chains;
+    this.#maps = new ProgramMaps(group.key, group.family, rows);
   }
 
   get planeCount(): number {
@@ -142,15 +134,13 @@ export class Program {
   /** Chain and maps as they now must be. */
   settle(): void {
     if (this.#isOverAny !== (this.#netClasses === 0)) this.#recode();
-    const wanted = new Set<string>();
+    const wanted = new Set<MapName>();
     for (const lookup of lookups) {
       if (this.#counts[lookup] > 0) wanted.add(lookup);
       if (this.#anyHas(lookup)) wanted.add(`any-${lookup}`);
     }
-    for (const name of wanted)
-      if (!this.#sets.has(name)) this.#rows.put(this.#setKey(name), this.#setRow(name));
-    for (const name of this.#sets) if (!wanted.has(name)) this.#rows.drop(this.#setKey(name));
-    this.#sets = wanted;
+    const isOther = this.#rules().join('\n') !== this.#chainText;
+    this.#maps.settle(wanted, isOther, (map) => this.#elementsOf(map));
     const rules = this.#rules();
     const text = rules.join('\n');
     if (text === this.#chainText) return;
@@ -171,8 +161,7 @@ export class Program {
     for (const plane of this.#planes.values()) this.#unuse(plane);
     this.#planes.clear();
     this.#clearAny();
-    for (const name of this.#sets) this.#rows.drop(this.#setKey(name));
-    this.#sets = new Set();
+    this.#maps.remove();
     this.#rows.drop(`${nftFamily(this.group.family)} chain ${programChain(this.group.key)}`);
   }
 
@@ -264,11 +253,11 @@ export class Program {
     const mark = classText(set.number as number);
     for (const element of old?.elements ?? [])
       if (plane?.verdicts.has(element.text) !== true)
-        this.#rows.drop(this.#elementKey(element.lookup, [mark, ...element.fields]));
+        this.#maps.drop(element.lookup, [mark, ...element.fields]);
     for (const element of plane?.elements ?? []) {
       const verdict = plane?.verdicts.get(element.text) ?? '';
       if (old?.verdicts.get(element.text) !== verdict)
-        this.#put(element.lookup, [mark, ...element.fields], verdict);
+        this.#maps.put(element.lookup, [mark, ...element.fields], verdict);
     }
   }
 
@@ -297,11 +286,11 @@ export class Program {
     this.#any = after;
     for (const element of before?.elements ?? [])
       if (element.lookup !== 'class' && !after.verdicts.has(element.text))
-        this.#rows.drop(this.#elementKey(`any-${element.lookup}`, element.fields));
+        this.#maps.drop(`any-${element.lookup}`, element.fields);
     for (const element of after.elements) {
       const verdict = after.verdicts.get(element.text) ?? '';
       if (element.lookup !== 'class' && before?.verdicts.get(element.text) !== verdict)
-        this.#put(`any-${element.lookup}`, element.fields, verdict);
+        this.#maps.put(`any-${element.lookup}`, element.fields, verdict);
     }
     if (before !== undefined) this.#unuse(before);
   }
@@ -310,7 +299,7 @@ export class Program {
     const before = this.#any;
     if (before === undefined) return;
     for (const { lookup, fields } of before.elements)
-      if (lookup !== 'class') this.#rows.drop(this.#elementKey(`any-${lookup}`, fields));
+      if (lookup !== 'class') this.#maps.drop(`any-${lookup}`, fields);
     this.#unuse(before);
     this.#any = undefined;
   }
@@ -335,7 +324,7 @@ export class Program {
     const has = (lookup: Lookup): boolean =>
       prefix === '' ? this.#counts[lookup] > 0 : this.#anyHas(lookup);
     const rule = (lookup: Lookup, ...fields: readonly string[]): string =>
-      `${[...(peer === '' ? [] : [peer]), ...fields].join(' . ')} vmap @${this.#setName(prefix + lookup)}`;
+      `${[...(peer === '' ? [] : [peer]), ...fields].join(' . ')} vmap @${this.#maps.nameOf(`${prefix}${lookup}`)}`;
     const rules: string[] = [];
     for (const lookup of ['port', 'range'] as const)
       if (has(lookup)) rules.push(rule(lookup, 'meta l4proto', 'th dport'));
@@ -355,38 +344,18 @@ export class Program {
     return [...found].sort((a, b) => a - b);
   }
 
-  #setName(name: string): string {
-    return `p-${this.group.key}-${name}`;
-  }
-  #setKey(name: string): string {
-    return `${nftFamily(this.group.family)} set ${this.#setName(name)}`;
-  }
-  #elementKey(name: string, fields: readonly string[]): string {
-    return `${nftFamily(this.group.family)} element ${this.#setName(name)} ${fields.join(' . ')}`;
-  }
-
-  #setRow(name: string): NftRow {
-    const lookup = name.replace('any-', '') as Lookup;
-    const key = [...(name === lookup ? ['mark'] : []), ...keyTypes[lookup]];
-    return {
-      kind: 'set',
-      family: nftFamily(this.group.family),
-      set: {
-        name: this.#setName(name),
-        key,
-        data: ['verdict'],
-        ...(hasIntervals(lookup) ? { interval: true } : {}),
-      },
-    };
-  }
-
-  #put(name: string, fields: readonly string[], verdict: string): void {
-    const key = fields.length === 1 ? (fields[0] as string) : fields;
-    this.#rows.put(this.#elementKey(name, fields), {
-      kind: 'element',
-      family: nftFamily(this.group.family),
-      set: this.#setName(name),
-      element: { key, data: verdict },
-    });
+  /** All elements of a map as they now must be. */
+  *#elementsOf(map: MapName): Generator<MapElement> {
+    const all = this.#any;
+    for (const { lookup, text, fields } of all?.elements ?? [])
+      if (map === `any-${lookup}` && lookup !== 'class')
+        yield { fields, verdict: all?.verdicts.get(text) ?? '' };
+    for (const [set, { plane }] of this.#known)
+      for (const { lookup, text, fields } of plane.elements)
+        if (map === lookup)
+          yield {
+            fields: [classText(set.number as number), ...fields],
+            verdict: plane.verdicts.get(text) ?? '',
+          };
   }
 }

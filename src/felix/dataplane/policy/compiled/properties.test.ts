@@ -12,6 +12,7 @@ import {
   arbitraryMembers,
   arbitraryPacket,
   arbitraryRule,
+  asMadeFirst,
   decisionText,
   definition,
   meantDecision,
@@ -190,4 +191,6 @@ function edited(group: GroupProgram, step: Extract<Step, { op: 'edit' }>): Group
 }
 
 const sorted = (tables: PlayedTables): [string, unknown][] =>
-  [...tables.rows].sort(([a], [b]) => (a < b ? -1 : 1));
+  [...tables.rows]
+    .map(([key, row]): [string, unknown] => [asMadeFirst(key), JSON.parse(asMadeFirst(JSON.stringify(row)))])
+    .sort(([a], [b]) => (a < b ? -1 : 1));

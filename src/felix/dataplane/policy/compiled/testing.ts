@@ -58,6 +58,10 @@ export class TellingChains implements RuleChains {
   }
 }
 
+/** Names of maps without how often they were made anew. */
+export const asMadeFirst = (text: string): string =>
+  text.replace(/\b(p-[\w-]+-(?:port|range|icmp|proto|class))\.\d+/g, '$1');
+
 export const decisionText = ({ logs, decider }: ProgramDecision): string => JSON.stringify([logs, decider]);
 
 /** What the chains in the kernel hold after some flushes. */
@@ -115,15 +119,21 @@ export class PlayedTables {
     throw new Error(`"${field}" is not played`);
   }
 
+  /** Where the lookup of a set finds its elements. */
+  protected mapsFor(_nft: string, _name: string): ReadonlyMap<string, NftRow> {
+    return this.rows;
+  }
+
   #lookup(nft: 'ip' | 'ip6', name: string, fields: readonly string[]): readonly string[] | undefined {
-    const set = this.rows.get(`${nft} set ${name}`);
+    const rows = this.mapsFor(nft, name);
+    const set = rows.get(`${nft} set ${name}`);
     if (set?.kind !== 'set') throw new Error(`there is no set ${name}`);
-    const exact = this.rows.get(`${nft} element ${name} ${fields.join(' . ')}`);
+    const exact = rows.get(`${nft} element ${name} ${fields.join(' . ')}`);
     if (exact?.kind === 'element') return dataOf(exact);
     if (set.set.interval !== true) return undefined;
     const prefixOfKeys = `${nft} element ${name} `;
     const found: NftRow[] = [];
-    for (const [key, row] of this.rows)
+    for (const [key, row] of rows)
       if (key.startsWith(prefixOfKeys) && row.kind === 'element') {
         const texts = typeof row.element.key === 'string' ? [row.element.key] : row.element.key;
         if (texts.every((text, i) => isWithin(fields[i] ?? '', text))) found.push(row);

@@ -116,6 +116,12 @@ export class ProgramBook {
     return baseOf(group);
   }
 
+  /** Whether the program is in the kernel and about to become another one. */
+  isChanging({ plan, family, own }: ProgramUser): boolean {
+    const group = this.#groups.get(groupKey(plan, family, own !== undefined));
+    return group !== undefined && this.#stale.has(group) && this.#owned.keysOf(ownerOf(group)).length > 0;
+  }
+
   /** The names by which the programs of plans go. */
   *names(): Generator<readonly [id: string, plan: string]> {
     for (const { id, plan } of this.#groups.values()) if (id !== undefined) yield [id, plan.key];

@@ -1,6 +1,6 @@
 // For tests: a calculation graph, and the rows that policy asks for.
 import { CalculationGraph, type CalcUpdate } from '../../../calc/mod.ts';
-import { nftKey, type NftRow } from '../../nftables.ts';
+import { isSameRow, nftKey, type NftRow } from '../../nftables.ts';
 import { policySettings } from '../inputs/mod.ts';
 import { NftPolicy } from './nft-policy.ts';
 
@@ -54,7 +54,7 @@ export class PolicyNode {
           put: (row) => {
             const key = nftKey(row);
             const before = this.rows.get(key);
-            if (before === undefined || JSON.stringify(before) !== JSON.stringify(row)) this.writes++;
+            if (before === undefined || !isSameRow(before, row)) this.writes++;
             this.rows.set(key, row);
             return key;
           },
@@ -74,12 +74,17 @@ export class PolicyNode {
     return this.#policy;
   }
 
-  /** Programs by their plans: what they are called tells where they come from. */
+  /** Programs by their plans: what they are called tells where they come from, as do how often a map was made anew and
+   *  what was written before what. */
   texts(): readonly string[] {
     const names = this.policy.programNames();
     const named = (text: string): string =>
       text.replace(/[0-9a-f]{12}(?:x\d+)?/g, (id) => names.get(id) ?? id);
-    return [...this.rows].map(([key, row]) => named(`${key} ${JSON.stringify(row)}`)).toSorted();
+    const timeless = (text: string): string =>
+      named(text)
+        .replace(/(-(?:port|range|icmp|proto|class))\.\d+/g, '$1')
+        .replace(/,"rank":\d+/g, '');
+    return [...this.rows].map(([key, row]) => timeless(`${key} ${JSON.stringify(row)}`)).toSorted();
   }
 }
 

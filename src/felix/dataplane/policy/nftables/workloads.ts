@@ -17,6 +17,9 @@ import type { ProgramBook, ProgramUser } from './programs.ts';
 import { elementText, nftFamily, OwnedRows, type RowSink } from './rows.ts';
 import { outermost } from './sets.ts';
 
+/** Where packets of an endpoint go, and whether it may be told before other programs change. */
+type Entry = { readonly chain: string; readonly isEarly: boolean };
+
 const directions: readonly Direction[] = ['ingress', 'egress'];
 
 export class Workloads {
@@ -133,13 +136,15 @@ export class Workloads {
     if (endpoint === undefined) return [];
     const users = this.#held.get(name) ?? [];
     return this.#settings.families.flatMap((family) => {
-      const chain = (direction: Direction): string => {
+      const entry = (direction: Direction): Entry => {
         const user = users.find((one) => one.family === family && one.plan.direction === direction);
-        return user === undefined ? '' : this.#programs.chainOf(user);
+        if (user === undefined) return { chain: '', isEarly: false };
+        const chain = this.#programs.chainOf(user);
+        return { chain, isEarly: !this.#programs.isChanging(user) };
       };
       return this.#endpointRows(endpoint, name, family, {
-        ingress: chain('ingress'),
-        egress: chain('egress'),
+        ingress: entry('ingress'),
+        egress: entry('egress'),
       });
     });
   }
@@ -148,22 +153,31 @@ export class Workloads {
     endpoint: EndpointPolicy,
     name: string,
     family: Family,
-    programs: Readonly<Record<Direction, string>>,
+    programs: Readonly<Record<Direction, Entry>>,
   ): readonly NftRow[] {
     const table = nftFamily(family);
     const foreign = this.#settings.allowsForeignSources ? (endpoint.foreignSources ?? []) : [];
-    const element = (set: string, key: string | readonly string[], data?: string): NftRow => ({
+    const element = (set: string, key: string | readonly string[]): NftRow => ({
       kind: 'element',
       family: table,
       set,
-      element: { key, ...(data === undefined ? {} : { data }) },
+      element: { key },
+    });
+    const entry = (set: string, data: string, isEarly: boolean): NftRow => ({
+      kind: 'element',
+      family: table,
+      set,
+      element: { key: name, data },
+      // To a program that stays what it is one goes before others change; to one that changes, with the change.
+      ...(isEarly ? { rank: 0 } : {}),
     });
     const own = ownAddresses(endpoint, family);
-    const limited = limitRows(endpoint, name, family, own, programs);
+    const { ingress, egress } = programs;
+    const limited = limitRows(endpoint, name, family, own, { ingress: ingress.chain, egress: egress.chain });
     return [
       ...limited.rows,
-      element('to-workload', name, `goto ${limited.entries.ingress}`),
-      element('from-workload', name, `goto ${limited.entries.egress}`),
+      entry('to-workload', `goto ${limited.entries.ingress}`, ingress.isEarly),
+      entry('from-workload', `goto ${limited.entries.egress}`, egress.isEarly),
       ...own.map((one) => element('workload-sources', [name, one])),
       ...outermost(foreign.filter((one) => prefixFamily(one) === family)).map((one) =>
         element('foreign-sources', [name, elementText(one)]),
