@@ -21,7 +21,7 @@ function startFelix(node: TestNode) {
     output += String(chunk);
   });
   const said = (word: string) =>
-    until(() => (output.includes(word) ? true : undefined), { timeoutMs: 10_000, everyMs: 1 });
+    until(() => (output.includes(word) ? true : undefined), { timeoutMs: 60_000, everyMs: 1 });
   const kill = async (): Promise<void> => {
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
