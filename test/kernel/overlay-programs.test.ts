@@ -224,6 +224,56 @@ s.send(frame)
   assert.doesNotMatch(await arrives(1), /10\.244\.2\.5/);
 });
 
+test('congestion met under the outer header reaches the inner one, or is told by a loss (RFC 6040)', {
+  skip,
+}, async () => {
+  await using hosts = await OverlayHosts.make();
+  await tunnel(hosts, 1, ['10.2.0.1']);
+  // Not capable, ECT(1), ECT(0), congested: of the outer header, of the inner one, and what the pod is to see of it.
+  const cases = [
+    [0, 0, 0],
+    [2, 0, 0],
+    [3, 0, undefined],
+    [0, 2, 2],
+    [2, 2, 2],
+    [3, 2, 3],
+    [3, 1, 3],
+    [0, 3, 3],
+    [3, 3, 3],
+    // The class of the way is the way's own.
+    [0xb8, 0x20, 0x20],
+    [0xbb, 0x22, 0x23],
+  ] as const;
+  const mac = /link\/ether (\S+)/.exec(hosts.ip('h1', 'link show eth0'))?.[1] ?? '';
+  const script = `
+import socket, struct
+def header(tos, protocol, length, source, destination):
+    ends = socket.inet_aton(source) + socket.inet_aton(destination)
+    head = struct.pack('>BBHHHBBH', 0x45, tos, 20 + length, 1, 0, 64, protocol, 0) + ends
+    total = sum(struct.unpack('>10H', head))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return head[:10] + struct.pack('>H', total ^ 0xffff) + head[12:]
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(('r1', 0))
+for port, (outer, inner) in enumerate(${JSON.stringify([...cases, [0, 0]].map(([o, i]) => [o, i]))}, 7000):
+    packet = header(inner, 17, 8, '10.244.2.5', '10.244.1.5') + struct.pack('>HHHH', 7, port, 8, 0)
+    frame = bytes.fromhex('${mac.replaceAll(':', '')}' + '020000000042' + '0800')
+    s.send(frame + header(outer, 4, len(packet), '10.2.0.1', '10.1.0.1') + packet)
+`;
+  const last = new RegExp(`10\\.244\\.1\\.5\\.${7000 + cases.length}:`);
+  const send = async (): Promise<void> => {
+    const { code, output } = await hosts.run('router', 'python3', '-c', script);
+    assert.equal(code, 0, output);
+  };
+  const heard = await hosts.capture('pod1', 'eth0', 'udp and src 10.244.2.5', send, [last]);
+  assert.match(heard, last);
+  for (const [i, [outer, inner, wanted]] of cases.entries()) {
+    const found = new RegExp(`tos 0x([0-9a-f]+)[^\\n]*\\n[^\\n]*10\\.244\\.1\\.5\\.${7000 + i}:`).exec(heard);
+    const seen = found === null ? undefined : Number.parseInt(found[1] ?? '', 16);
+    assert.equal(seen, wanted, `outer ${outer}, inner ${inner}:\n${heard}`);
+  }
+});
+
 test('the kernel takes doorkeepers of every shape', { skip }, async () => {
   await using hosts = await OverlayHosts.make();
   const kernel = hosts.kernel('h1');

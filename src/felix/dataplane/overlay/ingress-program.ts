@@ -121,9 +121,11 @@ function unpackIpip(a: Assembler, tunnel: { readonly index: number; readonly mac
   loadBytes(a, ethernetBytes + headerBytes, scratch, 1, 'drop');
   a.load(8, 1, frame, scratch).compute('and', 1, 0xf0).jumpIf('ne', 1, 0x40, 'drop');
   adjustRoom(a, -headerBytes, roomFlags.fixedGso | roomFlags.decapsulateV4);
-  // Congestion met on the way under the outer header is told to the inner one (RFC 6040).
+  // Congestion met on the way under the outer header is told to the inner one. Whose sender would not understand the mark is
+  // told by its loss (RFC 6040 section 4.2).
   a.jumpIf('ne', 7, 3, 'uncongested');
-  a.compute('mov', 1, { register: context }).call(helpers.skbSetCongestion).label('uncongested');
+  a.compute('mov', 1, { register: context }).call(helpers.skbSetCongestion).jumpIf('eq', 0, 0, 'drop');
+  a.label('uncongested');
   tunnel.mac.forEach((byte, i) => a.store(8, frame, scratch + i, byte));
   storeBytes(a, 0, scratch, 6);
   a.compute('mov', 1, tunnel.index).compute('mov', 2, TO_INGRESS).call(helpers.redirect).exit();
