@@ -201,7 +201,10 @@ class RunningAgent implements Agent {
       config: this.#graph.config,
       ignored: this.#services.ignored,
       programming: this.#programmer.times,
-      ...(this.#graph.policy === undefined ? {} : { policy: this.#graph.policy.stats }),
+      ...(this.#graph.policy === undefined
+        ? {}
+        : { policy: this.#graph.policy.stats, labelIndex: this.#graph.policy.indexWork }),
+      unreadable: this.#graph.unreadable,
       work: this.#work,
       logErrors: this.#options.log?.errors() ?? 0,
       inventory: this.#dataplane.inventory(),
@@ -298,6 +301,7 @@ class RunningAgent implements Agent {
         this.#datastore = update.status;
       } else this.#graph.update(update as CalcUpdate | PolicyUpdate);
     }
+    this.#services.takeUnreadable(this.#graph.unreadable);
     this.#flush();
     if (updates.some((update) => this.#concernsTunnels(update))) {
       this.#tunnels.check();

@@ -32,6 +32,10 @@ function configuration({ config, ignored }: AgentStatus): object {
   };
 }
 
-function summary({ config: _config, ignored: _ignored, work, ...rest }: AgentStatus): object {
-  return { ...rest, work: { ...work, programs: Object.fromEntries(work.programs) } };
+function summary({ config: _config, ignored: _ignored, unreadable, work, ...rest }: AgentStatus): object {
+  return {
+    ...rest,
+    unreadable: Object.fromEntries(unreadable),
+    work: { ...work, told: Object.fromEntries(work.told), programs: Object.fromEntries(work.programs) },
+  };
 }

@@ -85,6 +85,28 @@ test('FX-151: the log goes to a file where one is named, with a level of its own
   }
 });
 
+test('FX-002: an object that cannot be read is told of, and harms nobody else', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const warnings: unknown[] = [];
+  const logger = {
+    ...silentLogger,
+    warn: (_message: string, fields?: Fields) => void warnings.push(fields?.['object']),
+  };
+  cluster.store.put('GlobalNetworkSet', object('GlobalNetworkSet', 'broken', { nets: 7 }));
+  const agent = cluster.start({}, { logger });
+  try {
+    expect(await agent.ready, 'ready');
+    assert.deepEqual(
+      [...agent.status().unreadable],
+      [['GlobalNetworkSet broken', 'spec.nets: must be a list']],
+    );
+    assert.ok(warnings.includes('GlobalNetworkSet broken'));
+  } finally {
+    await agent.stop();
+  }
+});
+
 test('FX-141: pages for debugging are there when a port is set, on localhost', async () => {
   using cluster = new Cluster();
   await cluster.prepare();

@@ -60,6 +60,7 @@ export class AgentServices {
   #serving: Promise<void> = Promise.resolve();
   #ignored: readonly IgnoredParameter[] = [];
   #told = '';
+  readonly #unreadable = new Map<string, string>();
   #stopped = false;
 
   constructor(options: ServicesOptions) {
@@ -77,6 +78,16 @@ export class AgentServices {
     this.#setLog(config);
     this.#explain(config);
     this.#serving = this.#serving.then(() => this.#serve(before, config));
+  }
+
+  /** Objects that cannot be read, by name: each problem is told once. */
+  takeUnreadable(objects: ReadonlyMap<string, string>): void {
+    for (const name of this.#unreadable.keys()) if (!objects.has(name)) this.#unreadable.delete(name);
+    for (const [name, problem] of objects) {
+      if (this.#unreadable.get(name) === problem) continue;
+      this.#unreadable.set(name, problem);
+      this.#options.logger.warn('An object cannot be read and counts as absent', { object: name, problem });
+    }
   }
 
   async stop(): Promise<void> {

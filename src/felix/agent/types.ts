@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger, LogLevel } from '../../lib/log.ts';
 import type { Failure, Result } from '../../lib/result.ts';
 import type { Datastore, WatchSource } from '../../datastore/mod.ts';
+import type { LabelIndexWork } from '../../selector/mod.ts';
 import type { Kernel, KernelError } from '../../kernel/mod.ts';
 import type { CalcStats, FelixConfig, IgnoredParameter, Mtus, PolicyStats } from '../calc/mod.ts';
 import type { CommandRunner, DataplaneStatus, Inventory, WireGuardStates } from '../dataplane/mod.ts';
@@ -97,6 +98,9 @@ export type AgentStatus = {
   readonly ignored: readonly IgnoredParameter[];
   readonly programming: ProgrammingTimes;
   readonly policy?: PolicyStats;
+  readonly labelIndex?: LabelIndexWork;
+  /** Objects of the datastore that cannot be read, with the reason. */
+  readonly unreadable: ReadonlyMap<string, string>;
   readonly work: WorkCounts;
   readonly inventory: Inventory;
   /** Lines that could not be written. */

@@ -24,6 +24,7 @@ import { Contributions } from './contributions.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
 import { endpointKey, LocalEndpoints, type EndpointKey } from './endpoints.ts';
 import { PolicyGraph, type PolicyUpdate } from './policy/graph.ts';
+import { readStored } from './readable.ts';
 import {
   blockRoutes,
   configInputs,
@@ -55,6 +56,8 @@ import {
   type SetMemberRow,
 } from './types.ts';
 
+type StoredUpdate = Exclude<CalcUpdate, { readonly type: 'status' }> | PolicyUpdate;
+
 export class CalculationGraph {
   readonly #options: CalcOptions;
   readonly #endpoints = new LocalEndpoints();
@@ -85,6 +88,7 @@ export class CalculationGraph {
   #mtusChanged = true;
   #configChanged = true;
   #updates = 0;
+  readonly #unreadable = new Map<string, string>();
 
   constructor(options: CalcOptions) {
     this.#options = options;
@@ -97,9 +101,10 @@ export class CalculationGraph {
   }
 
   /** Takes one change. Objects of other nodes are taken too and cost little. */
-  update(update: CalcUpdate | PolicyUpdate): void {
+  update(told: CalcUpdate | PolicyUpdate): void {
     this.#updates++;
-    if (update.type === 'status') return;
+    if (told.type === 'status') return;
+    const update = this.#read(told);
     this.policy?.update(update);
     if (update.type === 'delete') return this.#delete(update.kind, update.name);
     switch (update.kind) {
@@ -130,6 +135,27 @@ export class CalculationGraph {
       case 'Service':
         this.#answered.setService(endpointKey(update.object.metadata), update.object);
     }
+  }
+
+  /** What cannot be read is as if it were not there. */
+  #read(told: StoredUpdate): StoredUpdate {
+    const { name, namespace } = told.type === 'set' ? told.object.metadata : told.name;
+    const key = `${told.kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`;
+    this.#unreadable.delete(key);
+    if (told.type === 'delete') return told;
+    const read = readStored<object & { metadata: { name: string } }>(told.kind, told.object);
+    if ('object' in read) return { ...told, object: read.object } as StoredUpdate;
+    this.#unreadable.set(key, read.problem);
+    return {
+      type: 'delete',
+      kind: told.kind,
+      name: { name, ...(namespace === undefined ? {} : { namespace }) },
+    };
+  }
+
+  /** Objects that cannot be read, with the reason: `<kind> <namespace>/<name>`. */
+  get unreadable(): ReadonlyMap<string, string> {
+    return this.#unreadable;
   }
 
   /** An endpoint that CNI has just made: counts until the watch tells of it. */

@@ -11,6 +11,12 @@ export function calculationSamples(status: AgentStatus): readonly Sample[] {
     gauge('felix_host', 'The name of this node.', 1, { host: status.nodeName }),
     gauge('felix_active_local_endpoints', 'Endpoints of this node.', calc.localEndpoints),
     ...(policy === undefined ? [] : policySamples(policy)),
+    ...(status.labelIndex === undefined ? [] : indexSamples(status.labelIndex)),
+    gauge(
+      'margay_unreadable_objects',
+      'Objects of the datastore that count as absent, for they cannot be read.',
+      status.unreadable.size,
+    ),
     gauge('felix_cluster_num_hosts', 'Nodes of the cluster.', calc.nodes),
     gauge('felix_cluster_routing', 'Which routes to other nodes Felix writes.', 1, {
       mode: config.text('ProgramClusterRoutes'),
@@ -45,7 +51,6 @@ export function calculationSamples(status: AgentStatus): readonly Sample[] {
 }
 
 function policySamples(policy: NonNullable<AgentStatus['policy']>): readonly Sample[] {
-  const { index } = policy;
   return [
     gauge(
       'felix_active_local_policies',
@@ -63,6 +68,11 @@ function policySamples(policy: NonNullable<AgentStatus['policy']>): readonly Sam
       'Members of the sets that rules of this node look at.',
       policy.members,
     ),
+  ];
+}
+
+function indexSamples(index: NonNullable<AgentStatus['labelIndex']>): readonly Sample[] {
+  return [
     gauge('felix_label_index_num_endpoints', 'Endpoints and sets whose labels are indexed.', index.items),
     ...(['true', 'false'] as const).map((optimized) =>
       gauge(

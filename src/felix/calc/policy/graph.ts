@@ -186,6 +186,11 @@ export class PolicyGraph {
     ];
   }
 
+  /** Of the indexes of labels together. */
+  get indexWork(): LabelIndexWork {
+    return together(this.#membership.indexWork, this.#enforcement.indexWork);
+  }
+
   get stats(): PolicyStats {
     let members = 0;
     for (const { members: set } of this.#membership.sets.values()) members += set.size;
@@ -201,7 +206,6 @@ export class PolicyGraph {
       hostEndpoints: this.#hosts.size,
       profiles: this.#profiles.size,
       tiers: this.#enforcement.tierCount,
-      index: together(this.#membership.indexWork, this.#enforcement.indexWork),
     };
   }
 

@@ -2,7 +2,6 @@
 import type { Prefix } from '../../../lib/ip/mod.ts';
 import type { QosControls } from '../../../model/mod.ts';
 import type { CompiledPolicy, CompiledProfile, PolicyId, SetDefinition, SetId } from '../../../policy/mod.ts';
-import type { LabelIndexWork } from '../../../selector/mod.ts';
 import type { NetworkRoute, Vtep, WireGuardEnd } from '../network/types.ts';
 
 /** Kinds that the policy part of the calculation reads beside those of `calcKinds`. */
@@ -110,6 +109,4 @@ export type PolicyStats = {
   readonly profiles: number;
   /** Beside those that every cluster has. */
   readonly tiers: number;
-  /** Of the indexes of labels together. */
-  readonly index: LabelIndexWork;
 };
