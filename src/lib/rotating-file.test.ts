@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { VirtualClock } from './clock.ts';
 import { defaultRotation, RotatingFile } from './rotating-file.ts';
 
-test('NM-066: a file of log is set aside when it is full; so many are kept, and none that is too old', () => {
+test('a file of log is set aside when it is full; so many are kept, and none that is too old', () => {
   assert.deepEqual(defaultRotation, { maxBytes: 104_857_600, maxFiles: 10, maxAgeMs: 2_592_000_000 });
   const directory = mkdtempSync(join(tmpdir(), 'margay-log-'));
   try {
