@@ -292,3 +292,101 @@ test('SR-141, SR-146: GoBGP, peer of nodes by label; a static route to the pods 
     await router.unplug();
   }
 });
+
+test('BG-021: a pod that runs BIRD peers with its node, by an address that is the same on every node, and announces a network', {
+  skip: basics || without('bird', 'birdc'),
+}, async () => {
+  const [node, other] = ['worker1', 'master1'] as const;
+  const pod = podOn(node);
+  const prefix = '10.99.0.0/24';
+  const gateway = '169.254.9.1';
+  const directory = '/run/pod-bird';
+  const config = `
+log stderr all;
+router id ${pod.address};
+protocol device {}
+protocol static { ipv4; route ${prefix} blackhole; }
+protocol bgp node {
+  local ${pod.address} as 65100;
+  neighbor ${gateway} as 64512;
+  multihop;
+  connect delay time 1; connect retry time 2; error wait time 1, 2;
+  ipv4 { import all; export where source = RTS_STATIC; next hop self; };
+}
+`;
+  // What lies in a pool is passed on by the mesh; no node takes blocks of this one.
+  const pool = { cidr: prefix, nodeSelector: '!all()', natOutgoing: false };
+  const bgp = (spec: object): object => ({
+    apiVersion: 'projectcalico.org/v3',
+    kind: 'BGPConfiguration',
+    metadata: { name: 'default' },
+    spec,
+  });
+  await lab.sh(
+    node,
+    `mkdir -p ${directory} && cat > ${directory}/bird.conf <<'END-OF-FILE'\n${config}\nEND-OF-FILE`,
+  );
+  await lab.inPod(pod, 'ip addr add 10.99.0.1/32 dev lo');
+  const pid = await lab.inPod(
+    pod,
+    `PATH=$PATH:/usr/sbin:/sbin setsid bird -f -c ${directory}/bird.conf -s ${directory}/ctl >${directory}/log 2>&1 </dev/null & echo $!`,
+  );
+  const labelled = await lab.kubectl('label', 'pod', pod.name, 'role=router');
+  assert.equal(labelled.code, 0, labelled.err);
+  try {
+    await lab.apply({
+      apiVersion: 'projectcalico.org/v3',
+      kind: 'IPPool',
+      metadata: { name: 'routed' },
+      spec: pool,
+    });
+    await lab.apply(bgp({ localWorkloadPeeringIPV4: gateway }));
+    await lab.apply(peer('pods', { localWorkloadSelector: "role == 'router'", asNumber: 65100 }));
+    await isUp(node, pod.address);
+    const device = /dev (cali\w+)/.exec(await lab.sh(node, `ip route show ${pod.address}`))?.[1] ?? '';
+    assert.match(await lab.sh(node, `ip -4 addr show dev ${device}`), /inet 169\.254\.9\.1\/32 scope link/);
+    assert.equal(await lab.sh(other, 'ip -4 addr | grep 169.254.9.1 || true'), '');
+    await eventually(
+      'the route to the network of the pod',
+      () => routeTo(node, prefix),
+      (text) => text.startsWith(`${prefix} via ${pod.address} dev ${device}`),
+    );
+    // As with BIRD: the mesh passes it on with the pod as next hop, which is no way of its own on another node.
+    await eventually(
+      'the path of the other node',
+      () => lab.sh(other, `margay bgp why ${prefix} --local`),
+      (text) => text.includes(`from Mesh_10_0_0_12 via ${pod.address}, AS path (65100)`),
+    );
+    await eventually(
+      'the block of the other node in the pod',
+      () =>
+        lab.inPod(
+          pod,
+          `PATH=$PATH:/usr/sbin:/sbin birdc -s ${directory}/ctl show route ${blockOf(other)} all`,
+        ),
+      (text) => text.includes('BGP.as_path: 64512'),
+    );
+    const removed = await lab.kubectl('label', 'pod', pod.name, 'role-');
+    assert.equal(removed.code, 0, removed.err);
+    await forgets(node, prefix);
+    await eventually(
+      'the end of the address',
+      () => lab.sh(node, `ip -4 addr show dev ${device}`),
+      (text) => !text.includes('inet '),
+    );
+    // The pod's own route outlives it.
+    await eventually(
+      'the pod',
+      () => lab.sh(node, `ping -n -c1 -W1 ${pod.address} || true`),
+      (text) => text.includes(' 1 received'),
+    );
+  } finally {
+    await lab.sh(node, `kill ${pid.trim()}`);
+    for (const [kind, name] of [
+      ['bgppeers', 'pods'],
+      ['ippools', 'routed'],
+      ['bgpconfigurations', 'default'],
+    ] as const)
+      await lab.kubectl('delete', `${kind}.projectcalico.org`, name);
+  }
+});

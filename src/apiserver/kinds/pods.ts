@@ -129,12 +129,17 @@ export function preparedPod(object: ApiObject, previous: ApiObject | undefined, 
   return { ...ready, status: { phase: 'Pending', qosClass: qosClass(objectAt(ready, 'spec')) } };
 }
 
-export function podSpecIssues(spec: JsonObject, path: string): readonly Issue[] {
+/** `claims`: volumes that pods get beside those of the spec. */
+export function podSpecIssues(
+  spec: JsonObject,
+  path: string,
+  claims: readonly string[] = [],
+): readonly Issue[] {
   const issues: Issue[] = [];
   const containers = listAt(spec, 'containers');
   if (containers.length === 0) issues.push({ field: `${path}.containers`, reason: 'Required value' });
   const names = new Set<string>();
-  const volumes = new Set(listAt(spec, 'volumes').map((one) => textAt(one, 'name')));
+  const volumes = new Set([...listAt(spec, 'volumes').map((one) => textAt(one, 'name')), ...claims]);
   for (const field of ['initContainers', 'containers', 'ephemeralContainers'] as const) {
     listAt(spec, field).forEach((one, i) => {
       const here = `${path}.${field}[${i}]`;

@@ -1,5 +1,15 @@
 // Deployments, replica sets, daemon sets, stateful sets, jobs: defaults and the checks users rely on.
-import { at, isObject, type JsonObject, numberAt, objectAt, sameJson, textAt, withAt } from '../json.ts';
+import {
+  at,
+  isObject,
+  type JsonObject,
+  listAt,
+  numberAt,
+  objectAt,
+  sameJson,
+  textAt,
+  withAt,
+} from '../json.ts';
 import { isTimeZone, parseCronSchedule } from '../../lib/cron-schedule.ts';
 import { parseSelection } from '../selectors.ts';
 import type { ApiObject, Issue } from '../types.ts';
@@ -211,7 +221,8 @@ export function workloadIssues(object: ApiObject, previous: ApiObject | undefine
         reason: '`selector` does not match template `labels`',
       });
     }
-    issues.push(...podSpecIssues(objectAt(template, 'spec'), 'spec.template.spec'));
+    const claims = listAt(spec, 'volumeClaimTemplates').map((one) => textAt(one, 'metadata', 'name') ?? '');
+    issues.push(...podSpecIssues(objectAt(template, 'spec'), 'spec.template.spec', claims));
   }
   if (previous !== undefined && !plain && !sameJson(at(previous, 'spec', 'selector'), spec['selector'])) {
     issues.push({ field: 'spec.selector', value: spec['selector'], reason: 'field is immutable' });

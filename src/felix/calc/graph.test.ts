@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type {
   BGPConfiguration,
+  BGPPeer,
   BlockAffinity,
   FelixConfiguration,
   IPPool,
@@ -16,6 +17,7 @@ import { nodeFacts } from './network/node-facts.ts';
 import { resolveConfig } from './configuration.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
 import { CalculationGraph } from './graph.ts';
+import { endpointPeerings, peeringOf } from './local-peers.ts';
 import * as rules from './rows.ts';
 import { type CalcUpdate, type DesiredState, type HostInterface, rowKeys, type TableName } from './types.ts';
 
@@ -231,9 +233,19 @@ function model(world: World): DesiredState {
     ...[...endpoints].flatMap(([key, e]) => endpointAnswered(config, wireCidrs, key, e.endpoint)),
     ...objectsOf<Service>(world, 'Service').flatMap((s) => serviceAnswered(config, wireCidrs, cluster, s)),
   ]);
+  const peering = peeringOf(
+    config,
+    objectsOf<BGPConfiguration>(world, 'BGPConfiguration')[0],
+    objectsOf<BGPPeer>(world, 'BGPPeer'),
+    { name: options.nodeName, node: own },
+  );
   return {
     tables: {
       answered,
+      peerings: winners(
+        rowKeys.peerings,
+        [...endpoints].flatMap(([key, e]) => endpointPeerings(peering, key, e.endpoint)),
+      ),
       routes: winners(rowKeys.routes, [
         ...[...endpoints].flatMap(([key, e]) => rules.endpointRoutes(config, key, e.endpoint, e.overlaid)),
         ...objectsOf<BlockAffinity>(world, 'BlockAffinity').flatMap((a) =>
@@ -294,9 +306,11 @@ const wepArbitrary = fc
     some('c1', 'c2'),
     some('1', '2'),
     fc.subarray(['10.0.9.1', '10.0.9.2', '10.0.1.2', 'fd00::9']),
+    some({ role: 'router' }, {}),
   )
-  .map(([name, of, networks, container, created, floating]) => {
-    const wep = endpoint(name, of, networks, container, created);
+  .map(([name, of, networks, container, created, floating, labels]) => {
+    const bare = endpoint(name, of, networks, container, created);
+    const wep = { ...bare, metadata: { ...bare.metadata, labels } };
     const internalIP = (external: string): string => (external.includes(':') ? 'fd00::1' : '10.0.1.1');
     const ipNATs = floating.map((externalIP) => ({ internalIP: internalIP(externalIP), externalIP }));
     return { ...wep, spec: { ...wep.spec, ipNATs } };
@@ -328,12 +342,29 @@ const objectArbitrary: fc.Arbitrary<{ kind: string; metadata: { name: string } }
       spec: { type },
       status: { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } },
     })),
-  fc.subarray(['10.96.0.0/12', '10.97.0.0/16', 'fd00:96::/112']).map((list) => ({
-    apiVersion: 'projectcalico.org/v3' as const,
-    kind: 'BGPConfiguration',
-    metadata: { name: 'default' },
-    spec: { serviceClusterIPs: list.map((cidr) => ({ cidr })) },
-  })),
+  fc
+    .tuple(
+      fc.subarray(['10.96.0.0/12', '10.97.0.0/16', 'fd00:96::/112']),
+      some({}, { localWorkloadPeeringIPV4: '169.254.9.1', localWorkloadPeeringIPV6: 'fd00:9::1' }),
+    )
+    .map(([list, peering]) => ({
+      apiVersion: 'projectcalico.org/v3' as const,
+      kind: 'BGPConfiguration',
+      metadata: { name: 'default' },
+      spec: { serviceClusterIPs: list.map((cidr) => ({ cidr })), ...peering },
+    })),
+  fc
+    .tuple(
+      some('b1', 'b2'),
+      some('', "role == 'router'", 'all()'),
+      some({}, { node: 'worker1' }, { node: 'worker2' }, { nodeSelector: 'has(rack)' }),
+    )
+    .map(([name, localWorkloadSelector, where]) => ({
+      apiVersion: 'projectcalico.org/v3' as const,
+      kind: 'BGPPeer',
+      metadata: { name },
+      spec: { asNumber: '65001', localWorkloadSelector, ...where },
+    })),
   fc
     .tuple(some('worker1', 'worker2'), some('192.0.2.1/24', '192.0.2.2/24'), some({ rack: '1' }, {}))
     .map((args) => node(...args)),
@@ -394,6 +425,7 @@ test('property: the output is a function of the current state, and deltas add up
         floating: {},
         serviceLoops: {},
         answered: {},
+        peerings: {},
       } as Record<TableName, Record<string, unknown>>;
       const flush = (): void => {
         const delta = graph.flush();

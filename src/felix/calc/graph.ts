@@ -3,6 +3,7 @@
 // model over random histories).
 //
 //   BGPConfiguration ► ranges of services that must not loop
+//   BGPPeer, BGPConfiguration ► local-peers.ts: addresses that local endpoints peer with
 //   Service, Node ──► answered.ts: addresses that this node answers ARP and NDP for
 //   IPPool ───────► pool sets, nat, encapsulation ─► MTU        FelixConfiguration, Node labels ─► config ─► all of it
 //   BlockAffinity ► blackholes ┐                                Node ─► host set
@@ -23,6 +24,7 @@ import { type FelixConfig, resolveConfig } from './configuration.ts';
 import { Contributions } from './contributions.ts';
 import { encapsulationOf, resolveMtus } from './encapsulation.ts';
 import { endpointKey, LocalEndpoints, type EndpointKey } from './endpoints.ts';
+import { LocalPeers } from './local-peers.ts';
 import { PolicyGraph, type PolicyUpdate } from './policy/graph.ts';
 import { readStored } from './readable.ts';
 import {
@@ -77,6 +79,7 @@ export class CalculationGraph {
   readonly #floating = new Contributions<FloatingRow>(rowKeys.floating);
   readonly #serviceLoops = new Contributions<ServiceLoopRow>(rowKeys.serviceLoops);
   readonly #answered: AnsweredAddresses;
+  readonly #peers: LocalPeers;
   #bgp: BGPConfiguration | undefined;
   #config: FelixConfig;
   #node: NodeRow;
@@ -95,6 +98,7 @@ export class CalculationGraph {
     this.policy = options.policy === true ? new PolicyGraph({ nodeName: options.nodeName }) : undefined;
     this.#answered = new AnsweredAddresses(options.nodeName);
     this.#config = resolveConfig(configInputs([], undefined, options));
+    this.#peers = new LocalPeers(options.nodeName, this.#config);
     this.#node = nodeRow(this.#config, options);
     this.#encapsulation = encapsulationOf(this.#config, []);
     this.#mtus = resolveMtus(this.#config, this.#encapsulation, []);
@@ -132,6 +136,8 @@ export class CalculationGraph {
       case 'BGPConfiguration':
         if (update.object.metadata.name === 'default') this.#setBgp(update.object);
         return;
+      case 'BGPPeer':
+        return this.#peers.setPeer(update.object.metadata.name, update.object);
       case 'Service':
         this.#answered.setService(endpointKey(update.object.metadata), update.object);
     }
@@ -208,6 +214,7 @@ export class CalculationGraph {
         floating: this.#floating.flush(),
         serviceLoops: this.#serviceLoops.flush(),
         answered,
+        peerings: this.#peers.flush(),
       },
       policy: this.#flushPolicy(),
       ...(config === this.#config ? {} : { config: this.#config }),
@@ -234,6 +241,7 @@ export class CalculationGraph {
         floating: this.#floating.rows,
         serviceLoops: this.#serviceLoops.rows,
         answered: this.#answered.rows,
+        peerings: this.#peers.rows,
       },
       node: this.#node,
       mtus: this.#mtus,
@@ -253,6 +261,7 @@ export class CalculationGraph {
         floating: all(tables.floating),
         serviceLoops: all(tables.serviceLoops),
         answered: all(tables.answered),
+        peerings: all(tables.peerings),
       },
       policy: this.policy?.everything() ?? [],
       ...this.#told,
@@ -305,6 +314,8 @@ export class CalculationGraph {
       case 'BGPConfiguration':
         if (name.name === 'default') this.#setBgp(undefined);
         return;
+      case 'BGPPeer':
+        return this.#peers.setPeer(name.name, undefined);
       case 'Service':
         this.#answered.setService(endpointKey(name), undefined);
     }
@@ -312,6 +323,7 @@ export class CalculationGraph {
 
   #setBgp(bgp: BGPConfiguration | undefined): void {
     this.#bgp = bgp;
+    this.#peers.setBgp(bgp);
     this.#refreshServiceLoops();
   }
 
@@ -334,6 +346,7 @@ export class CalculationGraph {
     const overlaid = this.#endpoints.isOverlaid(key);
     const none = endpoint === undefined;
     this.#answered.setEndpoint(key, endpoint);
+    this.#peers.setEndpoint(key, endpoint);
     this.#routes.replace(
       `endpoint ${key}`,
       none ? [] : endpointRoutes(this.#config, key, endpoint, overlaid),
@@ -356,8 +369,11 @@ export class CalculationGraph {
 
   #refreshNode(name: string): void {
     // Labels of this node select configurations.
-    if (name === this.#options.nodeName) this.#configChanged = true;
     const node = this.#nodes.get(name);
+    if (name === this.#options.nodeName) {
+      this.#configChanged = true;
+      this.#peers.setNode(node);
+    }
     this.#answered.setNode(name, node);
     const members = node === undefined ? [] : hostMembers(this.#config, node);
     this.#members.replace(
@@ -394,6 +410,7 @@ export class CalculationGraph {
     this.#config = config;
     this.#node = nodeRow(config, this.#options);
     this.#answered.configure(config);
+    this.#peers.configure(config);
     for (const key of this.#endpoints.keys()) this.#refreshEndpoint(key);
     for (const name of this.#affinities.keys()) this.#refreshAffinity(name);
     for (const name of this.#nodes.keys()) this.#refreshNode(name);

@@ -23,6 +23,7 @@ export { CalculationGraph } from './graph.ts';
 export { nodeAddresses } from './rows.ts';
 export {
   type AnsweredRow,
+  type PeeringRow,
   type CalcDelta,
   type CalcKind,
   calcKinds,

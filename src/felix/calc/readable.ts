@@ -19,6 +19,7 @@ const typedKinds: ReadonlySet<string> = new Set<Kind>([
   'Node',
   'WorkloadEndpoint',
   'BGPConfiguration',
+  'BGPPeer',
   'HostEndpoint',
   'NetworkSet',
   'GlobalNetworkSet',

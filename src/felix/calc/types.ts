@@ -13,6 +13,7 @@ export const calcKinds = [
   'FelixConfiguration',
   'ClusterInformation',
   'BGPConfiguration',
+  'BGPPeer',
   'Service',
 ] as const;
 export type CalcKind = (typeof calcKinds)[number];
@@ -51,6 +52,9 @@ export type InterfaceRow = {
   /** The workload may send from addresses that lie elsewhere (FX-138). */
   readonly foreignSources?: true;
 };
+
+/** An address of the node at a workload's interface, which the workload peers by BGP with (BG-021). */
+export type PeeringRow = { readonly interfaceName: string; readonly address: Address };
 
 export const memberSets = ['masq-pools', 'all-pools', 'all-hosts'] as const;
 /** A prefix in a set that nat-outgoing looks at. Members of one set never overlap. */
@@ -129,6 +133,7 @@ export type RowTables = {
   readonly floating: FloatingRow;
   readonly serviceLoops: ServiceLoopRow;
   readonly answered: AnsweredRow;
+  readonly peerings: PeeringRow;
 };
 export type TableName = keyof RowTables;
 
@@ -140,6 +145,7 @@ export const rowKeys: { readonly [T in TableName]: (row: RowTables[T]) => string
   floating: (row) => row.external,
   serviceLoops: (row) => String(row.family),
   answered: (row) => row.address,
+  peerings: (row) => `${row.interfaceName} ${row.address}`,
 };
 
 export type RowDelta<Row> = { readonly set: readonly Row[]; readonly deleted: readonly string[] };

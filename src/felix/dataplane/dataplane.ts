@@ -32,6 +32,7 @@ import { limitDevicePrefix } from './bandwidth/rows.ts';
 import { type Inventory, inventory } from './inventory.ts';
 import { InterfaceIndex, LinkMirror } from './links.ts';
 import { Neighbours } from './neighbours/neighbours.ts';
+import { Peerings } from './peerings.ts';
 import { nftTableName } from './nftables.ts';
 import { Overlay } from './overlay/overlay.ts';
 import type { RankedRoute } from './overlay/types.ts';
@@ -82,6 +83,7 @@ export type DataplaneTableName =
   | 'programs'
   | 'wireguard'
   | 'neighbours'
+  | 'peerings'
   | 'rules'
   | 'bandwidth';
 export type DataplaneTableStatus = {
@@ -125,6 +127,7 @@ export class Dataplane {
   readonly #wireguard: WireGuard;
   readonly #bandwidth: Bandwidth;
   readonly #neighbours: Neighbours;
+  readonly #peerings: Peerings;
   /** What the calculation's rows became here, to take them away again. */
   readonly #derived = new Map<string, readonly string[]>();
   readonly #enforcesPolicy: boolean;
@@ -183,6 +186,13 @@ export class Dataplane {
       onRoutes: (source, rows) => this.#routes.claim(source, rows),
       onSettings: (rows) => this.#derive('answered addresses', rows),
     });
+    this.#peerings = new Peerings({
+      kernel,
+      links: this.#links,
+      clock,
+      logger,
+      isWorkload: (name) => this.#isWorkload(name),
+    });
     this.#wireguard = new WireGuard({
       kernel,
       links: this.#links,
@@ -212,6 +222,7 @@ export class Dataplane {
     this.#wireguard.apply(delta);
     this.#bandwidth.apply(delta);
     this.#neighbours.apply(delta);
+    this.#peerings.apply(delta);
   }
 
   /** Listens to the kernel, reads it, and begins to write. Call it when the rows are complete. */
@@ -235,6 +246,7 @@ export class Dataplane {
     this.#bandwidth.reconciler.start();
     this.#neighbours.refresh();
     this.#neighbours.reconciler.start();
+    this.#peerings.reconciler.start();
     this.#routes.reconciler.start();
     this.#sysctls.start();
     return ok(undefined);
@@ -279,6 +291,7 @@ export class Dataplane {
       this.#wireguard.stop(),
       this.#bandwidth.reconciler.stop(),
       this.#neighbours.stop(),
+      this.#peerings.reconciler.stop(),
     ]);
   }
 
@@ -318,7 +331,8 @@ export class Dataplane {
       this.#overlay.synced &&
       this.#wireguard.synced &&
       this.#bandwidth.reconciler.synced &&
-      this.#neighbours.reconciler.synced
+      this.#neighbours.reconciler.synced &&
+      this.#peerings.reconciler.synced
     );
   }
 
@@ -356,6 +370,7 @@ export class Dataplane {
       programs: of(this.#overlay.programs),
       wireguard: of(this.#wireguard.devices),
       neighbours: of(this.#neighbours.reconciler),
+      peerings: of(this.#peerings.reconciler),
       rules: of(this.#wireguard.rules),
       bandwidth: of(this.#bandwidth.reconciler),
     };
@@ -385,6 +400,7 @@ export class Dataplane {
       this.#wireguard.idle(),
       this.#bandwidth.reconciler.idle(),
       this.#neighbours.reconciler.idle(),
+      this.#peerings.reconciler.idle(),
     ]);
     await this.#cutter?.idle();
   }
@@ -488,6 +504,7 @@ export class Dataplane {
     // With its last address an interface loses its IPv4 routes, without a word.
     if (deleted) this.#routes.forget(name);
     this.#addresses.observe(address, deleted);
+    this.#peerings.observeAddress(address, deleted);
     this.#overlay.observeAddress(name);
     this.#wireguard.observeInterface(name);
     if (name === undefined || !this.#isEndpoint(name)) {
@@ -519,6 +536,7 @@ export class Dataplane {
     this.#sysctls.observe({ type: 'forget', keys: this.#sysctlIndex.on(name) });
     this.#bandwidth.observeLink(name);
     this.#neighbours.observeLink(name);
+    this.#peerings.observeLink(name);
   }
 
   async #reload(): Promise<void> {
@@ -530,6 +548,7 @@ export class Dataplane {
       this.#routes.reconciler,
       this.#bandwidth.reconciler,
       this.#neighbours.reconciler,
+      this.#peerings.reconciler,
       nft.reconciler,
       iptables?.reconciler,
     ])

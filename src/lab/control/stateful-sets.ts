@@ -1,6 +1,6 @@
 // StatefulSet: pods with names and an order. Pure. Pod i+1 comes when pod i is ready, pods go from the last to the first, and a
-// changed template replaces them in that order, too; `Parallel` lifts the order of coming and going. Volumes of claims are
-// nothing a lab has: a set that asks for them gets pods without.
+// changed template replaces them in that order, too; `Parallel` lifts the order of coming and going. Pods name
+// their claims, as everywhere; a lab has no disks, and its nodes give an empty directory for one.
 import type { Pod, StatefulSet } from '../../model/mod.ts';
 import { controllerOf, isActive, isReady, podFromTemplate, templateHash } from './pods.ts';
 
@@ -72,6 +72,8 @@ export function planStatefulSet(set: StatefulSet, pods: readonly Pod[]): Statefu
   };
 }
 
+type Volumes = NonNullable<NonNullable<Pod['spec']>['volumes']>;
+
 const stays = (pod: Pod): boolean => pod.metadata.deletionTimestamp === undefined;
 
 function podAt(set: StatefulSet, place: number, revision: string): Pod {
@@ -84,13 +86,21 @@ function podAt(set: StatefulSet, place: number, revision: string): Pod {
     },
   });
   const { generateName: _generated, ...metadata } = pod.metadata;
+  const claims = (set.spec.volumeClaimTemplates ?? []).map((claim) => claim.metadata.name ?? '');
   return {
     ...pod,
     metadata: { ...metadata, name },
     spec: {
       ...pod.spec,
       hostname: name,
+      ...(claims.length === 0 ? {} : { volumes: withClaims(pod.spec.volumes ?? [], claims, name) }),
       ...(set.spec.serviceName ? { subdomain: set.spec.serviceName } : {}),
     },
   };
 }
+
+/** A volume of a claim takes the place of one of the same name. */
+const withClaims = (volumes: Volumes, claims: readonly string[], pod: string): Volumes => [
+  ...volumes.filter((volume) => !claims.includes(volume.name ?? '')),
+  ...claims.map((claim) => ({ name: claim, persistentVolumeClaim: { claimName: `${claim}-${pod}` } })),
+];

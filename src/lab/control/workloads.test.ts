@@ -46,6 +46,12 @@ function play(sets: StatefulSet, start: readonly Pod[] = []): { log: string[]; p
   throw new Error(`no end: ${log.join(', ')}`);
 }
 
+test('a pod of a StatefulSet has a volume for each claim, by the name of its template', () => {
+  const claims = { volumeClaimTemplates: [{ metadata: { name: 'data' } }] };
+  const [pod] = planStatefulSet(set(claims), []).create;
+  assert.deepEqual(pod?.spec?.volumes, [{ name: 'data', persistentVolumeClaim: { claimName: 'data-db-0' } }]);
+});
+
 test('pods come one after the other, each when the one before is ready; names, hosts and labels tell the place', () => {
   const first = planStatefulSet(set(), []);
   assert.deepEqual(

@@ -115,6 +115,8 @@ export const statefulSet = defineKind({
       template: podTemplate,
       serviceName: text(),
       podManagementPolicy: text(),
+      /** PersistentVolumeClaims; their names are those of volumes of the pods. */
+      volumeClaimTemplates: optional(array(openObject({ metadata: openObject({ name: text() }) }))),
       ordinals: optional(openObject({ start: count() })),
       revisionHistoryLimit: count(),
       updateStrategy: optional(
