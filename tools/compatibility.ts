@@ -13,8 +13,9 @@ type Data = {
 };
 
 const id = /\b(SR|RS|FX|BG|CN|CT|OT|NM)-(\d{3})\b/g;
-/** Names of tests: the first argument of test(), it() and of a nested test. */
-const testName = /\b(?:test|it|suite|describe|t\.test|ctx\.test)\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g;
+/** Names of tests: the first argument of test(), it(), of a nested test, and of behaviour(), which names tests of policy. */
+const testName =
+  /\b(?:test|it|suite|describe|behaviour|t\.test|ctx\.test)\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/g;
 /** `RS-044…RS-046` and `RS-044…046` stand for all between. */
 const range = /\b(SR|RS|FX|BG|CN|CT|OT|NM)-(\d{3})\s*(?:…|\.\.\.?|–)\s*(?:\1-)?(\d{3})\b/g;
 
