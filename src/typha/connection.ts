@@ -131,6 +131,7 @@ export class Connection {
   }
 
   #greet(hello: Extract<ClientMessage, { hello: unknown }>['hello']): void {
+    if (this.#type !== undefined) return this.end('It said who it is twice.');
     const { caches, name, socket } = this.#options;
     // Whoever dials in may say anything.
     const { protocol, host, type } = Object(hello) as Partial<typeof hello>;

@@ -230,6 +230,7 @@ test('what is no client is told why and sent away; the others are served on', as
     await refused(hello, { follow: 'Secret', round: 1 }),
     /the kind \\"Secret\\", which is not served/,
   );
+  assert.match(await refused(hello, hello), /It said who it is twice/);
   assert.match(await refused(hello, { what: 1 }), /an unknown kind: what/);
   assert.match(await refused('x'.repeat(9 * 1024 * 1024)), /a line of more than 8388608 bytes/);
   const second = new RawClient(server.port);
