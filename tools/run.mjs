@@ -177,6 +177,7 @@ async function tests(suite, only) {
     '--test',
     `--test-concurrency=${suite === 'unit' ? 2 : 1}`,
     '--test-timeout=300000',
+    '--import=./tools/end-of-file.mjs',
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
     '--test-reporter=./tools/skip-reporter.mjs',
