@@ -135,3 +135,54 @@ test('two sessions with a peer behind a gateway need one route', () => {
   assert.equal(peers.length, 2);
   assert.deepEqual(staticRoutes, [{ prefix: '10.7.0.1/32', gateway: '10.0.0.254' }]);
 });
+
+test('an entry of a list of ranges without a CIDR says nothing, and no hops mean no TTL security', () => {
+  const { origins } = plan({
+    bgpConfigurations: [
+      {
+        metadata: { name: 'default' },
+        spec: {
+          serviceClusterIPs: [{}, { cidr: '10.112.0.0/16' }],
+          serviceExternalIPs: [{}],
+          serviceLoadBalancerIPs: [{ cidr: '198.51.100.0/24' }, {}],
+        },
+      },
+    ],
+  });
+  assert.deepEqual(
+    origins.map((o) => o.prefix),
+    ['10.112.0.0/16', '198.51.100.0/24'],
+  );
+  const [none, two] = withPeers(
+    { peerIP: '10.0.0.8', asNumber: 65001, ttlSecurity: 0 },
+    { peerIP: '10.0.0.9', asNumber: 65001, ttlSecurity: 2 },
+  );
+  assert.equal(none?.ttlSecurityHops, undefined);
+  assert.equal(two?.ttlSecurityHops, 2);
+});
+
+test('a peer on the address of a node is that node only where AS and port fit too', () => {
+  const nodes = [node('a', '10.0.0.1/24'), node('b', '10.0.0.2/24', { asNumber: 64600 })];
+  const bgpConfigurations = [
+    { metadata: { name: 'default' }, spec: { nodeToNodeMeshEnabled: false, listenPort: 1790 } },
+  ];
+  const from = (nodeName: string, spec: NonNullable<BgpPeerInput['spec']>): string[] =>
+    plan({ nodeName, nodes, bgpConfigurations, bgpPeers: [{ metadata: { name: 'p' }, spec }] }).peers.map(
+      (p) => `${p.address}:${p.port} ${p.as}`,
+    );
+  // Without an AS, and with the node's own: its port, and the node peers back.
+  for (const asNumber of [undefined, 64600]) {
+    const spec = { node: 'a', peerIP: '10.0.0.2', asNumber };
+    assert.deepEqual(from('a', spec), ['10.0.0.2:1790 64600']);
+    assert.deepEqual(from('b', spec), ['10.0.0.1:1790 64512']);
+  }
+  // Another AS: a router beside it, at the ordinary port, and nothing that the node knows of.
+  const beside = { node: 'a', peerIP: '10.0.0.2', asNumber: 65001 };
+  assert.deepEqual(from('a', beside), ['10.0.0.2:179 65001']);
+  assert.deepEqual(from('b', beside), []);
+  // Another port: the same.
+  const port = { node: 'a', peerIP: '10.0.0.2:2000', asNumber: 64600 };
+  assert.deepEqual(from('a', port), ['10.0.0.2:2000 64600']);
+  assert.deepEqual(from('b', port), []);
+  assert.deepEqual(from('b', { ...port, peerIP: '10.0.0.2:1790' }), ['10.0.0.1:1790 64512']);
+});

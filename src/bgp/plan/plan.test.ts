@@ -330,3 +330,35 @@ test('services: ranges from everybody, Local ones only from nodes with a ready e
   );
   assert.deepEqual(services({ ...input, nodes }), []);
 });
+
+test('what is more specific than an advertised range is passed on too (BG-033, BG-050)', () => {
+  const plan = computePlan({
+    ...base,
+    bgpConfigurations: [
+      { metadata: { name: 'default' }, spec: { serviceClusterIPs: [{ cidr: '10.96.0.0/12' }] } },
+    ],
+  });
+  assert.equal(exported(plan, '10.96.0.0/12', 'static'), 'accept');
+  assert.equal(exported(plan, '10.100.7.7/32', 'bgp'), 'accept');
+  assert.equal(exported(plan, '10.128.0.0/32', 'bgp'), 'reject');
+});
+
+test('BG-037: a node without an IPv4 address says nothing about routes of IPv4 pools', () => {
+  const kernelVerdict = (ipv4Address?: string): string => {
+    const plan = computePlan({
+      nodeName: 'six',
+      nodes: [
+        {
+          metadata: { name: 'six' },
+          spec: { bgp: { ipv6Address: 'fd00::6/64', ...(ipv4Address === undefined ? {} : { ipv4Address }) } },
+        },
+      ],
+      ipPools: [{ metadata: { name: 'p' }, spec: { cidr: '10.244.0.0/16', vxlanMode: 'Always' } }],
+    });
+    const program = plan.policies[plan.kernelPolicy[4]];
+    assert.ok(program);
+    return explainPolicy(program, subjectOf({ prefix: prefix('10.244.1.0/26'), source: 'bgp' })).verdict;
+  };
+  assert.equal(kernelVerdict('10.0.0.6/24'), 'reject');
+  assert.equal(kernelVerdict(), 'accept');
+});

@@ -124,7 +124,8 @@ export function exportProgram(
         value: facts.normalPriority,
       }),
       ...rule('more specific than own blocks', ownBlocks.map(inside), reject),
-      ...rule('services', services.map(exactly), accept),
+      // Also what is more specific: the single address that a Local service has on another node, on its way to a router.
+      ...rule('services', services.map(within), accept),
       ...rule('service ranges of other nodes', learnedRanges.map(within), accept),
       ...rule(
         'pools',
@@ -164,7 +165,9 @@ function communityRules({ advertisements }: PolicyFacts): PolicyRule[] {
 }
 
 export function kernelProgram(facts: PolicyFacts): PolicyProgram {
-  const { serviceRanges, services, pools, programClusterRoutes, wireguardHops } = facts;
+  const { family, local, serviceRanges, services, pools, programClusterRoutes, wireguardHops } = facts;
+  // A node without an IPv4 address takes no part in IPv4 pools: nothing is said about their routes.
+  const knowsSubnet = family === 6 || local.addresses[4] !== undefined;
   const advertised = [...serviceRanges.cluster, ...serviceRanges.external, ...serviceRanges.loadBalancer];
   return {
     name: 'kernel',
@@ -179,7 +182,7 @@ export function kernelProgram(facts: PolicyFacts): PolicyProgram {
             },
           ]),
       ...rule('services', unique([...advertised, ...services]).map(within), reject),
-      ...pools.flatMap((pool) => poolRules(pool, facts, programClusterRoutes)),
+      ...(knowsSubnet ? pools.flatMap((pool) => poolRules(pool, facts, programClusterRoutes)) : []),
     ],
     otherwise: 'accept',
   };
@@ -233,7 +236,7 @@ export function readAdvertisements(
     (settings.forNode(node, 'communities') ?? []).map((c) => [c.name ?? '', c.value ?? ''] as const),
   );
   return (settings.forNode(node, 'prefixAdvertisements') ?? []).flatMap(({ cidr, communities = [] }) =>
-    prefixesOf(cidr === undefined ? [] : [{ cidr }], family).map((prefix) => ({
+    prefixesOf([{ cidr }], family).map((prefix) => ({
       prefix,
       communities: communities.map((c) => named.get(c) ?? c),
     })),

@@ -125,11 +125,11 @@ export class SessionFinder {
     const own = nodeAddress(this.#self, family);
     if (own === undefined || own === target.address) return;
     const node = this.#nodeWith(target.address);
-    const as =
-      node === undefined ? parseAs(spec.asNumber) : (parseAs(spec.asNumber) ?? this.#settings.asOf(node));
+    const as = parseAs(spec.asNumber) ?? (node && this.#settings.asOf(node));
     if (as === undefined) return;
+    const named = this.#nodeNamed(spec, target);
     const port =
-      target.port ?? (node === undefined ? defaultPort : this.#settings.portOf(node.metadata.name));
+      target.port ?? (named === undefined ? defaultPort : this.#settings.portOf(named.metadata.name));
     const reachableBy = parseAddress(spec.reachableBy ?? '');
     this.#add(type, {
       ...this.#fields(spec, family),
@@ -160,15 +160,15 @@ export class SessionFinder {
   #mirror(peer: BgpPeerInput): void {
     const { spec } = peer;
     if (spec === undefined || spec.localWorkloadSelector || spec.reversePeering === 'Manual') return;
-    const target = spec.peerSelector ? undefined : parseEndpoint(spec.peerIP ?? '')?.address;
+    const target = spec.peerSelector ? undefined : parseEndpoint(spec.peerIP ?? '');
     const isTarget = spec.peerSelector
       ? this.#matchesLabels(spec.peerSelector, this.#self)
-      : target !== undefined && this.#nodeWith(target)?.metadata.name === this.#self.metadata.name;
+      : target !== undefined && this.#nodeNamed(spec, target)?.metadata.name === this.#self.metadata.name;
     if (!isTarget) return;
     for (const node of this.#input.nodes) {
       if (node.metadata.name === this.#self.metadata.name || !this.#selects(spec, node)) continue;
       if (target === undefined) this.#toNode(spec, node, 'nodePeer');
-      else this.#mirrorAddress(spec, node, familyOf(target));
+      else this.#mirrorAddress(spec, node, familyOf(target.address));
     }
   }
 
@@ -197,7 +197,7 @@ export class SessionFinder {
       ...(keepalive === undefined
         ? {}
         : { keepaliveTimeSeconds: Math.min(Math.max(1, keepalive), longestKeepaliveSeconds) }),
-      ...(spec.ttlSecurity === undefined ? {} : { ttlSecurityHops: spec.ttlSecurity }),
+      ...(spec.ttlSecurity ? { ttlSecurityHops: spec.ttlSecurity } : {}),
       ...(password === undefined ? {} : { password }),
       nextHop: spec.nextHopMode,
       keepOriginalNextHop: spec.keepOriginalNextHop === true,
@@ -274,6 +274,15 @@ export class SessionFinder {
     return selector !== undefined && matchesLookup(selector, textsOf(labels));
   }
 
+  /** The node that a peer given by address means: also its AS and port fit, as far as they are said. Another speaker on a
+   *  node's address (say a router beside it) is not the node's. */
+  #nodeNamed(spec: PeerSpec, { address, port }: Endpoint): NodeInput | undefined {
+    const as = parseAs(spec.asNumber);
+    const node = this.#nodeWith(address);
+    if (node === undefined || (as !== undefined && as !== this.#settings.asOf(node))) return undefined;
+    return port === undefined || port === this.#settings.portOf(node.metadata.name) ? node : undefined;
+  }
+
   #nodeWith(address: Address): NodeInput | undefined {
     return this.#input.nodes.find((n) => nodeAddress(n, familyOf(address)) === address);
   }
@@ -316,10 +325,10 @@ export function clusterIdOf(node: NodeInput): Address | undefined {
   return parseRouterId(node.spec?.bgp?.routeReflectorClusterID);
 }
 
+type Endpoint = { readonly address: Address; readonly port?: number };
+
 /** `10.0.0.1`, `10.0.0.1:179`, `fd00::1`, `[fd00::1]:179`. */
-export function parseEndpoint(
-  text: string,
-): { readonly address: Address; readonly port?: number } | undefined {
+export function parseEndpoint(text: string): Endpoint | undefined {
   const bare = parseAddress(text);
   if (bare.ok) return { address: bare.value };
   const match = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(text);

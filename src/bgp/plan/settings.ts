@@ -88,9 +88,13 @@ export function nodeAddress(node: NodeInput, family: Family): Address | undefine
   return parsed.ok ? parsed.value : undefined;
 }
 
-/** Canonical prefixes of the family; what does not parse is left out (validation has refused it before). */
-export function prefixesOf(list: readonly { readonly cidr: string }[] | undefined, family: Family): Prefix[] {
-  return (list ?? []).flatMap(({ cidr }) => {
+/** Canonical prefixes of the family; an entry without a CIDR (which the API allows) says nothing, like one that does not
+ *  parse (validation has refused it before). */
+export function prefixesOf(
+  list: readonly { readonly cidr?: string | undefined }[] | undefined,
+  family: Family,
+): Prefix[] {
+  return (list ?? []).flatMap(({ cidr = '' }) => {
     const parsed = parseNetwork(cidr);
     return parsed.ok && prefixFamily(parsed.value) === family ? [parsed.value] : [];
   });

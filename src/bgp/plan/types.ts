@@ -119,7 +119,7 @@ type Metadata = {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly namespace?: string | undefined;
 };
-type CidrList = readonly { readonly cidr: string }[] | undefined;
+type CidrList = readonly { readonly cidr?: string | undefined }[] | undefined;
 
 export type NodeInput = {
   readonly metadata: Metadata;
