@@ -60,8 +60,38 @@ export class PathKeeper {
     table.markDirty(paths.dest[path]!);
   }
 
+  markStale(peer: Peer, family: Family): void {
+    const { paths } = this.#context.tables[family];
+    for (let path = peer[family].firstPath; path !== noPath; path = paths.nextInPeer[path]!) {
+      paths.flags[path]! |= pathFlags.stale;
+    }
+  }
+
+  markLongLived(peer: Peer, family: Family): void {
+    this.#eachStale(peer, family, (table, path) => this.#keepLong(table, peer, path));
+  }
+
+  sweepStale(peer: Peer, family: Family, keepLongLived: boolean): void {
+    const { flags } = this.#context.attributes;
+    this.#eachStale(peer, family, (table, path) => {
+      const isLongLived = (flags[table.paths.attributesIn[path]!]! & attributeFlags.llgrStale) !== 0;
+      if (!isLongLived || !keepLongLived) this.remove(table, peer, path);
+    });
+  }
+
+  /** `visit` may remove the path. */
+  #eachStale(peer: Peer, family: Family, visit: (table: FamilyTable, path: number) => void): void {
+    const table = this.#context.tables[family];
+    const { paths } = table;
+    for (let path = peer[family].firstPath; path !== noPath; ) {
+      const next = paths.nextInPeer[path]!;
+      if ((paths.flags[path]! & pathFlags.stale) !== 0) visit(table, path);
+      path = next;
+    }
+  }
+
   /** A stale path becomes a long-lived one: the community says so to everybody who looks. */
-  keepLong(table: FamilyTable, peer: Peer, path: number): void {
+  #keepLong(table: FamilyTable, peer: Peer, path: number): void {
     const { attributes } = this.#context;
     const set = table.paths.attributesIn[path]!;
     const flags = attributes.flags[set]!;

@@ -90,6 +90,19 @@ export class PolicyRunner {
     return id;
   }
 
+  get compiledCount(): number {
+    return this.#compiled.size;
+  }
+
+  /** Forgets programs that nobody runs any more: every new block or service makes a new one. */
+  keepOnly(used: ReadonlySet<CompiledPolicy>): void {
+    for (const [hash, policy] of this.#compiled) {
+      if (used.has(policy)) continue;
+      this.#compiled.delete(hash);
+      this.#changed.delete(policy);
+    }
+  }
+
   /** Before a sweep: drops results that it is going to free, or whose origin it is. */
   forgetUnused(): void {
     const { refs } = this.#context.attributes.sets;

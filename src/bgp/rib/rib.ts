@@ -10,7 +10,7 @@ import type { FamilyTable } from './family-table.ts';
 import { Importer } from './import.ts';
 import { encodeLocal, PathKeeper } from './path-keeper.ts';
 import { NextHopScan } from './next-hop-scan.ts';
-import { noPath, pathFlags } from './path-table.ts';
+import { noPath } from './path-table.ts';
 import { configurePeer, familyConfig, newPeer, type Peer } from './peers.ts';
 import { Sessions } from './sessions.ts';
 import type {
@@ -40,6 +40,7 @@ const maxPeers = 16000;
 const firstBatchSize = 1024;
 const batchSizes = { least: 256, most: 8192 };
 const batchGoalMs = 6;
+const sparePolicies = 16;
 
 class RoutingTable implements Rib {
   readonly #context: RibContext;
@@ -52,6 +53,8 @@ class RoutingTable implements Rib {
   readonly #now: (() => number) | undefined;
   #batchSize: number;
   readonly #fixedBatchSize: boolean;
+  /** With more compiled policies than this, those that nobody runs are looked for. */
+  #policiesKept = sparePolicies;
   /** Numbers of removed peers, free again once nothing refers to them. */
   readonly #retired: PeerId[] = [];
   readonly #freePeers: PeerId[] = [];
@@ -166,31 +169,15 @@ class RoutingTable implements Rib {
   }
 
   markStale(id: PeerId, family: Family): void {
-    const { paths } = this.#context.tables[family];
-    for (let path = this.#peer(id)[family].firstPath; path !== noPath; path = paths.nextInPeer[path]!) {
-      paths.flags[path]! |= pathFlags.stale;
-    }
+    this.#keeper.markStale(this.#peer(id), family);
   }
 
   markLongLived(id: PeerId, family: Family): void {
-    const table = this.#context.tables[family];
-    const peer = this.#peer(id);
-    const { paths } = table;
-    for (let path = peer[family].firstPath; path !== noPath; ) {
-      const next = paths.nextInPeer[path]!;
-      if ((paths.flags[path]! & pathFlags.stale) !== 0) this.#keeper.keepLong(table, peer, path);
-      path = next;
-    }
+    this.#keeper.markLongLived(this.#peer(id), family);
   }
 
-  sweepStale(id: PeerId, family: Family): void {
-    const table = this.#context.tables[family];
-    const peer = this.#peer(id);
-    for (let path = peer[family].firstPath; path !== noPath; ) {
-      const next = table.paths.nextInPeer[path]!;
-      if ((table.paths.flags[path]! & pathFlags.stale) !== 0) this.#keeper.remove(table, peer, path);
-      path = next;
-    }
+  sweepStale(id: PeerId, family: Family, options: { readonly keepLongLived?: boolean } = {}): void {
+    this.#keeper.sweepStale(this.#peer(id), family, options.keepLongLived === true);
   }
 
   refresh(id: PeerId, family: Family): void {
@@ -301,12 +288,23 @@ class RoutingTable implements Rib {
     for (const family of families)
       if (tables[family].hasUnclean) this.#distributor.cleanLater(tables[family]);
     this.#freePeers.push(...this.#retired.splice(0));
+    if (policies.compiledCount > this.#policiesKept) this.#forgetPolicies();
     if (!this.#isSweepDue(attributes.sets) && !this.#isSweepDue(outgoing)) return;
     policies.forgetUnused();
     for (const family of families) for (const group of tables[family].groups.values()) group.forgetUnused();
     attributes.sweep();
     outgoing.sweep(() => undefined);
     this.#importer.forget();
+  }
+
+  #forgetPolicies(): void {
+    const { peers, policies, tables } = this.#context;
+    const used = families.flatMap((family) => [
+      ...peers.map((peer) => peer?.[family].importPolicy),
+      ...[...tables[family].groups.values()].map((group) => group.config.policy),
+    ]);
+    policies.keepOnly(new Set(used.filter((policy) => policy !== undefined)));
+    this.#policiesKept = 2 * policies.compiledCount + sparePolicies;
   }
 
   #isSweepDue({ dead, size }: ByteSets): boolean {

@@ -33,14 +33,18 @@ export class Sessions {
     const { group } = state;
     state.group = undefined;
     if (group !== undefined) this.#exit(peer, family, group);
-    this.resumed.delete(peer);
+    if (peer[4].missed === undefined && peer[6].missed === undefined) this.resumed.delete(peer);
   }
 
   /** Another group after a change of policy or role: the session is told the differences. */
   move(peer: Peer, family: Family): void {
     const state = peer[family];
     const old = state.group;
-    if (old === undefined) return;
+    if (old === undefined) {
+      // It was receive-only, as we had no address to announce.
+      this.join(peer, family);
+      return;
+    }
     const next = this.#groupFor(peer, family);
     if (next === old) return;
     if (next === undefined) {

@@ -183,6 +183,8 @@ export type RibCounts = {
   readonly attributeSets: number;
   readonly nextHops: number;
   readonly groups: number;
+  /** Compiled programs, those that may be run again included. */
+  readonly policies: number;
 };
 export type PeerCounts = {
   readonly received: number;
@@ -208,8 +210,9 @@ export interface Rib {
 
   update(peer: PeerId, update: RibUpdate): void;
   withdraw(peer: PeerId, family: Family, nlri: Uint8Array): void;
-  /** The peer has sent its End-of-RIB: what is still stale goes. Also called when the restart timer ends. */
-  sweepStale(peer: PeerId, family: Family): void;
+  /** The peer has sent its End-of-RIB: what is still stale goes. Also called when the restart timer ends.
+   *  `keepLongLived`: but for what is marked as long-lived. */
+  sweepStale(peer: PeerId, family: Family, options?: { readonly keepLongLived?: boolean }): void;
   /** The restart time is over, and the peer asked for more (RFC 9494): what is stale stays as the last choice, marked by a
    *  community; what must not be kept so long goes. */
   markLongLived(peer: PeerId, family: Family): void;

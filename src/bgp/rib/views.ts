@@ -170,13 +170,14 @@ export class Views {
   }
 
   counts(): RibCounts {
-    const { tables, attributes, nextHops } = this.#context;
+    const { tables, attributes, nextHops, policies } = this.#context;
     return {
       prefixes: { 4: tables[4].prefixes.size, 6: tables[6].prefixes.size },
       paths: tables[4].paths.size + tables[6].paths.size,
       attributeSets: attributes.sets.size,
       nextHops: nextHops.size,
       groups: tables[4].groups.size + tables[6].groups.size,
+      policies: policies.compiledCount,
     };
   }
 

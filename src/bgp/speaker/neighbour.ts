@@ -59,8 +59,11 @@ export class Neighbour implements SessionOwner, Sender {
   /** Families whose End-of-RIB is outstanding, in this session. */
   readonly #awaited = new Set<Family>();
   readonly #stale = new Set<Family>();
+  /** Families whose table the peer is sending again between the markers of RFC 7313. */
+  readonly #refreshing = new Set<Family>();
   #restartTimer: Timer | undefined;
-  /** Of families whose stale routes are kept beyond the restart time. */
+  /** Of families whose stale routes are kept beyond the restart time. They run on through later sessions, until one of
+   *  these brought the whole table. */
   readonly #longTimers = new Map<Family, Timer>();
   #completeTimer: Timer | undefined;
   /** Why no session can be: it is not started. */
@@ -116,12 +119,14 @@ export class Neighbour implements SessionOwner, Sender {
   remove(cease: number, text?: string): void {
     this.#session.stop(cease, text);
     this.#clearTimers();
+    this.#clearLongTimers();
     this.#host.rib.removePeer(this.ribPeer);
   }
 
   /** For the end of the process: no word to the peer, which then waits for us. */
   abandon(): void {
     this.#clearTimers();
+    this.#clearLongTimers();
     this.#session.abandon();
   }
 
@@ -133,7 +138,7 @@ export class Neighbour implements SessionOwner, Sender {
   /** New policies or roles for a session that stays. */
   reconfigure(config: NeighbourConfig): void {
     this.#config = config;
-    const { session } = this.#session;
+    const session = this.#session.session ?? (this.keepsStale ? this.#lastSession : undefined);
     if (session !== undefined) this.#host.rib.changePeer(this.ribPeer, this.#ribConfig(session, this.#local));
   }
 
@@ -161,6 +166,7 @@ export class Neighbour implements SessionOwner, Sender {
     this.#dropUnpreserved(session);
     rib.peerUp(this.ribPeer, this.#ribConfig(session, localAddress));
     this.#awaited.clear();
+    this.#refreshing.clear();
     for (const family of session.families) this.#awaited.add(family);
     // Two restarted speakers would wait for each other (RFC 4724 section 4.1).
     if (session.gracefulRestart?.restarting === true) this.#host.restarted(this.#config.name);
@@ -176,15 +182,13 @@ export class Neighbour implements SessionOwner, Sender {
     for (const family of this.#stale) {
       const { families = [], longLived = [] } = session.gracefulRestart ?? {};
       const kept = [...families, ...longLived].some((f) => f.family === family && f.forwardingPreserved);
-      if (kept && session.families.includes(family)) continue;
-      this.#host.rib.sweepStale(this.ribPeer, family);
-      this.#stale.delete(family);
+      if (!kept || !session.families.includes(family)) this.#drop(family);
     }
     // The peer has so long to send its table again; End-of-RIB ends it sooner.
     const { gracefulRestart } = session;
     if (this.#stale.size > 0 && gracefulRestart !== undefined)
       this.#restartTimer = this.#host.clock.after(Math.max(gracefulRestart.restartTimeMs, 60_000), () =>
-        this.#sweep('it did not send its table again in time'),
+        this.#sweepRest('it did not send its table again in time'),
       );
   }
 
@@ -192,12 +196,18 @@ export class Neighbour implements SessionOwner, Sender {
     const { rib, clock, logger } = this.#host;
     this.#clearTimers();
     this.#awaited.clear();
+    this.#refreshing.clear();
     const restart = graceful ? this.#lastSession?.gracefulRestart : undefined;
     const stale = this.#config.families.filter((family) =>
       [...(restart?.families ?? []), ...(restart?.longLived ?? [])].some((f) => f.family === family),
     );
+    // What was stale already, and the lost session has not said again, has had its time (RFC 4724 section 4.2); that of
+    // long-lived routes goes on (RFC 9494 section 4.2).
+    for (const family of this.#stale) {
+      if (!stale.includes(family)) this.#drop(family);
+      else rib.sweepStale(this.ribPeer, family, { keepLongLived: true });
+    }
     rib.peerDown(this.ribPeer, { stale });
-    this.#stale.clear();
     for (const family of stale) this.#stale.add(family);
     if (restart !== undefined && stale.length > 0) {
       logger.info('keeping the routes of a peer that restarts', {
@@ -219,16 +229,17 @@ export class Neighbour implements SessionOwner, Sender {
       if (!this.#stale.has(family)) continue;
       logger.info('keeping the routes of a peer as the last choice', { peer: name, family, staleTimeMs });
       rib.markLongLived(this.ribPeer, family);
+      if (this.#longTimers.has(family)) continue;
       this.#longTimers.set(
         family,
         clock.after(Math.min(staleTimeMs, longestTimerMs), () => {
           this.#longTimers.delete(family);
-          this.#sweep('it did not come back in its long-lived stale time');
-          if (!this.keepsStale) this.#host.gone(name);
+          this.#sweep(family, 'it did not come back in its long-lived stale time');
+          if (!this.keepsStale && !this.isEstablished) this.#host.gone(name);
         }),
       );
     }
-    this.#sweep('it did not come back in time');
+    this.#sweepRest('it did not come back in time');
     if (!this.keepsStale) this.#host.gone(name);
   }
 
@@ -254,8 +265,7 @@ export class Neighbour implements SessionOwner, Sender {
   }
 
   #endOfRib(family: Family): void {
-    this.#host.rib.sweepStale(this.ribPeer, family);
-    this.#stale.delete(family);
+    if (this.#stale.has(family)) this.#drop(family);
     if (this.#stale.size === 0) {
       this.#restartTimer?.cancel();
       this.#restartTimer = undefined;
@@ -265,18 +275,27 @@ export class Neighbour implements SessionOwner, Sender {
     this.#host.changed();
   }
 
-  #sweep(why: string): void {
-    for (const family of this.#stale) {
-      if (this.#longTimers.has(family)) continue;
-      this.#host.logger.info('dropping the routes kept for a peer', {
-        peer: this.#config.name,
-        family,
-        reason: why,
-      });
-      this.#host.rib.sweepStale(this.ribPeer, family);
-      this.#stale.delete(family);
-    }
+  /** Of families that are not kept for longer. */
+  #sweepRest(why: string): void {
+    for (const family of this.#stale) if (!this.#longTimers.has(family)) this.#sweep(family, why);
+  }
+
+  #sweep(family: Family, reason: string): void {
+    this.#host.logger.info('dropping the routes kept for a peer', {
+      peer: this.#config.name,
+      family,
+      reason,
+    });
+    this.#drop(family);
     this.#host.changed();
+  }
+
+  /** What is stale of the family goes, and nothing is kept for it any more. */
+  #drop(family: Family): void {
+    this.#host.rib.sweepStale(this.ribPeer, family);
+    this.#stale.delete(family);
+    this.#longTimers.get(family)?.cancel();
+    this.#longTimers.delete(family);
   }
 
   /** RFC 2918, and the markers of RFC 7313 around what the peer sends again. */
@@ -285,9 +304,18 @@ export class Neighbour implements SessionOwner, Sender {
       request.safi !== 1 ? undefined : request.afi === 1 ? 4 : request.afi === 2 ? 6 : undefined;
     if (family === undefined || !this.#lastSession?.families.includes(family)) return;
     if (request.subtype === 'request') this.#host.rib.refresh(this.ribPeer, family);
-    else if (request.subtype === 'begin') this.#host.rib.markStale(this.ribPeer, family);
-    else if (request.subtype === 'end') this.#host.rib.sweepStale(this.ribPeer, family);
+    else if (request.subtype === 'begin') this.#beginRefresh(family);
+    else if (request.subtype === 'end' && this.#refreshing.delete(family))
+      this.#host.rib.sweepStale(this.ribPeer, family);
     this.#host.changed();
+  }
+
+  /** A peer whose first table is outstanding has nothing to refresh (RFC 7313 section 4): what it has said would go at its
+   *  End-of-RIB. */
+  #beginRefresh(family: Family): void {
+    if (this.#awaited.has(family) && this.#lastSession?.gracefulRestart !== undefined) return;
+    this.#refreshing.add(family);
+    this.#host.rib.markStale(this.ribPeer, family);
   }
 
   ready(): void {
@@ -304,6 +332,9 @@ export class Neighbour implements SessionOwner, Sender {
     this.#completeTimer?.cancel();
     this.#restartTimer = undefined;
     this.#completeTimer = undefined;
+  }
+
+  #clearLongTimers(): void {
     for (const timer of this.#longTimers.values()) timer.cancel();
     this.#longTimers.clear();
   }

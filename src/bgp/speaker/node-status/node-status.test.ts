@@ -68,7 +68,7 @@ test('RS-182: peers by family and type, routes of the FIB and the RIB, what the 
         awaiting: [],
         listening: [],
         sessions: { established: 2, configured: 3 },
-        rib: { prefixes: { 4: 0, 6: 0 }, paths: 0, attributeSets: 0, nextHops: 0, groups: 0 },
+        rib: { prefixes: { 4: 0, 6: 0 }, paths: 0, attributeSets: 0, nextHops: 0, groups: 0, policies: 0 },
         kernel: undefined,
       },
     },
