@@ -2,6 +2,7 @@
 // while KubeControllersConfiguration says so. They allow everything until a policy selects them, have the node's labels and
 // addresses, follow the node, and go with it. Whatever has their label is theirs to change and to take away.
 import { systemClock, type Clock } from '../lib/clock.ts';
+import { goPattern } from '../lib/go-pattern.ts';
 import { containsAddress, parseNetwork, type Address } from '../lib/ip/mod.ts';
 import type { Logger } from '../lib/log.ts';
 import { backoff, sleep } from '../lib/wait.ts';
@@ -60,21 +61,13 @@ function placesOf(node: Node, template: Template): readonly (readonly [suffix: s
       ? addresses
       : addresses.filter((one) => isWithin(one as Address, interfaceCIDRs));
   if (!interfacePattern) return [[generateName, { expectedIPs: within(allAddresses(node)) }]];
-  const pattern = patternOf(interfacePattern);
+  // A pattern that does not parse fits nothing.
+  const pattern = goPattern(interfacePattern);
   return (node.spec.interfaces ?? []).flatMap(({ name = '', addresses = [] }) =>
     pattern?.test(name) === true
       ? [[`${generateName}-${name}`, { interfaceName: name, expectedIPs: within(addresses) }] as const]
       : [],
   );
-}
-
-/** A pattern that does not parse fits nothing. */
-function patternOf(text: string): RegExp | undefined {
-  try {
-    return new RegExp(text);
-  } catch {
-    return undefined;
-  }
 }
 
 const isWithin = (address: Address, cidrs: readonly string[]): boolean =>

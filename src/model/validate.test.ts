@@ -353,6 +353,24 @@ test('RS-171: details of sessions', () => {
   ]);
 });
 
+test('filters of a peer are named as objects are', () => {
+  table('BGPPeer', [
+    [{ peerIP: '10.0.0.1', filters: ['one', 'two.of.them'] }],
+    [{ peerIP: '10.0.0.1', filters: ['One', 'two'] }, 'spec.filters[0]'],
+  ]);
+});
+
+test('parameters of the agent: patience is not negative, patterns are such in Go', () => {
+  const patience = (timeout: string) => ({ healthTimeoutOverrides: [{ name: 'graph', timeout }] });
+  table('FelixConfiguration', [
+    [patience('0s')],
+    [patience('2m')],
+    [patience('-1ns'), 'spec.healthTimeoutOverrides[0].timeout'],
+    [{ mtuIfacePattern: '^(?i:eth)[0-9]+$' }],
+    [{ mtuIfacePattern: '(?=eth)' }, 'spec.mtuIfacePattern'],
+  ]);
+});
+
 test('RS-172: sessions with workloads need an AS number and nothing else that names a peer', () => {
   table('BGPPeer', [
     [{ localWorkloadSelector: 'has(bgp)', asNumber: 65001 }],

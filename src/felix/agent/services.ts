@@ -142,6 +142,7 @@ export class AgentServices {
 const logLevelOf = (severity: string, none: LogLevel): LogLevel =>
   severity === '' ? none : (logLevels[severity.toLowerCase()] ?? 'info');
 const logLevels: Readonly<Record<string, LogLevel>> = {
+  trace: 'trace',
   debug: 'debug',
   info: 'info',
   warning: 'warn',

@@ -2,7 +2,7 @@
 // Pure: the environment and the config file come in as records.
 import type { FelixConfiguration } from '../../model/mod.ts';
 import { type Failure, failure } from '../../lib/result.ts';
-import { formatGoDuration, type ParameterValue, type PortRange, type TableRange } from './parameter-types.ts';
+import { formatGoDuration, type ParameterValue, type PortRange } from './parameter-types.ts';
 import { findParameter, type Parameter, parameters } from './parameters.ts';
 
 /** From low to high: a later source wins. */
@@ -73,18 +73,26 @@ export class FelixConfig {
   }
 }
 
-/** Text to value: the default for '', undefined for bad text. Unset parameters are null, '' or [] as their type says. */
+const isNone = (text: string): boolean => text.toLowerCase() === 'none';
+
+/** Text to value: the default for '', undefined for bad text. Unset parameters are null or '', as their type says. */
 function parse(parameter: Parameter, text: string): ParameterValue | undefined {
   if (text === '') return parameter.default === '' ? unset(parameter) : parse(parameter, parameter.default);
-  if (
-    text.toLowerCase() === 'none' &&
-    !parameter.name.endsWith('HostPorts') &&
-    parameter.type.name !== 'string'
-  ) {
-    return unset(parameter);
-  }
+  if (isNone(text)) return parameter.mandatory ? undefined : nothing(parameter);
   return parameter.type.parse(text);
 }
+
+/** What `none` makes of a parameter: off, 0, the empty text or no value, whatever its default is. */
+function nothing(parameter: Parameter): ParameterValue {
+  if (parameter.default === '') return unset(parameter);
+  if (parameter.type.name === 'bool') return false;
+  return numeric.has(parameter.type.name) ? 0 : unset(parameter);
+}
+const numeric = new Set(['int', 'seconds', 'millis', 'dscp']);
+
+/** Whether the process must not run with the text, instead of with the default. */
+const endsProcess = (parameter: Parameter, text: string): boolean =>
+  parameter.dieOnFail === true || (parameter.mandatory === true && isNone(text));
 
 const emptyText = new Set([
   'string',
@@ -96,6 +104,7 @@ const emptyText = new Set([
   'iface-param',
   'iface-list',
   'oneof',
+  'log-rate',
 ]);
 const unset = (parameter: Parameter): ParameterValue => (emptyText.has(parameter.type.name) ? '' : null);
 
@@ -137,7 +146,7 @@ export function resolveConfig(inputs: ConfigInputs): FelixConfig {
           ),
           parameter: parameter.name,
           source,
-          fatal: parameter.dieOnFail === true,
+          fatal: endsProcess(parameter, text.trim()),
         });
       }
     }
@@ -215,20 +224,13 @@ export function validateSettings(settings: Readonly<Record<string, string>>): re
       'TLS to Typha needs TyphaKeyFile, TyphaCertFile, TyphaCAFile and at least one of TyphaCN and TyphaURISAN.',
     );
   }
-  if (config.value('RouteTableRange') !== null && config.value('RouteTableRanges') !== null) {
-    issues.push('RouteTableRange and RouteTableRanges exclude each other.');
-  }
-  const ranges = config.value('RouteTableRanges') as readonly TableRange[] | null;
-  if (ranges?.some((range) => range.last > 0xffffffff))
-    issues.push('A routing table number does not fit into 32 bits.');
   return issues;
 }
 
 /** Whether the settings speak of OpenStack, which switches its special rules on. */
 export function openstackActive(settings: Readonly<Record<string, string>>): boolean {
   const config = resolveConfig({ environment: settings });
-  const words = config.text('ClusterType').toLowerCase().split(',');
-  if (words.some((word) => word.trim() === 'openstack')) return true;
+  if (config.text('ClusterType').toLowerCase().includes('openstack')) return true;
   if (
     config.source('MetadataAddr') !== 'default' &&
     !['', 'none', '127.0.0.1'].includes(config.text('MetadataAddr'))
@@ -246,7 +248,9 @@ const providers = ['AKS', 'EKS', 'GKE', 'RKE2', 'OpenShift', 'DockerEnterprise',
 /** The flavour of Kubernetes named in the cluster type, '' when none. */
 export function kubernetesProvider(clusterType: string | null | undefined): string {
   for (const word of (clusterType ?? '').toLowerCase().split(',')) {
-    const found = providers.find((provider) => provider.toLowerCase() === word.trim());
+    const name = word.trim();
+    // The name that older clusters were given by.
+    const found = name === 'ecs' ? 'EKS' : providers.find((provider) => provider.toLowerCase() === name);
     if (found !== undefined) return found;
   }
   return '';
@@ -262,7 +266,7 @@ export function parseFelixParameter(
   if (parameter === undefined) return { value: null, error: true };
   const parsed = parse(parameter, text.trim());
   const value = parsed === undefined ? defaultOf(parameter) : parsed;
-  const error = parsed === undefined && parameter.dieOnFail === true;
+  const error = parsed === undefined && endsProcess(parameter, text.trim());
   const extra = parameter.name === 'ProgramClusterRoutes' ? programmedRoutes(value as string) : {};
   return { value: rendered(parameter, value), error, ...extra };
 }

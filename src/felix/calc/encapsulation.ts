@@ -1,5 +1,6 @@
 // Which encapsulations are in use, and what they leave of the MTU (FX-093).
 
+import { goPattern } from '../../lib/go-pattern.ts';
 import { type FelixConfig, programmedRoutes } from './configuration.ts';
 import type { Encapsulation, HostInterface, Mtus } from './types.ts';
 
@@ -62,10 +63,10 @@ export function resolveMtus(
   encapsulation: Encapsulation,
   interfaces: Iterable<HostInterface>,
 ): Mtus {
-  const pattern = new RegExp(config.text('MTUIfacePattern'));
+  const pattern = goPattern(config.text('MTUIfacePattern'));
   let host = 0;
   for (const { name, mtu, up } of interfaces) {
-    if (up && pattern.test(name) && (host === 0 || mtu < host)) host = mtu;
+    if (up && pattern?.test(name) && (host === 0 || mtu < host)) host = mtu;
   }
   if (host === 0) host = usualMtu;
   const of = (parameter: string, bytes: number): number => {

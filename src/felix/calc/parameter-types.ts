@@ -1,6 +1,8 @@
 // Types of Felix's parameters: how the text of an environment variable, a config file or a resource field becomes a
 // value. A parser gives undefined for text that is not of its type. Durations are milliseconds.
-import { isAddress, parseAddress, parsePrefix, familyOf } from '../../lib/ip/mod.ts';
+import { goPattern } from '../../lib/go-pattern.ts';
+import { parseAddress, parsePrefix, familyOf } from '../../lib/ip/mod.ts';
+import { dscpNumber, normaliseDscp } from '../../model/mod.ts';
 
 export type ProtocolPort = { readonly protocol: string; readonly port: number; readonly net?: string };
 export type PortRange = { readonly first: number; readonly last: number };
@@ -70,13 +72,13 @@ export function parseBoolean(text: string): boolean | undefined {
 
 export const bool = define('bool', parseBoolean);
 
-const integerText = /^[+-]?\d+$|^[+-]?0[xX][0-9a-fA-F]+$/;
+/** As Go reads numbers: 0x, 0o and 0b begin other bases, and so does a 0 alone: octal. */
+const integerText = /^([+-]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9]\d*)$/;
 const parseInteger = (text: string): number | undefined => {
-  if (!integerText.test(text)) return undefined;
-  const negative = text.startsWith('-');
-  const n = Number(text.replace(/^[+-]/, ''));
+  const [, sign, digits = ''] = integerText.exec(text) ?? [];
+  const n = Number(digits === '' ? Number.NaN : digits.replace(/^0(?=[0-7])/, '0o'));
   if (!Number.isSafeInteger(n)) return undefined;
-  return negative ? -n : n;
+  return sign === '-' ? -n : n;
 };
 
 export const int = (min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER): ParameterType =>
@@ -104,10 +106,18 @@ export const oneOf = (...words: readonly string[]): ParameterType =>
 
 export const hostname = define('hostname', (text) => (/^[a-zA-Z0-9_.-]+$/.test(text) ? text : undefined));
 export const hostAddress = define('host-address', (text) =>
-  text === '' || isAddress(text) || /^[a-zA-Z0-9_.-]+$/.test(text) ? text : undefined,
+  /^[a-zA-Z0-9:._+-]{1,64}$/.test(text) ? text : undefined,
 );
+/** What follows it in the name of a namespace leaves 46 of the 63 characters of a label. */
 export const region = define('region', (text) =>
-  /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?$/.test(text) ? text : undefined,
+  /^[a-z0-9](?:[-a-z0-9]{0,44}[a-z0-9])?$/.test(text) ? text : undefined,
+);
+/** `10/second`: at most four digits, for a second, minute, hour or day. */
+export const logRate = define('log-rate', (text) =>
+  /^[1-9]\d{0,3}\/(second|minute|hour|day)$/.test(text) ? text : undefined,
+);
+export const dscp = define('dscp', (text) =>
+  dscpNumber(text) === undefined ? undefined : /^\d+$/.test(text) ? Number(text) : normaliseDscp(text),
 );
 
 export const authority = define('authority', (text) => {
@@ -117,10 +127,13 @@ export const authority = define('authority', (text) => {
 
 export const endpointList = define('endpoint-list', (text) => {
   const urls: string[] = [];
+  let scheme: string | undefined;
   for (const item of text.split(',').map((part) => part.trim())) {
     if (item === '') continue;
-    const match = /^(https?):\/\/([^/\s:]+|\[[0-9a-fA-F:]+\]):(\d+)(\/?)$/.exec(item);
-    if (match === null) return undefined;
+    const match = /^(https?):\/\/([^/\s:@?#]+|\[[0-9a-fA-F:]+\])(:\d+)?\/?$/.exec(item);
+    scheme ??= match?.[1];
+    // Whether the connection is encrypted is not a matter of the server.
+    if (match === null || match[1] !== scheme) return undefined;
     urls.push(item.endsWith('/') ? item : `${item}/`);
   }
   return urls;
@@ -135,13 +148,7 @@ export const ipv4 = addressOf('ipv4', 4);
 export const ipv6 = addressOf('ipv6', 6);
 
 export const regexp = define('regexp', (text) => (compiles(text) ? text : undefined));
-const compiles = (source: string): boolean => {
-  try {
-    return new RegExp(source) instanceof RegExp;
-  } catch {
-    return false;
-  }
-};
+const compiles = (source: string): boolean => goPattern(source) !== undefined;
 
 const interfaceName = /^[a-zA-Z0-9:._+-]{1,15}$/;
 export const interfaceParameter = define('iface-param', (text) =>
@@ -161,9 +168,9 @@ export const interfaceSlice = listOf('iface-filter-slice', interfaceName);
 export const interfaceRegexps = define('iface-list-regexp', (text) => {
   const sources: string[] = [];
   for (const item of text.split(',').map((part) => part.trim())) {
-    if (/^\/.*\/$/.test(item) && item.length > 1) {
+    if (/^\/\S+\/$/.test(item)) {
       const source = item.slice(1, -1);
-      if (source === '' || !compiles(source)) return undefined;
+      if (!compiles(source)) return undefined;
       sources.push(source);
     } else if (interfaceName.test(item)) {
       sources.push(`^${item.replaceAll(/[.+*?^${}()|[\]\\]/g, String.raw`\$&`)}$`);
@@ -177,15 +184,21 @@ export const interfaceRegexps = define('iface-list-regexp', (text) => {
 export const file = define('file', (text) => text);
 export const stringSlice = define('string-slice', (text) => text.split(',').map((part) => part.trim()));
 
-export const cidrList = define('cidr-list', (text) => {
-  const cidrs: string[] = [];
+const cidrs = (text: string): readonly string[] | undefined => {
+  const list: string[] = [];
   for (const item of text.split(',').map((part) => part.trim())) {
     if (item === '') continue;
     const parsed = parsePrefix(item.includes('/') ? item : `${item}/${item.includes(':') ? 128 : 32}`);
     if (!parsed.ok) return undefined;
-    cidrs.push(parsed.value);
+    list.push(parsed.value);
   }
-  return cidrs;
+  return list;
+};
+export const cidrList = define('cidr-list', cidrs);
+/** Tunnels from foreign hosts are IPv4. */
+export const cidrListV4 = define('cidr-list', (text) => {
+  const list = cidrs(text);
+  return list?.every((cidr) => familyOf(cidr) === 4) ? list : undefined;
 });
 
 const maxPorts = 65535;
@@ -210,11 +223,11 @@ export const portRanges = define('portrange-list', (text) => {
   return ranges;
 });
 
-/** `none`, or `1,udp:2,tcp:10.0.0.0/8:3,tcp:[::/0]:4`. */
+/** `1,udp:2,tcp:10.0.0.0/8:3,tcp:[::/0]:4`. */
 export const portList = define('port-list', (text) => {
-  if (text.toLowerCase() === 'none') return null;
   const ports: ProtocolPort[] = [];
   for (const item of text.split(',').map((part) => part.trim())) {
+    if (item === '') continue;
     const parsed = parseProtocolPort(item);
     if (parsed === undefined) return undefined;
     ports.push(parsed);

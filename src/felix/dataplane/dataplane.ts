@@ -5,6 +5,7 @@
 //                          ▲                                           │
 //                          └── link, route, nftables events ◄──────────┘
 import { type Clock, systemClock } from '../../lib/clock.ts';
+import { goPattern } from '../../lib/go-pattern.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { ok, type Result } from '../../lib/result.ts';
 import { sleep } from '../../lib/wait.ts';
@@ -432,7 +433,8 @@ export class Dataplane {
   }
 
   #setConfig(config: FelixConfig): void {
-    const excluded = (config.value('InterfaceExclude') as readonly string[]).map((one) => new RegExp(one));
+    const listed = (config.value('InterfaceExclude') ?? []) as readonly string[];
+    const excluded = listed.flatMap((one) => goPattern(one) ?? []);
     const isOther = String(excluded) !== String(this.#excluded);
     this.#excluded = excluded;
     if (isOther && this.#started) this.#tellPolicyInterfaces();

@@ -58,7 +58,7 @@ export const bgppeer = defineKind({
           }),
         ),
         reachableBy: optional(string({ format: 'ip', description: 'Gateway that leads to the peer.' })),
-        filters: optional(array(string(), { description: 'BGPFilters, in order.' })),
+        filters: optional(array(string({ format: 'name' }), { description: 'BGPFilters, in order.' })),
         localWorkloadSelector: optional(
           string({ format: 'selector', description: 'The workloads on the node that peer with it.' }),
         ),

@@ -3,6 +3,7 @@
 import { felixScopeValidations, felixTableValidations } from './expressions.ts';
 import { defineKind } from '../kind-definition.ts';
 import { object } from '../schema.ts';
+import { parseDurationMs } from '../values/duration.ts';
 import type { Issue } from '../types.ts';
 import { felixParameters } from './felix-parameters.ts';
 
@@ -14,7 +15,7 @@ export const felixconfiguration = defineKind({
     'Parameters of the node agent for all nodes (`default`), for one (`node.<name>`) or for selected ones.',
   fields: { spec: object(felixParameters, { validations: felixTableValidations }) },
   validations: felixScopeValidations,
-  rules: [scopeIssues, tableIssues, logFilterIssues],
+  rules: [scopeIssues, tableIssues, logFilterIssues, patienceIssues],
 });
 
 type Range = { readonly min: number; readonly max: number };
@@ -23,6 +24,7 @@ type Configuration = {
   readonly spec: {
     readonly nodeSelector?: string;
     readonly bpfLogFilters?: Readonly<Record<string, string>>;
+    readonly healthTimeoutOverrides?: readonly { readonly name: string; readonly timeout: string }[];
     readonly routeTableRange?: Range;
     readonly routeTableRanges?: readonly Range[];
   };
@@ -75,5 +77,20 @@ function logFilterIssues({ spec }: Configuration): readonly Issue[] {
     /^[a-zA-Z0-9_.-]{1,15}$/.test(name)
       ? []
       : [{ field: `spec.bpfLogFilters[${name}]`, value, reason: 'must be under the name of an interface' }],
+  );
+}
+
+/** 0 switches the watching off; less has no meaning. */
+function patienceIssues({ spec }: Configuration): readonly Issue[] {
+  return (spec.healthTimeoutOverrides ?? []).flatMap(({ timeout }, i) =>
+    (parseDurationMs(timeout) ?? 0) < 0
+      ? [
+          {
+            field: `spec.healthTimeoutOverrides[${i}].timeout`,
+            value: timeout,
+            reason: 'must not be negative',
+          },
+        ]
+      : [],
   );
 }

@@ -1,4 +1,5 @@
 // Node start-up in the form conformance cases ask: plain data in, plain data out.
+import { goPattern } from '../../../lib/go-pattern.ts';
 import { configureAddresses } from './addresses.ts';
 import { firstFoundCandidates, localCidr, parseInterfaces } from './detection.ts';
 import { resolveNodeName } from './node-name.ts';
@@ -57,7 +58,7 @@ export async function answerStartup(question: StartupQuestion): Promise<unknown>
         ? question.method
             .slice('skip-interface='.length)
             .split(',')
-            .map((source) => new RegExp(source))
+            .flatMap((source) => goPattern(source) ?? [])
         : [];
       const [found] = firstFoundCandidates(
         question.interfaces.map((name) => ({ name })),

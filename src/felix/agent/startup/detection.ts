@@ -11,6 +11,7 @@ import {
   type InterfaceAddress,
   type Prefix,
 } from '../../../lib/ip/mod.ts';
+import { goPattern } from '../../../lib/go-pattern.ts';
 import { err, failure, ok, type Failure, type Result } from '../../../lib/result.ts';
 
 export type DetectedInterface = {
@@ -119,11 +120,9 @@ function patternList(text: string): Result<RegExp[], DetectionError> {
   const patterns: RegExp[] = [];
   for (const source of text.split(',').map((part) => part.trim())) {
     if (source === '') continue;
-    try {
-      patterns.push(new RegExp(source));
-    } catch {
-      return err(failure('BadMethod', `"${source}" is not a regular expression.`));
-    }
+    const pattern = goPattern(source);
+    if (pattern === undefined) return err(failure('BadMethod', `"${source}" is not a regular expression.`));
+    patterns.push(pattern);
   }
   return patterns.length > 0
     ? ok(patterns)
