@@ -129,6 +129,7 @@ describe('what goes wrong', () => {
   test('another AS than configured', () => {
     const other = openFor({ ...peerOptions, localAsn: 65001 }, false);
     fails([...sent, opens('outgoing', other)], '2/2', /The peer says it is AS 65001; expected AS 64512/);
+    fails([...sent, opens('outgoing', { ...open, asn: 0 })], '2/2', /The peer says it is AS 0;/);
   });
   test('our own identifier, or none', () => {
     fails([...sent, opens('outgoing', { ...open, routerId: 2 })], '2/3', /bad BGP identifier/);

@@ -66,7 +66,8 @@ export type OpenRefusal = { readonly notification: Notification; readonly reason
 
 /** What the two sides agree on, or why the peer's OPEN cannot be accepted. */
 export function negotiate(options: FsmOptions, open: OpenMessage): Result<NegotiatedSession, OpenRefusal> {
-  const peerAsn = openAsn(open);
+  // AS 0 is nobody's (RFC 7607), also where a capability names another beside it.
+  const peerAsn = open.asn === 0 ? 0 : openAsn(open);
   const wrongAs = options.peerAsn === undefined ? peerAsn === options.localAsn : peerAsn !== options.peerAsn;
   if (peerAsn === 0 || wrongAs)
     return err({

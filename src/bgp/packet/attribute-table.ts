@@ -175,11 +175,12 @@ export function lengthProblem(
   return undefined;
 }
 
-/** A next hop that no route can use: unspecified or multicast. */
+/** A next hop that no route can use: unspecified or multicast. What lies above (240.0.0.0/4) is unicast to the kernel, and
+ *  whether a router has such an address is for the resolution of next hops to say. */
 export function nextHopProblem(bytes: Uint8Array, start: number, size: number): string | undefined {
   if (allZero(bytes, start, start + size)) return 'the next hop is the unspecified address';
   const first = bytes[start] ?? 0;
-  if (size === 4 ? first >= 224 : first === 0xff) return 'the next hop is a multicast address';
+  if (size === 4 ? first >> 4 === 0xe : first === 0xff) return 'the next hop is a multicast address';
   return undefined;
 }
 

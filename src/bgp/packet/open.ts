@@ -162,7 +162,8 @@ function decodeParameters(
   return ok(capabilities);
 }
 
-/** False when a capability runs over the end of its parameter. */
+/** False when a capability runs over the end of its parameter, or is a known one of a wrong length: then nobody knows what
+ *  the peer offers, and a session that guessed would read its routes wrongly. */
 function decodeCapabilities(bytes: Uint8Array, start: number, end: number, into: Capability[]): boolean {
   let at = start;
   while (at < end) {
@@ -171,12 +172,14 @@ function decodeCapabilities(bytes: Uint8Array, start: number, end: number, into:
     const value = bytes.subarray(at + 2, at + 2 + (bytes[at + 1] ?? 0));
     at += 2 + (bytes[at + 1] ?? 0);
     if (at > end) return false;
-    // A known capability of a wrong length is ignored like an unknown one (RFC 5492 section 5).
-    into.push(decodeCapability(code, value) ?? { type: 'unknown', code, value: value.slice() });
+    const capability = decodeCapability(code, value);
+    if (capability === undefined) return false;
+    into.push(capability);
   }
   return true;
 }
 
+/** Undefined when a known capability has a length that it cannot have. */
 function decodeCapability(code: number, value: Uint8Array): Capability | undefined {
   const size = value.length;
   switch (code) {
@@ -197,7 +200,7 @@ function decodeCapability(code: number, value: Uint8Array): Capability | undefin
     case capabilityCode.addPath:
       return size % 4 === 0 ? addPath(value) : undefined;
     default:
-      return undefined;
+      return { type: 'unknown', code, value: value.slice() };
   }
 }
 

@@ -105,6 +105,8 @@ describe('UPDATE', () => {
     ['no AS path', base.replace('40020602010000fde8', ''), 'withdraw'],
     ['next hop 0.0.0.0', base.replace('0a000001', '00000000'), 'withdraw'],
     ['multicast next hop', base.replace('0a000001', 'e0000001'), 'withdraw'],
+    ['the last multicast next hop', base.replace('0a000001', 'efffffff'), 'withdraw'],
+    ['a next hop of 240.0.0.0/4', base.replace('0a000001', 'f0000001'), 'ok'],
     ['empty AS path segment', base.replace('40020602010000fde8', '4002020200'), 'withdraw'],
     ['unknown AS path segment', base.replace('0602010000fde8', '0605010000fde8'), 'withdraw'],
     ['AS 0', base.replace('0000fde8', '00000000'), 'withdraw'],

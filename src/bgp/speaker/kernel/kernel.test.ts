@@ -84,6 +84,8 @@ describe('next hops', () => {
     assert.equal(await resolved('10.244.1.6'), '10.244.1.0/26 is blackhole'));
   test('our own address: never', async () =>
     assert.equal(await resolved('10.0.0.11'), 'it is our own address'));
+  test('the broadcast address: not by the default gateway either', async () =>
+    assert.equal(await resolved('255.255.255.255'), 'it is the broadcast address'));
   test('IPv6', async () => {
     assert.equal(await resolved('fd00::21'), 'via fd00::21 dev eth0 metric 0');
     assert.equal(await resolved('fd01::1'), 'no route leads there');

@@ -29,6 +29,8 @@ export type Resolution =
       readonly interfaceName?: string;
     };
 
+const limitedBroadcast = '255.255.255.255';
+
 /** A route's identity among those of its destination. The kernel's own may occur once per device (fe80::/64); others are
  *  one per metric, and their device may change. */
 const routeId = (r: Route): string =>
@@ -177,6 +179,7 @@ export class KernelView {
   /** How a next hop is reached. */
   resolve(address: Address): Resolution {
     if (this.isLocal(address)) return { reachable: false, why: 'it is our own address' };
+    if (address === limitedBroadcast) return { reachable: false, why: 'it is the broadcast address' };
     const route = this.#routes.towards(address);
     return route === undefined
       ? { reachable: false, why: 'no route leads there' }
