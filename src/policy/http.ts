@@ -35,7 +35,8 @@ const encodedAgain = /%[0-9a-f]{2}/i;
 export function normalisePath(requestPath: string): string | undefined {
   const [raw = ''] = requestPath.split(/[?#]/, 1);
   const decoded = decodeOnce(raw);
-  if (decoded === undefined || !/^[/\\]/.test(decoded)) return undefined;
+  // A path starts with a slash as it is sent, not only when it is decoded.
+  if (decoded === undefined || !raw.startsWith('/')) return undefined;
   // What still holds an escape, one server would decode again and another would not.
   if (encodedAgain.test(decoded) || decoded.includes('\0')) return undefined;
   const segments: string[] = [];

@@ -53,6 +53,7 @@ export function planDefaultPools(inputs: PoolPlanInputs): Result<IPPool[], PoolE
 function planPool(family: Family, inputs: PoolPlanInputs): Result<IPPool | undefined, PoolError> {
   const { env } = inputs;
   const variable = (suffix: string): string => env[`CALICO_IPV${family}POOL_${suffix}`]?.trim() ?? '';
+  if (variable('CIDR').toLowerCase() === 'none') return ok(undefined);
   const blockSize = readBlockSize(family, variable('BLOCK_SIZE'));
   if (!blockSize.ok) return blockSize;
   const ipip = readMode(variable('IPIP'), `CALICO_IPV${family}POOL_IPIP`);
@@ -113,10 +114,9 @@ function readMode(text: string, variable: string): Result<'Never' | 'Always' | '
     : ok(mode);
 }
 
-function readBoolean(text: string, fallback: boolean): boolean {
-  if (['true', '1', 't', 'yes', 'y'].includes(text.toLowerCase())) return true;
-  return ['false', '0', 'f', 'no', 'n'].includes(text.toLowerCase()) ? false : fallback;
-}
+/** Everything but the words for no means yes, as with Calico: `Enabled` does. */
+const readBoolean = (text: string, fallback: boolean): boolean =>
+  text === '' ? fallback : !['false', '0', 'f', 'no', 'n'].includes(text.toLowerCase());
 
 /** undefined: no pool of this family. */
 function chooseCidr(
@@ -124,7 +124,6 @@ function chooseCidr(
   text: string,
   inputs: PoolPlanInputs,
 ): Result<Prefix | undefined, PoolError> {
-  if (text.toLowerCase() === 'none') return ok(undefined);
   if (text !== '') {
     const parsed = parseNetwork(text);
     if (!parsed.ok || prefixFamily(parsed.value) !== family) {
@@ -165,17 +164,20 @@ function uniqueLocalPrefix(random: Uint8Array): Prefix {
   return prefix(`fd${hex.slice(0, 2)}:${hex.slice(2, 6)}:${hex.slice(6, 10)}::/48`);
 }
 
-/** podSubnet of kubeadm's configuration, by family; an error when there is no configuration to read. */
+/** podSubnet of kubeadm's configuration, by family: the first of each. What is no network ends the list, and an error is only
+ *  when there is no configuration at all. */
 export function kubeadmPodSubnets(
   configMap: { readonly data?: Readonly<Record<string, string>> } | null | undefined,
 ): Result<{ readonly ipv4: string; readonly ipv6: string }, PoolError> {
-  const text = configMap?.data?.['ClusterConfiguration'];
-  if (text === undefined) return bad('There is no ClusterConfiguration of kubeadm.');
-  const subnets = /^[ \t]*podSubnet:[ \t]*["']?([^"'\s]*)["']?[ \t]*$/m.exec(text)?.[1] ?? '';
+  if (configMap === null || configMap === undefined) return bad('There is no configuration of kubeadm.');
+  const lines = Object.values(configMap.data ?? {}).map(
+    (text) => /^[ \t]*podSubnet:[ \t]*["']?([^"'\s]*)["']?[ \t]*$/m.exec(text)?.[1],
+  );
+  const subnets = lines.find((line) => line !== undefined) ?? '';
   const found = { ipv4: '', ipv6: '' };
   for (const subnet of subnets.split(',').filter((part) => part !== '')) {
     const parsed = parsePrefix(subnet);
-    if (!parsed.ok) return bad(`kubeadm's podSubnet ${subnet} is not a network.`);
+    if (!parsed.ok) break;
     found[prefixFamily(parsed.value) === 4 ? 'ipv4' : 'ipv6'] ||= parsed.value;
   }
   return ok(found);

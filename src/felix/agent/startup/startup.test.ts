@@ -178,6 +178,10 @@ test('SR-072, BG-075: block size, NAT, nodes and export of the default pools com
   );
   assert.match(v6?.cidr ?? '', /^fd01:203:405::\/48$/);
   assert.deepEqual([v6?.blockSize, v6?.natOutgoing], [122, false]);
+  // Whatever is not a word for no.
+  assert.equal(plan({ CALICO_IPV6POOL_NAT_OUTGOING: 'Enabled' })[1]?.natOutgoing, true);
+  // A pool that is not wanted has no other settings either.
+  assert.equal(plan({ CALICO_IPV4POOL_CIDR: 'none', CALICO_IPV4POOL_BLOCK_SIZE: '9' }).length, 1);
   const given = plan({ CALICO_IPV4POOL_CIDR: '10.244.0.0/16', CALICO_IPV6POOL_CIDR: 'fd00:10::/56' });
   assert.deepEqual(
     given.map((spec) => spec.cidr),
@@ -195,6 +199,17 @@ test('SR-073: kubeadm’s pod subnets by family', () => {
     },
   );
   assert.equal(kubeadmPodSubnets(null).ok, false);
+  const none = { ok: true, value: { ipv4: '', ipv6: '' } };
+  assert.deepEqual(kubeadmPodSubnets({}), none);
+  assert.deepEqual(read('networking: {}'), none);
+  assert.deepEqual(read('podSubnet: 10.244.0.0/16,oops,fd00::/56'), {
+    ok: true,
+    value: { ipv4: '10.244.0.0/16', ipv6: '' },
+  });
+  assert.deepEqual(kubeadmPodSubnets({ data: { a: '', b: 'podSubnet: fd00::/56\n' } }), {
+    ok: true,
+    value: { ipv4: '', ipv6: 'fd00::/56' },
+  });
 });
 
 test('SR-225, BG-072: every address of the host says why it is the node’s or is not', async () => {
