@@ -1,7 +1,9 @@
 // The supervisor's Unix socket: one line of JSON asks, one line answers. Unix sockets by path work across network
 // namespaces, so the commands outside of the lab talk to it directly.
-import { createConnection, createServer, type Server } from 'node:net';
-import { err, failure, ok, type Result } from '../lib/result.ts';
+import { createServer, type Server } from 'node:net';
+import { askLine } from '../lib/json-line.ts';
+import { LineCutter } from '../lib/lines.ts';
+import { err, failure, type Result } from '../lib/result.ts';
 import type { LabError } from './types.ts';
 
 export type ControlRequest =
@@ -12,45 +14,15 @@ export type ControlRequest =
 const longestLine = 1 << 20;
 
 /** Sends one request; the answer is whatever JSON the supervisor gives. */
-export function ask<T>(
+export async function ask<T>(
   socketPath: string,
   request: ControlRequest,
   timeoutMs = 30_000,
 ): Promise<Result<T, LabError>> {
-  return new Promise((resolve) => {
-    let text = '';
-    const noAnswer = (why: string): void => {
-      socket.destroy();
-      resolve(
-        err(
-          failure(
-            'NoAnswer',
-            `The lab's supervisor does not answer (${why}).`,
-            'End it with: margay lab down',
-          ),
-        ),
-      );
-    };
-    const socket = createConnection(socketPath, () => socket.write(`${JSON.stringify(request)}\n`));
-    socket.setTimeout(timeoutMs, () => noAnswer(`nothing within ${timeoutMs / 1000} s`));
-    socket.setEncoding('utf8');
-    socket.on('data', (chunk: string) => {
-      text += chunk;
-      const end = text.indexOf('\n');
-      if (end < 0) {
-        if (text.length > longestLine * 8) noAnswer('its answer is too long');
-        return;
-      }
-      socket.destroy();
-      try {
-        resolve(ok(JSON.parse(text.slice(0, end)) as T));
-      } catch {
-        noAnswer('its answer is not JSON');
-      }
-    });
-    socket.on('error', (error) => noAnswer(error.message));
-    socket.on('end', () => noAnswer('it closed the connection'));
-  });
+  const answer = await askLine<T>(socketPath, request, timeoutMs);
+  if (answer.ok) return answer;
+  const message = `The lab's supervisor does not answer: ${answer.error.message}`;
+  return err(failure('NoAnswer', message, 'End it with: margay lab down'));
 }
 
 /** Serves requests until closed. An unknown request is answered, never fatal. */
@@ -59,20 +31,18 @@ export function serveControl(
   answer: (request: ControlRequest) => unknown,
 ): Promise<Server> {
   const server = createServer((socket) => {
-    let text = '';
-    socket.setEncoding('utf8');
+    const lines = new LineCutter(longestLine);
     socket.on('error', () => socket.destroy());
-    socket.on('data', (chunk: string) => {
-      text += chunk;
-      if (text.length > longestLine) {
+    socket.on('data', (chunk: Buffer) => {
+      const [line] = lines.take(chunk);
+      if (line === undefined) return;
+      if (!line.ok) {
         socket.destroy();
         return;
       }
-      const end = text.indexOf('\n');
-      if (end < 0) return;
       let reply: unknown;
       try {
-        reply = answer(JSON.parse(text.slice(0, end)) as ControlRequest);
+        reply = answer(JSON.parse(line.value) as ControlRequest);
       } catch (error) {
         reply = { error: (error as Error).message };
       }

@@ -1,6 +1,7 @@
 // Messages on a socket: one JSON text per line, none longer than agreed.
 import type { Socket } from 'node:net';
 import { parseJson, stringifyJson } from '../lib/json.ts';
+import { LineCutter, type LinesError } from '../lib/lines.ts';
 import { longestLine } from './types.ts';
 
 /** Calls `take` with each message, in order, and `bad` once with what cannot be one. All that one read brought is given in one
@@ -10,32 +11,25 @@ export function readMessages(
   take: (message: object) => void,
   bad: (why: string) => void,
 ): void {
-  let kept: Buffer[] = [];
-  let keptBytes = 0;
+  const cutter = new LineCutter(longestLine);
   let ended = false;
   const fail = (why: string): void => {
     ended = true;
     bad(why);
   };
   socket.on('data', (chunk: Buffer) => {
-    if (ended) return;
-    for (let from = 0; from < chunk.length; ) {
-      const end = chunk.indexOf(10, from);
-      const part = chunk.subarray(from, end < 0 ? chunk.length : end);
-      keptBytes += part.length;
-      if (keptBytes > longestLine) return fail(`a line of more than ${longestLine} bytes`);
-      kept.push(part);
-      if (end < 0) return;
-      from = end + 1;
-      const line = (kept.length === 1 ? part : Buffer.concat(kept)).toString('utf8');
-      kept = [];
-      keptBytes = 0;
-      const message = parse(line);
-      if (message === undefined) return fail(`a line that is no message: ${line.slice(0, 100)}`);
+    for (const line of cutter.take(chunk)) {
+      if (ended) return;
+      if (!line.ok) return fail(problemOf(line.error));
+      const message = parse(line.value);
+      if (message === undefined) return fail(`a line that is no message: ${line.value.slice(0, 100)}`);
       take(message);
     }
   });
 }
+
+const problemOf = ({ code }: LinesError): string =>
+  code === 'LineTooLong' ? `a line of more than ${longestLine} bytes` : 'a line that is not UTF-8';
 
 /** An object with at least one field, or undefined. */
 function parse(line: string): object | undefined {

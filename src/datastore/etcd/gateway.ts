@@ -1,8 +1,9 @@
 // etcd over its own JSON gateway: POST with JSON, keys and values in base64, a watch as one JSON object per line. Knows
 // several endpoints and goes on to the next when one fails; a write goes to another one only if it was not sent at all.
-import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { storeError } from '../errors.ts';
+import { HttpClient, isAnswer, type HttpProblem, type HttpRequest } from '../http.ts';
 import type { StoreError } from '../types.ts';
 import type { EtcdConnection } from './settings.ts';
 import {
@@ -24,22 +25,15 @@ type Asked = {
   readonly isRead: boolean;
   readonly timeoutMs?: number;
 };
-type Opened = { readonly response: IncomingMessage; readonly finish: () => void };
 type Broken = { readonly error: StoreError; readonly sent: boolean };
-type HttpModule = {
-  request(options: RequestOptions, onResponse: (response: IncomingMessage) => void): ClientRequest;
-  Agent: new (options: { keepAlive: boolean; keepAliveMsecs: number; maxSockets: number }) => Agent;
-};
 
 const defaultTimeoutMs = 10_000;
-const largestAnswerBytes = 512 * 1024 * 1024;
-const connectionsPerEndpoint = 32;
 
 export class Gateway {
   readonly #connection: EtcdConnection;
   readonly #options: GatewayOptions;
-  readonly #open = new Set<ClientRequest>();
-  #http: Promise<{ module: HttpModule; agent: Agent; watchAgent: Agent }>[] = [];
+  /** By endpoint: TLS sessions and kept connections are each one's own. */
+  readonly #clients: readonly HttpClient[];
   /** The endpoint that answered last. */
   #current: number;
   #token: Promise<Result<string | undefined, StoreError>> | undefined;
@@ -48,6 +42,7 @@ export class Gateway {
   constructor(connection: EtcdConnection, options: GatewayOptions = {}) {
     this.#connection = connection;
     this.#options = options;
+    this.#clients = connection.endpoints.map((endpoint) => new HttpClient(endpoint));
     this.#current = Math.floor(Math.random() * connection.endpoints.length);
   }
 
@@ -72,21 +67,22 @@ export class Gateway {
     path: string,
     body: unknown,
     signal: AbortSignal,
-  ): Promise<Result<{ response: IncomingMessage }, StoreError>> {
+  ): Promise<Result<IncomingMessage, StoreError>> {
     const text = Buffer.from(JSON.stringify(body));
     const deadline = performance.now() + (this.#options.timeoutMs ?? defaultTimeoutMs);
     const token = await this.#authenticated(deadline);
     if (!token.ok) return token;
-    const opened = await this.#send(this.#current, path, text, token.value, signal, deadline, true);
+    const endpoint = this.#current;
+    const request = this.#request(path, text, token.value);
+    // A member that has lost the others ends its watches, instead of keeping silent.
+    const headers = { ...request.headers, 'grpc-metadata-hasleader': 'true' };
+    const opened = await this.#at(endpoint).stream({ ...request, headers, deadline, signal });
     if (!opened.ok) {
       this.#leave();
-      return err(opened.error.error);
+      return err(this.#broken(endpoint, opened.error).error);
     }
-    const { response, finish } = opened.value;
-    response.once('close', finish);
-    if (response.statusCode === 200) return ok({ response });
-    const read = await readAll(response, deadline);
-    const refusal = read.ok ? (parsed(read.value) as GatewayStatus | undefined) : undefined;
+    if (!isAnswer(opened.value)) return ok(opened.value);
+    const refusal = parsed(opened.value.text) as GatewayStatus | undefined;
     if (refusal !== undefined && this.#isRenewable(refusal)) this.#token = undefined;
     return err(errorOfStatus(refusal ?? {}, path));
   }
@@ -103,13 +99,7 @@ export class Gateway {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const request of this.#open) request.destroy();
-    for (const http of this.#http) {
-      if (http === undefined) continue;
-      const { agent, watchAgent } = await http;
-      agent.destroy();
-      watchAgent.destroy();
-    }
+    await Promise.all(this.#clients.map((client) => client.close()));
   }
 
   #isRenewable(refusal: GatewayStatus): boolean {
@@ -161,14 +151,11 @@ export class Gateway {
         endpoints.length > 1
           ? Math.max(1000, left / (endpoints.length - Math.min(attempt, endpoints.length - 1)))
           : left;
-      const answer = await this.#exchange(
-        at,
-        path,
-        body,
-        token,
-        asked.signal,
-        Math.min(deadline, performance.now() + share),
-      );
+      const answer = await this.#exchange(at, {
+        ...this.#request(path, body, token),
+        signal: asked.signal,
+        deadline: Math.min(deadline, performance.now() + share),
+      });
       if (answer.ok) {
         const unavailable = isUnavailable(answer.value);
         if (!unavailable) return answer;
@@ -188,105 +175,37 @@ export class Gateway {
 
   async #exchange(
     endpoint: number,
-    path: string,
-    body: Buffer,
-    token: string | undefined,
-    signal: AbortSignal | undefined,
-    deadline: number,
+    request: HttpRequest,
   ): Promise<Result<{ status: number; value: unknown }, Broken>> {
-    const opened = await this.#send(endpoint, path, body, token, signal, deadline, false);
-    if (!opened.ok) return opened;
-    const { response, finish } = opened.value;
-    const read = await readAll(response, deadline);
-    finish();
-    if (!read.ok)
-      return err({ error: storeError(read.error, `${path}: the answer of etcd was cut off.`), sent: true });
-    const value = parsed(read.value);
-    if (value === undefined) return err({ error: errorOfText(read.value, path), sent: true });
+    const answer = await this.#at(endpoint).exchange(request);
+    if (!answer.ok) return err(this.#broken(endpoint, answer.error));
+    const { response, text } = answer.value;
+    const value = parsed(text);
+    if (value === undefined) return err({ error: errorOfText(text, request.path), sent: true });
     return ok({ status: response.statusCode ?? 500, value });
   }
 
-  async #send(
-    endpoint: number,
-    path: string,
-    body: Buffer,
-    token: string | undefined,
-    signal: AbortSignal | undefined,
-    deadline: number,
-    isWatch: boolean,
-  ): Promise<Result<Opened, Broken>> {
-    const url = this.#connection.endpoints[endpoint] as URL;
-    const failed = (code: StoreError['code'], why: string, sent: boolean) =>
-      err({ error: storeError(code, `etcd at ${url.host}: ${why}.`, hintFor(why)), sent });
-    if (this.#closed) return failed('Unavailable', 'the datastore is closed', false);
-    if (signal?.aborted) return failed('Timeout', 'the request was aborted', false);
-    const { module, agent, watchAgent } = await this.#load(endpoint);
-    return new Promise((resolve) => {
-      let connected = false;
-      const outgoing = module.request(
-        {
-          method: 'POST',
-          protocol: url.protocol,
-          hostname: url.hostname.replace(/^\[|\]$/g, ''),
-          port: url.port,
-          path: `${url.pathname.replace(/\/$/, '')}${path}`,
-          agent: isWatch ? watchAgent : agent,
-          headers: {
-            'content-type': 'application/json',
-            'content-length': String(body.length),
-            'user-agent': this.#options.userAgent ?? 'margay',
-            ...(token === undefined ? {} : { authorization: token }),
-            // A member that has lost the others ends its watches, instead of keeping silent.
-            ...(isWatch ? { 'grpc-metadata-hasleader': 'true' } : {}),
-          },
-          ...(url.protocol === 'https:' ? this.#connection.tls : {}),
-        },
-        (response) => {
-          if (isWatch) clearTimeout(timer);
-          resolve(ok({ response, finish }));
-        },
-      );
-      const timer = setTimeout(
-        () => abort('Timeout', 'no answer in time'),
-        Math.max(1, deadline - performance.now()),
-      );
-      const finish = (): void => {
-        clearTimeout(timer);
-        this.#open.delete(outgoing);
-        signal?.removeEventListener('abort', onAbort);
-      };
-      const abort = (code: StoreError['code'], why: string): void => {
-        finish();
-        outgoing.destroy();
-        resolve(failed(code, why, connected));
-      };
-      const onAbort = (): void => abort('Timeout', 'the request was aborted');
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#open.add(outgoing);
-      outgoing.on('error', (error: NodeJS.ErrnoException) => {
-        finish();
-        resolve(failed('Unavailable', error.code ?? error.message, connected));
-      });
-      outgoing.on('socket', (socket) => {
-        socket.setKeepAlive(true, 15_000);
-        if (!socket.connecting) connected = true;
-        else socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true));
-      });
-      outgoing.end(body);
-    });
+  #at(endpoint: number): HttpClient {
+    return this.#clients[endpoint] as HttpClient;
   }
 
-  /** TLS sessions and kept connections are one endpoint's own. */
-  #load(endpoint: number): Promise<{ module: HttpModule; agent: Agent; watchAgent: Agent }> {
-    return (this.#http[endpoint] ??= (async () => {
-      const isTls = this.#connection.endpoints[endpoint]?.protocol === 'https:';
-      const module = (isTls
-        ? await import('node:https')
-        : await import('node:http')) as unknown as HttpModule;
-      const make = (maxSockets: number): Agent =>
-        new module.Agent({ keepAlive: true, keepAliveMsecs: 15_000, maxSockets });
-      return { module, agent: make(connectionsPerEndpoint), watchAgent: make(1024) };
-    })());
+  #broken(endpoint: number, { code, why, wasSent }: HttpProblem): Broken {
+    const { host } = this.#connection.endpoints[endpoint] as URL;
+    return { error: storeError(code, `etcd at ${host}: ${why}.`, hintFor(why)), sent: wasSent };
+  }
+
+  #request(path: string, body: Buffer, token: string | undefined): Omit<HttpRequest, 'deadline'> {
+    return {
+      method: 'POST',
+      path,
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': this.#options.userAgent ?? 'margay',
+        ...(token === undefined ? {} : { authorization: token }),
+      },
+      body,
+      tls: this.#connection.tls,
+    };
   }
 }
 
@@ -306,26 +225,4 @@ function parsed(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-async function readAll(
-  response: IncomingMessage,
-  deadline: number,
-): Promise<Result<string, 'Timeout' | 'Unavailable'>> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const timer = setTimeout(() => response.destroy(), Math.max(1, deadline - performance.now()));
-  const broken = () => err(performance.now() >= deadline ? ('Timeout' as const) : ('Unavailable' as const));
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > largestAnswerBytes) return broken();
-      chunks.push(chunk);
-    }
-  } catch {
-    return broken();
-  } finally {
-    clearTimeout(timer);
-  }
-  return response.complete ? ok(Buffer.concat(chunks, size).toString('utf8')) : broken();
 }

@@ -1,6 +1,6 @@
 // etcd's keys and values in plain words: ranges, one compare-and-write at a time, a watch. Base64 and the gateway's names
 // stay in here.
-import type { IncomingMessage } from 'node:http';
+import { linesOf } from '../../lib/lines.ts';
 import { ok, type Result } from '../../lib/result.ts';
 import { storeError } from '../errors.ts';
 import type { StoreError } from '../types.ts';
@@ -57,7 +57,6 @@ export type WatchMessage =
 
 const listTimeoutMs = 60_000;
 const longestLineBytes = 256 * 1024 * 1024;
-const newline = 10;
 
 const encoded = (text: string): string => Buffer.from(text, 'utf8').toString('base64');
 const decoded = (text: string | undefined): string => Buffer.from(text ?? '', 'base64').toString('utf8');
@@ -210,45 +209,26 @@ export class KeyValueStore {
       if (!signal.aborted) yield { type: 'error', error: opened.error };
       return;
     }
-    for await (const line of linesOf(opened.value.response)) {
+    for await (const line of linesOf(opened.value, longestLineBytes)) {
       if (signal.aborted) return;
-      const message = line === undefined ? undefined : messageOf(line, from);
+      if (!line.ok) break;
+      if (line.value.trim() === '') continue;
+      const message = messageOf(line.value, from);
+      if (message === undefined) break;
       if (message === 'nothing') continue;
-      if (message === undefined || message.type === 'error') this.#gateway.leave();
-      if (message?.type === 'error' && message.error.code === 'Unauthorized') this.#gateway.forgetToken();
-      yield message ?? { type: 'error', error: cutOff };
-      if (message === undefined || message.type === 'error') return;
+      if (message.type === 'error') this.#gateway.leave();
+      if (message.type === 'error' && message.error.code === 'Unauthorized') this.#gateway.forgetToken();
+      yield message;
+      if (message.type === 'error') return;
     }
+    if (signal.aborted) return;
+    // etcd ends no watch in peace.
+    this.#gateway.leave();
+    yield { type: 'error', error: cutOff };
   }
 }
 
 const cutOff = storeError('Unavailable', 'The watch was cut off by etcd or the network.');
-
-/** undefined at the end, whatever ended it: etcd does not end a watch in peace. */
-async function* linesOf(response: IncomingMessage): AsyncGenerator<string | undefined> {
-  let rest: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      let start = 0;
-      for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
-        const line = Buffer.concat([...rest, chunk.subarray(start, end)]).toString('utf8');
-        rest = [];
-        size = 0;
-        start = end + 1;
-        if (line.trim() !== '') yield line;
-      }
-      if (start < chunk.length) rest.push(chunk.subarray(start));
-      size += chunk.length - start;
-      if (size > longestLineBytes) break;
-    }
-  } catch {
-    // A broken connection and a closed one are the same to who watches.
-  } finally {
-    response.destroy();
-  }
-  yield undefined;
-}
 
 function messageOf(line: string, from: string): WatchMessage | 'nothing' | undefined {
   let parsed: RawStream;

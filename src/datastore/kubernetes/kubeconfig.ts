@@ -4,20 +4,14 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
+import type { ClientTls } from '../http.ts';
 
 export type ConnectionError = Failure<'BadKubeconfig' | 'NoKubeconfig'>;
-export type Tls = {
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
-  readonly servername?: string;
-  readonly rejectUnauthorized?: boolean;
-};
 /** Headers and certificates of a request, asked for again and again because they may expire. */
-export type Credentials = { readonly headers: Readonly<Record<string, string>>; readonly tls?: Tls };
+export type Credentials = { readonly headers: Readonly<Record<string, string>>; readonly tls?: ClientTls };
 export type Connection = {
   readonly server: URL;
-  readonly tls: Tls;
+  readonly tls: ClientTls;
   readonly credentials: () => Promise<Credentials>;
 };
 
@@ -78,7 +72,7 @@ export async function readKubeconfig(
     const cert = await file(user['client-certificate-data'], user['client-certificate']);
     const key = await file(user['client-key-data'], user['client-key']);
     const servername = cluster['tls-server-name'];
-    const tls: Tls = {
+    const tls: ClientTls = {
       ...(ca === undefined ? {} : { ca }),
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
@@ -113,7 +107,7 @@ export async function readEndpoint(endpoint: Endpoint): Promise<Result<Connectio
       file(undefined, endpoint.certFile),
       file(undefined, endpoint.keyFile),
     ]);
-    const tls: Tls = {
+    const tls: ClientTls = {
       ...(ca === undefined ? {} : { ca }),
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),

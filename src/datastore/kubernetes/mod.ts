@@ -8,6 +8,5 @@ export {
   type ConnectionError,
   type Credentials,
   type Endpoint,
-  type Tls,
 } from './kubeconfig.ts';
 export type { ApiGroup } from './resources.ts';

@@ -1,14 +1,12 @@
-// HTTP to the API server: kept-alive connections, a deadline on every request, JSON whose integers survive. Node's own
-// client is used because every process of a node starts it: it costs a third of what undici costs to load and answers
-// single requests as fast (docs/datastore.md has the numbers).
-import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
-import type { Agent } from 'node:http';
+// Requests to the API server: credentials, JSON whose integers survive, repetitions, what the server warns of.
+import type { IncomingMessage } from 'node:http';
 import { parseJson, stringifyJson } from '../../lib/json.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import { sleep } from '../../lib/wait.ts';
 import { storeError } from '../errors.ts';
+import { HttpClient, isAnswer, type HttpProblem, type HttpRequest } from '../http.ts';
 import type { StoreError } from '../types.ts';
-import type { Connection, Tls } from './kubeconfig.ts';
+import type { Connection, Credentials } from './kubeconfig.ts';
 import { errorOfStatus } from './status.ts';
 
 export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -32,30 +30,18 @@ export type TransportOptions = {
 };
 
 const defaultTimeoutMs = 30_000;
-/** An answer larger than this is refused. */
-const largestAnswerBytes = 512 * 1024 * 1024;
 const tooManyRequests = 429;
-
-type HttpModule = {
-  request(options: RequestOptions, onResponse: (response: IncomingMessage) => void): ClientRequest;
-  Agent: new (options: {
-    keepAlive: boolean;
-    keepAliveMsecs: number;
-    maxSockets: number;
-    scheduling: 'lifo';
-  }) => Agent;
-};
 
 export class Transport {
   readonly #connection: Connection;
   readonly #options: TransportOptions;
-  #http: Promise<{ module: HttpModule; agent: Agent; watchAgent: Agent }> | undefined;
-  readonly #open = new Set<ClientRequest>();
-  #closed = false;
+  readonly #http: HttpClient;
 
   constructor(connection: Connection, options: TransportOptions = {}) {
     this.#connection = connection;
     this.#options = options;
+    const { connections } = options;
+    this.#http = new HttpClient(connection.server, connections === undefined ? {} : { connections });
   }
 
   /** The answer's JSON. Requests that the server turned away unread (429) are repeated until the deadline. */
@@ -90,24 +76,18 @@ export class Transport {
     deadline: number,
   ): Promise<Result<{ status: number; text: string; retryAfterMs: number }, StoreError>> {
     for (let attempt = 0; ; attempt++) {
-      const opened = await this.#send(
-        request,
-        body,
-        { ...headersOf(request, body), accept: 'application/json' },
-        deadline,
-        false,
-      );
-      if (opened.ok) {
-        const { response, finish } = opened.value;
-        const text = await readAll(response, deadline);
-        finish();
+      const asked = await this.#asked(request, body, deadline);
+      if (!asked.ok) return asked;
+      const answer = await this.#http.exchange(asked.value);
+      if (answer.ok) {
+        const { response, text } = answer.value;
         for (const warning of warningsOf(response)) this.#options.onWarning?.(warning);
-        if (!text.ok) return err(storeError(text.error, `${describe(request)}: the answer was cut off.`));
         const retryAfterMs = Math.min(Math.max(Number(response.headers['retry-after'] ?? 1), 0.1), 10) * 1000;
-        return ok({ status: response.statusCode ?? 0, text: text.value, retryAfterMs });
+        return ok({ status: response.statusCode ?? 0, text, retryAfterMs });
       }
       // A kept connection that the server closed meanwhile: nothing of a read is lost by asking again.
-      if (!(opened.error.stale && request.method === 'GET' && attempt < 3)) return err(opened.error.error);
+      if (!(answer.error.wasStale && request.method === 'GET' && attempt < 3))
+        return err(problemOf(request, answer.error));
     }
   }
 
@@ -115,104 +95,48 @@ export class Transport {
   async stream(path: string, signal: AbortSignal): Promise<Result<IncomingMessage, StoreError>> {
     const request: ApiRequest = { method: 'GET', path, signal };
     const deadline = performance.now() + (this.#options.timeoutMs ?? defaultTimeoutMs);
-    const opened = await this.#send(request, undefined, { accept: 'application/json' }, deadline, true);
-    if (!opened.ok) return err(opened.error.error);
-    const { response, finish } = opened.value;
-    response.once('close', finish);
-    if (response.statusCode === 200) return ok(response);
-    const text = await readAll(response, deadline);
-    const read = text.ok ? this.#read(request, response.statusCode ?? 0, text.value) : undefined;
-    return err(
-      read?.ok === false ? read.error : storeError('Unavailable', `${describe(request)}: no answer.`),
-    );
+    const asked = await this.#asked(request, undefined, deadline);
+    if (!asked.ok) return asked;
+    const opened = await this.#http.stream(asked.value);
+    if (!opened.ok) return err(problemOf(request, opened.error));
+    if (!isAnswer(opened.value)) return ok(opened.value);
+    const { response, text } = opened.value;
+    const read = this.#read(request, response.statusCode ?? 0, text);
+    return err(read.ok ? storeError('Unavailable', `${describe(request)}: no answer.`) : read.error);
   }
 
-  async #send(
+  async #asked(
     request: ApiRequest,
     body: Buffer | undefined,
-    headers: Readonly<Record<string, string>>,
     deadline: number,
-    isWatch: boolean,
-  ): Promise<
-    Result<{ response: IncomingMessage; finish: () => void }, { error: StoreError; stale: boolean }>
-  > {
-    const failed = (code: StoreError['code'], why: string, stale = false) =>
-      err({ error: storeError(code, `${describe(request)}: ${why}.`, hintFor(why)), stale });
-    if (this.#closed) return failed('Unavailable', 'the datastore is closed');
-    if (request.signal?.aborted) return failed('Timeout', 'the request was aborted');
-    const { module, agent, watchAgent } = await this.#load();
-    let credentials: Awaited<ReturnType<Connection['credentials']>>;
+  ): Promise<Result<HttpRequest, StoreError>> {
+    const { credentials, tls } = this.#connection;
+    let own: Credentials;
     try {
-      credentials = await this.#connection.credentials();
+      own = await credentials();
     } catch (error) {
-      return failed('Unauthorized', `no credentials: ${(error as Error).message}`);
+      const why = `no credentials: ${(error as Error).message}`;
+      return err(storeError('Unauthorized', `${describe(request)}: ${why}.`));
     }
-    const { server, tls } = this.#connection;
-    return new Promise((resolve) => {
-      const outgoing = module.request(
-        {
-          method: request.method,
-          protocol: server.protocol,
-          hostname: server.hostname.replace(/^\[|\]$/g, ''),
-          port: server.port,
-          path: join(server.pathname, request.path),
-          agent: isWatch ? watchAgent : agent,
-          headers: { ...headers, ...credentials.headers, 'user-agent': this.#options.userAgent ?? 'margay' },
-          ...(tls satisfies Tls),
-          ...credentials.tls,
-        },
-        (response) => {
-          if (isWatch) clearTimeout(timer);
-          resolve(ok({ response, finish }));
-        },
-      );
-      const timer = setTimeout(
-        () => abort('Timeout', 'no answer in time'),
-        Math.max(1, deadline - performance.now()),
-      );
-      const finish = (): void => {
-        clearTimeout(timer);
-        this.#open.delete(outgoing);
-        request.signal?.removeEventListener('abort', onAbort);
-      };
-      const abort = (code: StoreError['code'], why: string): void => {
-        finish();
-        outgoing.destroy();
-        resolve(failed(code, why));
-      };
-      const onAbort = (): void => abort('Timeout', 'the request was aborted');
-      request.signal?.addEventListener('abort', onAbort, { once: true });
-      this.#open.add(outgoing);
-      outgoing.on('error', (error: NodeJS.ErrnoException) => {
-        finish();
-        resolve(failed('Unavailable', error.code ?? error.message, outgoing.reusedSocket && isReset(error)));
-      });
-      outgoing.on('socket', (socket) => void socket.setKeepAlive(true, 15_000));
-      outgoing.end(body);
+    return ok({
+      method: request.method,
+      path: request.path,
+      headers: {
+        accept: 'application/json',
+        ...(body === undefined ? {} : { 'content-type': request.contentType ?? 'application/json' }),
+        ...own.headers,
+        'user-agent': this.#options.userAgent ?? 'margay',
+      },
+      body,
+      deadline,
+      signal: request.signal,
+      tls: { ...tls, ...own.tls },
     });
   }
 
-  async #load(): Promise<{ module: HttpModule; agent: Agent; watchAgent: Agent }> {
-    this.#http ??= (async () => {
-      const isTls = this.#connection.server.protocol === 'https:';
-      const module = (isTls
-        ? await import('node:https')
-        : await import('node:http')) as unknown as HttpModule;
-      const make = (maxSockets: number): Agent =>
-        new module.Agent({ keepAlive: true, keepAliveMsecs: 15_000, maxSockets, scheduling: 'lifo' });
-      return { module, agent: make(this.#options.connections ?? 32), watchAgent: make(1024) };
-    })();
-    return this.#http;
-  }
-
   /** Ends everything that is under way. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    for (const request of this.#open) request.destroy();
-    if (this.#http === undefined) return;
-    const { agent, watchAgent } = await this.#http;
-    agent.destroy();
-    watchAgent.destroy();
+  close(): Promise<void> {
+    return this.#http.close();
   }
 }
 
@@ -221,8 +145,8 @@ const hintFor = (why: string): string | undefined =>
   why === 'ECONNREFUSED'
     ? 'Nothing listens there: is the API server running, and is this the right kubeconfig?'
     : undefined;
-const isReset = (error: NodeJS.ErrnoException): boolean =>
-  error.code === 'ECONNRESET' || error.code === 'EPIPE';
+const problemOf = (request: ApiRequest, { code, why }: HttpProblem): StoreError =>
+  storeError(code, `${describe(request)}: ${why}.`, hintFor(why));
 
 /** RFC 7234, section 5.5: `299 - "text"`. */
 const warningsOf = (response: IncomingMessage): readonly string[] =>
@@ -231,38 +155,3 @@ const warningsOf = (response: IncomingMessage): readonly string[] =>
     if (quoted === undefined) return [];
     return [quoted.slice(1, -1).replaceAll(/\\(.)/g, '$1')];
   });
-
-const headersOf = (request: ApiRequest, body: Buffer | undefined): Record<string, string> =>
-  body === undefined
-    ? {}
-    : { 'content-type': request.contentType ?? 'application/json', 'content-length': String(body.length) };
-
-const join = (base: string, path: string): string =>
-  base === '/' ? path : `${base.replace(/\/$/, '')}${path}`;
-
-async function readAll(
-  response: IncomingMessage,
-  deadline: number,
-): Promise<Result<string, 'Timeout' | 'Unavailable'>> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const timer = setTimeout(() => response.destroy(), Math.max(1, deadline - performance.now()));
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > largestAnswerBytes) break;
-      chunks.push(chunk);
-    }
-  } catch {
-    return err(performance.now() >= deadline ? 'Timeout' : 'Unavailable');
-  } finally {
-    clearTimeout(timer);
-  }
-  if (size > largestAnswerBytes || !response.complete)
-    return err(performance.now() >= deadline ? 'Timeout' : 'Unavailable');
-  return ok(
-    chunks.length === 1
-      ? (chunks[0] as Buffer).toString('utf8')
-      : Buffer.concat(chunks, size).toString('utf8'),
-  );
-}

@@ -1,6 +1,7 @@
 // A watch over HTTP: one JSON event per line, resumed where it stopped when the server ends it in peace.
 import type { IncomingMessage } from 'node:http';
 import { parseJson } from '../../lib/json.ts';
+import { linesOf } from '../../lib/lines.ts';
 import { sleep } from '../../lib/wait.ts';
 import { storeError } from '../errors.ts';
 import type { Revision, StoreError } from '../types.ts';
@@ -20,7 +21,6 @@ export type RawEvent =
 type Line = { readonly type?: string; readonly object?: StoredObject & { readonly code?: number } };
 
 const longestLineBytes = 64 * 1024 * 1024;
-const newline = 10;
 /** How long the server keeps one watch; spread, so that watches of many nodes do not end together. */
 const lifetimeSeconds = (): number => Math.floor(300 + Math.random() * 300);
 
@@ -42,8 +42,7 @@ export async function* watchEvents(
       return;
     }
     let received = false;
-    const state = { broken: false };
-    for await (const event of eventsOf(opened.value, state)) {
+    for await (const event of eventsOf(opened.value, path)) {
       if (signal.aborted) return;
       yield event;
       if (event.type === 'error') return;
@@ -51,46 +50,27 @@ export async function* watchEvents(
       received = true;
     }
     if (signal.aborted) return;
-    if (state.broken) {
-      yield {
-        type: 'error',
-        error: storeError('Unavailable', `The watch of ${path.split('?', 1)[0]} was cut off.`),
-      };
-      return;
-    }
     // A server that ends watches at once is not asked again at once.
     quiet = received ? 0 : quiet + 1;
     if (quiet > 0) await sleep(Math.min(5000, 100 * 2 ** quiet), signal);
   }
 }
 
-async function* eventsOf(response: IncomingMessage, state: { broken: boolean }): AsyncGenerator<RawEvent> {
-  let rest: Buffer[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      let start = 0;
-      for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {
-        const line = Buffer.concat([...rest, chunk.subarray(start, end)]).toString('utf8');
-        rest = [];
-        size = 0;
-        start = end + 1;
-        const event = line.trim() === '' ? undefined : eventOf(line);
-        if (event !== undefined) yield event;
-      }
-      if (start < chunk.length) rest.push(chunk.subarray(start));
-      size += chunk.length - start;
-      if (size > longestLineBytes) {
-        yield { type: 'error', error: storeError('Unavailable', 'An event of the watch is too long.') };
-        return;
-      }
+/** Ends without an error when the server ends the watch in peace. */
+async function* eventsOf(response: IncomingMessage, path: string): AsyncGenerator<RawEvent> {
+  const unavailable = (why: string): RawEvent => ({
+    type: 'error',
+    error: storeError('Unavailable', `The watch of ${path.split('?', 1)[0]} ${why}.`),
+  });
+  for await (const line of linesOf(response, longestLineBytes)) {
+    if (!line.ok) {
+      yield unavailable(line.error.code === 'CutOff' ? 'was cut off' : 'told what is no event');
+      return;
     }
-    if (!response.complete) state.broken = true;
-  } catch {
-    state.broken = true;
-  } finally {
-    response.destroy();
+    const event = line.value.trim() === '' ? undefined : eventOf(line.value);
+    if (event !== undefined) yield event;
   }
+  if (!response.complete) yield unavailable('was cut off');
 }
 
 function eventOf(line: string): RawEvent | undefined {
