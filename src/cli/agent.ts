@@ -1,5 +1,6 @@
 // `margay agent`: the node agent, until SIGTERM or SIGINT. Routes and rules stay when it ends.
 import { openFanOut } from './fan-out.ts';
+import { failed, parseFlags, toldToEnd } from './process.ts';
 import type { Command } from './types.ts';
 
 type Flags = {
@@ -11,8 +12,8 @@ type Flags = {
   readonly stateDirectory?: string;
 };
 
-async function parseFlags(argv: readonly string[]): Promise<Flags | number> {
-  const { Command: Parser, CommanderError } = await import('commander');
+async function agentFlags(argv: readonly string[]): Promise<Flags | number> {
+  const { Command: Parser } = await import('commander');
   const parser = new Parser('margay agent')
     .description("Keep this node's routes, rules and settings as the datastore wants them, and serve CNI.")
     .option(
@@ -26,27 +27,14 @@ async function parseFlags(argv: readonly string[]): Promise<Flags | number> {
       '--state-directory <directory>',
       'a directory for all files of the node, in place of /var/lib/calico and /var/run/calico',
     )
-    .option('--allow-root-namespace', 'this machine is a node: change its own routes and rules')
-    .exitOverride();
-  try {
-    // Both spellings are in use.
-    parser.parse(
-      argv.map((argument) => argument.replace(/^--node-name(?==|$)/, '--nodename')),
-      { from: 'user' },
-    );
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    throw error;
-  }
-  return parser.opts<Flags>();
+    .option('--allow-root-namespace', 'this machine is a node: change its own routes and rules');
+  // Both spellings are in use.
+  const spelt = argv.map((argument) => argument.replace(/^--node-name(?==|$)/, '--nodename'));
+  return parseFlags<Flags>(parser, spelt);
 }
 
-const complain = (error: { readonly message: string; readonly hint?: string }): void => {
-  process.stderr.write(`margay agent: ${error.message}${error.hint === undefined ? '' : ` ${error.hint}`}\n`);
-};
-
 async function run(argv: readonly string[]): Promise<number> {
-  const flags = await parseFlags(argv);
+  const flags = await agentFlags(argv);
   if (typeof flags === 'number') return flags;
   const [
     { localSettings, startAgent, nodePaths, onProfileSignals, resolveNodeName },
@@ -78,10 +66,10 @@ async function run(argv: readonly string[]): Promise<number> {
     userAgent: 'margay-agent',
     onWarning: logWarnings(logger),
   });
-  if (!datastore.ok) return (complain(datastore.error), 1);
+  if (!datastore.ok) return failed('agent', datastore.error);
   const allowRootNamespace = flags.allowRootNamespace === true;
   const kernel = await openKernel({ allowRootNamespace });
-  if (!kernel.ok) return (complain(kernel.error), 1);
+  if (!kernel.ok) return failed('agent', kernel.error);
 
   const paths = pathsBelow(nodePaths, flags.stateDirectory);
   const followed = await openFanOut(localSettings(environment, paths.felixConfig), {
@@ -90,7 +78,7 @@ async function run(argv: readonly string[]): Promise<number> {
     logger,
     type: 'felix',
   });
-  if (!followed.ok) return (complain(followed.error), 1);
+  if (!followed.ok) return failed('agent', followed.error);
   const agent = startAgent({
     nodeName,
     datastore: datastore.value,
@@ -105,22 +93,18 @@ async function run(argv: readonly string[]): Promise<number> {
     serveCni: flags.cni,
   });
   const noMoreProfiles = onProfileSignals({ config: () => agent.status().config, logger });
-  const signalled = new Promise<'signal'>((resolve) => {
-    process.once('SIGTERM', () => resolve('signal'));
-    process.once('SIGINT', () => resolve('signal'));
-  });
+  const signalled = toldToEnd();
   const notStarted = agent.ready.then((ready) =>
     ready.ok ? new Promise<never>(() => undefined) : ready.error,
   );
   const first = await Promise.race([signalled, notStarted, agent.ended]);
-  const failed = first === 'signal' ? undefined : first;
-  if (failed !== undefined) complain(failed);
+  const code = first === undefined ? 0 : failed('agent', first);
   noMoreProfiles();
   await agent.stop();
   followed.value?.close();
   await kernel.value.close();
   await datastore.value.close();
-  return failed === undefined ? 0 : 1;
+  return code;
 }
 
 /** The same files below another directory. */

@@ -1,5 +1,6 @@
 // `margay apiserver`: the embedded Kubernetes-shaped API server, until SIGTERM or SIGINT.
 import { join } from 'node:path';
+import { failed, toldToEnd } from './process.ts';
 import type { Command } from './types.ts';
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -64,10 +65,7 @@ async function run(argv: readonly string[]): Promise<number> {
     process.stderr.write('margay apiserver: --listen-fd is the number of a file descriptor.\n');
     return 2;
   }
-  const stopped = new Promise<void>((resolve) => {
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
-  });
+  const stopped = toldToEnd();
   const { adminKubeconfig, clusterKeys, startApiServer } = await import('../apiserver/mod.ts');
   const keys = tls ? clusterKeys(pki ?? join(data, 'pki'), tlsHost ?? [], Date.now()) : undefined;
   const started = await startApiServer({
@@ -78,11 +76,7 @@ async function run(argv: readonly string[]): Promise<number> {
     ...(trialSeconds >= 0 ? { cutTrialMs: trialSeconds * 1000 } : {}),
     ...(keys === undefined ? {} : { security: keys.security }),
   });
-  if (!started.ok) {
-    const { message, hint } = started.error;
-    process.stderr.write(`margay apiserver: ${message}${hint === undefined ? '' : ` ${hint}`}\n`);
-    return 1;
-  }
+  if (!started.ok) return failed('apiserver', started.error);
   if (keys !== undefined && kubeconfigOut !== undefined) {
     const { writeFileSync } = await import('node:fs');
     const text = adminKubeconfig(keys.authority, started.value.addresses[0] ?? '', Date.now());

@@ -1,9 +1,10 @@
 // `margay runner`: runs the pods bound to a node of the lab, until SIGTERM. Pods outlive it.
 import type { InterfaceAddress } from '../lib/ip/mod.ts';
+import { failed, parseFlags, toldToEnd } from './process.ts';
 import type { Command } from './types.ts';
 
 async function run(argv: readonly string[]): Promise<number> {
-  const { Command: Parser, CommanderError, InvalidArgumentError } = await import('commander');
+  const { Command: Parser, InvalidArgumentError } = await import('commander');
   const { parseInterfaceAddress } = await import('../lib/ip/mod.ts');
   const address = (text: string, before: readonly InterfaceAddress[] = []): readonly InterfaceAddress[] => {
     const parsed = parseInterfaceAddress(text);
@@ -29,38 +30,24 @@ async function run(argv: readonly string[]): Promise<number> {
       '--pod-range <prefix>',
       "another network hands out the pods' addresses, of this range of the node",
       (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
-    )
-    .exitOverride();
-  try {
-    parser.parse([...argv], { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    throw error;
-  }
-  const flags = parser.opts<{
+    );
+  const flags = await parseFlags<{
     kubeconfig: string;
     nodename: string;
     address?: readonly InterfaceAddress[];
     label?: Readonly<Record<string, string>>;
     dualStack?: boolean;
     podRange?: readonly string[];
-  }>();
+  }>(parser, argv);
+  if (typeof flags === 'number') return flags;
   const { createLogger } = await import('../lib/log.ts');
   const { readLabIdentity, startNodeRunner, startServiceProxy } = await import('../lab/mod.ts');
   const { openKernel } = await import('../kernel/mod.ts');
   const { openDatastore } = await import('./open-datastore.ts');
   const opened = await openDatastore(flags.kubeconfig);
-  if (!opened.ok) {
-    process.stderr.write(
-      `${opened.error.message}${opened.error.hint === undefined ? '' : ` ${opened.error.hint}`}\n`,
-    );
-    return 1;
-  }
+  if (!opened.ok) return failed('runner', opened.error);
   const kernel = await openKernel();
-  if (!kernel.ok) {
-    process.stderr.write(`${kernel.error.message}\n`);
-    return 1;
-  }
+  if (!kernel.ok) return failed('runner', kernel.error);
   const { nodeClientName } = await import('../lib/certificates.ts');
   // The node's own certificate is for both: to speak to the API server, and to be spoken to.
   const identity = await readLabIdentity(flags.kubeconfig).catch((error: Error) => error.message);
@@ -69,10 +56,7 @@ async function run(argv: readonly string[]): Promise<number> {
     return 1;
   }
   const { ca, cert, key } = identity;
-  const stopped = new Promise<void>((resolve) => {
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
-  });
+  const stopped = toldToEnd();
   const logger = createLogger('runner');
   const proxy = await startServiceProxy({
     datastore: opened.value,

@@ -2,6 +2,7 @@
 // engines can be it: the native one, and BIRD 2 as Calico has it (docs/bird-engine.md).
 import { dirname, join } from 'node:path';
 import type { Kernel } from '../kernel/mod.ts';
+import { parseFlags } from './process.ts';
 import type { Command } from './types.ts';
 
 type Flags = {
@@ -17,7 +18,7 @@ type Flags = {
 };
 
 async function run(argv: readonly string[]): Promise<number> {
-  const { Command: Parser, CommanderError, Option } = await import('commander');
+  const { Command: Parser, Option } = await import('commander');
   const parser = new Parser('margay speaker')
     .description("Run a node's BGP speaker until SIGTERM. Sessions and kernel routes survive its restart.")
     .option('--kubeconfig <file>', 'how to reach the API server', process.env['KUBECONFIG'])
@@ -38,15 +39,9 @@ async function run(argv: readonly string[]): Promise<number> {
     )
     .option('--bird <program>', 'the program of the BIRD engine', 'bird')
     .option('--bird-directory <path>', 'where its bird.cfg is written', '/etc/calico/confd/config')
-    .option('--control-socket <path>', 'where birdc finds the speaker (bird.ctl beside the other socket)')
-    .exitOverride();
-  try {
-    parser.parse([...argv], { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    throw error;
-  }
-  const flags = parser.opts<Flags>();
+    .option('--control-socket <path>', 'where birdc finds the speaker (bird.ctl beside the other socket)');
+  const flags = await parseFlags<Flags>(parser, argv);
+  if (typeof flags === 'number') return flags;
   const { runSpeaker } = await import('../bgp/speaker/mod.ts');
   const { createLogger } = await import('../lib/log.ts');
   const { openKernel } = await import('../kernel/mod.ts');
