@@ -3,9 +3,9 @@ import type { Registry } from 'prom-client';
 import type { WireGuardDevice } from '../../kernel/mod.ts';
 import type { FelixConfig } from '../calc/mod.ts';
 import type { HttpPages } from '../../lib/http-pages.ts';
+import { metricsType, renderSamples, type Sample } from '../../lib/metrics.ts';
 import { calculationSamples } from './metrics/calculation.ts';
 import { dataplaneSamples } from './metrics/dataplane.ts';
-import type { Sample } from './metrics/samples.ts';
 import { wireguardSamples } from './metrics/wireguard.ts';
 import type { AgentStatus } from './types.ts';
 
@@ -21,7 +21,7 @@ export const metricsPages = (
   '/metrics': async () => {
     const now = status();
     const devices = now.config.boolean('PrometheusWireGuardMetricsEnabled') ? await wireguardDevices() : [];
-    return { status: 200, type: 'text/plain; version=0.0.4', body: await renderMetrics(now, devices) };
+    return { status: 200, type: metricsType, body: await renderMetrics(now, devices) };
   },
 });
 
@@ -44,23 +44,11 @@ async function processText(config: FelixConfig): Promise<string> {
   return (await Promise.all(chosen.map((name) => registry.getSingleMetricAsString(name)))).join('\n');
 }
 
-/** The text for a scrape. prom-client is loaded at the first one only. */
+/** The text for a scrape. */
 export async function renderMetrics(
   status: AgentStatus,
   wireguard: readonly WireGuardDevice[] = [],
 ): Promise<string> {
-  const { Counter, Gauge, Registry } = await import('./metrics/prometheus.ts');
-  const registry = new Registry();
-  const byName = Map.groupBy(
-    [...samples(status), ...wireguardSamples(status, wireguard)],
-    (sample) => sample.name,
-  );
-  for (const [name, [first, ...rest]] of byName) {
-    if (first === undefined) continue;
-    const labelNames = Object.keys(first.labels ?? {});
-    const options = { name, help: first.help, labelNames, registers: [registry] };
-    const metric = first.type === 'counter' ? new Counter(options) : new Gauge(options);
-    for (const { value, labels } of [first, ...rest]) metric.inc(labels ?? {}, value);
-  }
-  return `${await registry.metrics()}${await processText(status.config)}\n`;
+  const own = renderSamples([...samples(status), ...wireguardSamples(status, wireguard)]);
+  return `${own}${await processText(status.config)}\n`;
 }

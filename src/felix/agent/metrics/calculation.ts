@@ -1,7 +1,7 @@
 // Numbers of the cluster and of the calculation under Felix's names (FX-110, FX-112).
 import { standardTiers } from '../../../policy/mod.ts';
 import type { AgentStatus } from '../types.ts';
-import { counter, gauge, type Sample, summary } from './samples.ts';
+import { counter, gauge, type Sample, summary } from '../../../lib/metrics.ts';
 
 const resyncStates = { waiting: 0, syncing: 1, 'in-sync': 2 } as const;
 

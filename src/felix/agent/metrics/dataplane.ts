@@ -1,7 +1,7 @@
 // Numbers of the data plane under Felix's names (FX-111), as far as they are true here, and our own beside them.
 import type { AgentStatus } from '../types.ts';
 import type { ProgramRuns } from '../work-counters.ts';
-import { counter, gauge, type Sample, summary } from './samples.ts';
+import { counter, gauge, type Sample, summary } from '../../../lib/metrics.ts';
 
 const encryptionStates = { off: 0, waiting: 1, on: 2 } as const;
 const families = [4, 6] as const;

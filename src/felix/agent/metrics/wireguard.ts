@@ -1,7 +1,7 @@
 // Numbers of WireGuard under Felix's names.
 import type { WireGuardDevice } from '../../../kernel/mod.ts';
 import type { AgentStatus } from '../types.ts';
-import type { Sample } from './samples.ts';
+import type { Sample } from '../../../lib/metrics.ts';
 
 /** What went through WireGuard, by peer; how it is set stands in labels, as with Felix. */
 export function wireguardSamples(
