@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readlinkSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   createNamedNamespace,
   deleteNamedNamespace,
@@ -161,6 +162,23 @@ describe('the real kernel', () => {
     assert.ok(outcomes.every((outcome) => outcome.ok));
     assert.ok(await until(() => (seen === 3000 ? true : undefined), { timeoutMs: 20_000 }), `${seen} events`);
     subscription.close();
+  });
+
+  test('events that wait are all told in the turn of the loop in which the first one is', async (t) => {
+    const seen: KernelEvent[] = [];
+    t.after(removeRoutes);
+    const subscription = kernel.subscribe(['routes'], (event) => {
+      if (event.type === 'route') seen.push(event);
+    });
+    const changes = kernel.routes.apply(adding(100));
+    const counts = [seen.length];
+    for (let turn = 0; turn < 200 && seen.length < 100; turn++) {
+      await nextTurn();
+      if (seen.length !== counts.at(-1)) counts.push(seen.length);
+    }
+    await changes;
+    subscription.close();
+    assert.deepEqual(counts, [0, 100]);
   });
 
   test('programs inherit no socket of the kernel', async () => {

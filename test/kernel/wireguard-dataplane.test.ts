@@ -128,9 +128,14 @@ class Pair {
   /** The router knows the pods: without encryption they reach each other as they are. */
   static async start(): Promise<Pair> {
     const pair = new Pair(await OverlayHosts.make());
-    for (const n of [1, 2]) pair.hosts.ip('router', `route add 10.244.${n}.0/26 via 10.${n}.0.1`);
-    for (const felix of [pair.h1, pair.h2]) await felix.start(...cluster);
-    return pair;
+    try {
+      for (const n of [1, 2]) pair.hosts.ip('router', `route add 10.244.${n}.0/26 via 10.${n}.0.1`);
+      for (const felix of [pair.h1, pair.h2]) await felix.start(...cluster);
+      return pair;
+    } catch (error) {
+      await pair[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async encrypt(): Promise<readonly [string, string]> {

@@ -9,7 +9,8 @@
 // a time; a failed row is tried again with back-off and does not hold up the others, but rows that look at what it belongs
 // to (`Operations.closing`) are closed until the kernel takes it. An event sets the believed state,
 // whoever caused it: events come in kernel order, so after the last one belief and kernel agree. A difference found that
-// way waits `settleMs` before it is repaired, in which the echo of a newer own write arrives and clears it.
+// way waits `settleMs` before it is repaired, in which the echo of a newer own write arrives and clears it. A busy machine may
+// let all of that time pass at once: what the kernel has told meanwhile is read before anything is done.
 import { type Clock, type Timer, systemClock } from '../../lib/clock.ts';
 import { type Logger, silentLogger } from '../../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../../lib/result.ts';
@@ -64,6 +65,7 @@ export class Reconciler<Row, Actual> {
   #dumpAttempts = 0;
   #running: Promise<void> | undefined;
   #scheduled = false;
+  #waking: Promise<void> | undefined;
   #dumpError: Failure | undefined;
   #lastProgressMs: number;
 
@@ -172,7 +174,8 @@ export class Reconciler<Row, Actual> {
   async idle(): Promise<void> {
     for (;;) {
       await this.#running;
-      if (this.#running === undefined && !this.#scheduled) return;
+      await this.#waking;
+      if (this.#running === undefined && this.#waking === undefined && !this.#scheduled) return;
       await Promise.resolve();
     }
   }
@@ -242,7 +245,18 @@ export class Reconciler<Row, Actual> {
     if (nextMs === Number.POSITIVE_INFINITY) return;
     const delayMs = nextMs - this.#clock.monotonic();
     if (delayMs <= 0) this.#schedule();
-    else this.#wakeTimer = this.#clock.after(delayMs, () => this.#schedule());
+    else this.#wakeTimer = this.#clock.after(delayMs, () => this.#wake());
+  }
+
+  /** Timers come before events in a turn of the loop: one that is late would repair what an event that waits explains. */
+  #wake(): void {
+    this.#waking ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#waking = undefined;
+        this.#schedule();
+        resolve();
+      });
+    });
   }
 
   async #run(): Promise<void> {

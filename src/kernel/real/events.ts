@@ -1,5 +1,7 @@
 // Kernel events. The netlink socket is put under libuv by public means: a `net.Socket` is made of a fresh socket pair, and
-// `dup3` then replaces its descriptor by the netlink socket before the first read. Every chunk of data is one datagram.
+// `dup3` then replaces its descriptor by the netlink socket before the first read. Every chunk of data is one datagram, and
+// libuv reads one in each turn of the event loop: the others that wait are read here, in the same turn. Else who is told of a
+// link would learn of its address turns later, which on a busy machine is long enough to take that for a difference.
 // When the kernel runs out of buffer it says so once (ENOBUFS) and libuv closes the stream: a new socket is opened and the
 // subscriber hears `lost` after it is listening, so that reading everything again misses nothing.
 import { Socket } from 'node:net';
@@ -14,6 +16,7 @@ import { decodeRoute } from '../netlink/routes.ts';
 import { decodeRule } from '../netlink/rules.ts';
 import { linkOfTcMessage } from '../netlink/tc.ts';
 import { decodeTableOf } from '../nftables/messages.ts';
+import { errno } from '../errors.ts';
 import { enlargeReceiveBuffer, netlinkAddress } from '../netlink/socket.ts';
 import type { EventGroup, KernelEvent, NftTableName, Subscription } from '../types.ts';
 import type { KernelSession } from './session.ts';
@@ -23,6 +26,10 @@ const eventBufferBytes = 32 * 1024 * 1024;
 const firstReopenDelayMs = 5;
 const lastReopenDelayMs = 320;
 const calmMs = 2000;
+/** Datagrams of one turn. */
+const turnDatagrams = 256;
+/** As large as those of libuv: the kernel cuts its messages far below that. */
+const datagramBytes = 64 * 1024;
 
 export type EventOptions = {
   /** Smaller than the default only to provoke loss in tests. */
@@ -71,12 +78,13 @@ export function subscribe(
 type Decode = (view: DataView, message: MessageHeader) => KernelEvent | undefined;
 
 class EventStream {
-  readonly #open: () => Socket;
+  readonly #open: () => EventSocket;
+  readonly #datagram = new Uint8Array(datagramBytes);
   readonly #onEvent: (event: KernelEvent) => void;
   readonly #decode: Decode;
   /** Told when messages were lost. */
   readonly #forget: () => void;
-  #socket: Socket;
+  #socket: EventSocket;
   #closed = false;
   #openedAt = performance.now();
   #reopenDelayMs = firstReopenDelayMs;
@@ -99,16 +107,33 @@ class EventStream {
 
   close(): void {
     this.#closed = true;
-    this.#socket.destroy();
+    this.#socket.stream.destroy();
   }
 
-  #listen(socket: Socket): Socket {
-    socket.on('data', (chunk: Uint8Array) => this.#deliver(chunk));
+  #listen(socket: EventSocket): EventSocket {
+    const { stream } = socket;
+    stream.on('data', (chunk: Uint8Array) => {
+      this.#deliver(chunk);
+      this.#readRest(socket);
+    });
     // The reason is always the same, and 'close' follows.
-    socket.on('error', () => {});
-    socket.on('close', () => this.#reopen());
-    socket.resume();
+    stream.on('error', () => {});
+    stream.on('close', () => this.#reopen());
+    stream.resume();
     return socket;
+  }
+
+  #readRest({ stream, fd }: EventSocket): void {
+    const system = ffi();
+    for (let read = 1; read < turnDatagrams && !this.#closed && !stream.destroyed; read++) {
+      const length = system.recv(fd, this.#datagram, c.MSG_DONTWAIT);
+      if (length > 0) this.#deliver(this.#datagram.slice(0, length));
+      else if (length === 0 || system.errno() !== errno.EINTR) {
+        // Told once, and to us: libuv would close the stream.
+        if (length < 0 && system.errno() !== errno.EAGAIN) stream.destroy();
+        return;
+      }
+    }
   }
 
   #reopen(): void {
@@ -133,12 +158,14 @@ class EventStream {
   }
 }
 
+type EventSocket = { readonly stream: Socket; readonly fd: number };
+
 function openEventSocket(
   namespaceFd: number,
   protocol: number,
   groups: readonly number[],
   bufferBytes: number,
-): Socket {
+): EventSocket {
   const system = ffi();
   const fd = withNamespace(namespaceFd, () => system.socket(c.AF_NETLINK, c.SOCK_RAW_CLOEXEC, protocol));
   if (fd < 0) throw new Error(`cannot open an event socket: errno ${system.errno()}`);
@@ -153,12 +180,12 @@ function openEventSocket(
   const [shell, other] = pair;
   // `manualStart` keeps libuv from polling before the descriptor is exchanged.
   const options = { fd: shell, readable: true, writable: false, manualStart: true };
-  const socket = new Socket(options);
+  const stream = new Socket(options);
   if (system.replaceDescriptor(fd, shell) < 0)
     throw new Error(`cannot exchange the event socket: errno ${system.errno()}`);
   system.close(fd);
   system.close(other);
-  return socket;
+  return { stream, fd: shell };
 }
 
 function decodeRouteEvent(view: DataView, message: MessageHeader, own: number): KernelEvent | undefined {

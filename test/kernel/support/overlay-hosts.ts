@@ -21,25 +21,34 @@ export class OverlayHosts {
 
   static async make(): Promise<OverlayHosts> {
     const hosts = new OverlayHosts();
-    for (const part of parts) expect(await createNamedNamespace(hosts.ns(part)), part);
-    for (const part of parts) hosts.ip(part, 'link set lo up');
-    for (const n of [1, 2] as const) {
-      hosts.#wire(`h${n}`, 'eth0', 'router', `r${n}`);
-      hosts.ip(`h${n}`, `addr add 10.${n}.0.1/24 dev eth0`);
-      hosts.ip('router', `addr add 10.${n}.0.254/24 dev r${n}`);
-      hosts.ip(`h${n}`, `route add default via 10.${n}.0.254`);
-      hosts.#wire(`h${n}`, `cali${n}`, `pod${n}`, 'eth0');
-      hosts.ip(`pod${n}`, `addr add 10.244.${n}.5/32 dev eth0`);
-      hosts.ip(`pod${n}`, `route add 169.254.1.1 dev eth0 scope link`);
-      hosts.ip(`pod${n}`, `route add default via 169.254.1.1`);
-      hosts.ip(`h${n}`, `route add 10.244.${n}.5 dev cali${n} scope link`);
-      hosts.sysctl(`h${n}`, `net/ipv4/conf/cali${n}/proxy_arp`, '1');
-      hosts.sysctl(`h${n}`, `net/ipv4/neigh/cali${n}/proxy_delay`, '0');
+    try {
+      await hosts.#build();
+      return hosts;
+    } catch (error) {
+      await hosts[Symbol.asyncDispose]();
+      throw error;
     }
-    for (const part of ['h1', 'h2', 'router'] as const) hosts.sysctl(part, 'net/ipv4/ip_forward', '1');
+  }
+
+  async #build(): Promise<void> {
+    for (const part of parts) expect(await createNamedNamespace(this.ns(part)), part);
+    for (const part of parts) this.ip(part, 'link set lo up');
+    for (const n of [1, 2] as const) {
+      this.#wire(`h${n}`, 'eth0', 'router', `r${n}`);
+      this.ip(`h${n}`, `addr add 10.${n}.0.1/24 dev eth0`);
+      this.ip('router', `addr add 10.${n}.0.254/24 dev r${n}`);
+      this.ip(`h${n}`, `route add default via 10.${n}.0.254`);
+      this.#wire(`h${n}`, `cali${n}`, `pod${n}`, 'eth0');
+      this.ip(`pod${n}`, `addr add 10.244.${n}.5/32 dev eth0`);
+      this.ip(`pod${n}`, `route add 169.254.1.1 dev eth0 scope link`);
+      this.ip(`pod${n}`, `route add default via 169.254.1.1`);
+      this.ip(`h${n}`, `route add 10.244.${n}.5 dev cali${n} scope link`);
+      this.sysctl(`h${n}`, `net/ipv4/conf/cali${n}/proxy_arp`, '1');
+      this.sysctl(`h${n}`, `net/ipv4/neigh/cali${n}/proxy_delay`, '0');
+    }
+    for (const part of ['h1', 'h2', 'router'] as const) this.sysctl(part, 'net/ipv4/ip_forward', '1');
     for (const part of ['h1', 'h2'] as const)
-      hosts.kernels.set(part, expect(await openKernel({ netns: hosts.path(part) }), `open ${part}`));
-    return hosts;
+      this.kernels.set(part, expect(await openKernel({ netns: this.path(part) }), `open ${part}`));
   }
 
   kernel(part: 'h1' | 'h2'): Kernel {
@@ -94,19 +103,36 @@ export class OverlayHosts {
       ...filter.split(' '),
     ]);
     let output = '';
-    const listening = new Promise<void>((resolve) => {
-      child.stderr.on('data', (chunk: Buffer) => {
-        if (chunk.toString().includes('listening')) resolve();
-      });
-    });
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    await listening;
-    await act();
-    await until(() => (awaited.every((one) => one.test(output)) ? true : undefined), { timeoutMs: 10_000 });
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    let said = '';
     const ended = new Promise((resolve) => child.on('close', resolve));
-    child.kill('SIGTERM');
-    await ended;
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    try {
+      const listens = await until(
+        () => (said.includes('listening') || child.exitCode !== null ? true : undefined),
+        { timeoutMs: 60_000 },
+      );
+      if (listens === undefined || child.exitCode !== null) throw new Error(`tcpdump: ${said}`);
+      await act();
+      await until(() => (awaited.every((one) => one.test(output)) ? true : undefined), { timeoutMs: 20_000 });
+      // What should not be there has as long to come.
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      // All that met the filter is printed: at this signal it says how far it is.
+      const isThrough = (): boolean => {
+        const told = [
+          ...said.matchAll(/(\d+) packets? captured, (\d+) packets? received .*, (\d+) packets? dropped/g),
+        ];
+        const [captured = 0, received, dropped = 0] = (told.at(-1) ?? []).slice(1).map(Number);
+        return received !== undefined && captured + dropped >= received;
+      };
+      await until(() => (isThrough() || !child.kill('SIGUSR1') ? true : undefined), {
+        timeoutMs: 20_000,
+        everyMs: 50,
+      });
+    } finally {
+      child.kill('SIGTERM');
+      await ended;
+    }
     return output;
   }
 
