@@ -36,3 +36,18 @@ test('RS-135: cluster network policies are served and checked', async (t) => {
   }
   assert.equal((await send('GET', '/openapi/v3/apis/policy.networking.k8s.io/v1alpha2')).code, 200);
 });
+
+test('a network policy that names no types, or none of them, is given those of its rules', async (t) => {
+  const { send } = await startTestServer(t);
+  const made = async (name: string, spec: object): Promise<unknown> => {
+    const reply = await send('POST', '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies', {
+      metadata: { name },
+      spec: { podSelector: {}, ...spec },
+    });
+    return (reply.body['spec'] as { policyTypes?: unknown }).policyTypes;
+  };
+  assert.deepEqual(await made('a', {}), ['Ingress']);
+  assert.deepEqual(await made('b', { egress: [{}] }), ['Ingress', 'Egress']);
+  assert.deepEqual(await made('c', { policyTypes: [], egress: [{}] }), ['Ingress', 'Egress']);
+  assert.deepEqual(await made('d', { policyTypes: ['Ingress'], egress: [{}] }), ['Ingress']);
+});

@@ -59,8 +59,9 @@ function immutableData(object: ApiObject, previous: ApiObject | undefined): read
 
 function defaultedNetworkPolicy(object: ApiObject): ApiObject {
   const spec = objectAt(object, 'spec');
-  const types =
-    spec['policyTypes'] ?? (listAt(spec, 'egress').length > 0 ? ['Ingress', 'Egress'] : ['Ingress']);
+  const given = listAt(spec, 'policyTypes');
+  const meant = listAt(spec, 'egress').length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
+  const types = given.length > 0 ? given : meant;
   const ports = (value: unknown): unknown =>
     Array.isArray(value)
       ? value.map((rule: unknown) =>

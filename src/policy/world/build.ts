@@ -7,6 +7,7 @@ import {
   serviceAccountToProfile,
   type EndpointSlice,
   type KindName,
+  type KubernetesNetworkPolicy,
   type ResourceOf,
   type WorkloadEndpoint,
 } from '../../model/mod.ts';
@@ -56,7 +57,9 @@ export function buildWorld(resources: Iterable<WorldResource>): World {
   const closed = new Map<Address, string>();
   const profiles = profilesOf(all);
   const policies = policyKinds
-    .flatMap((kind): readonly PolicyResource[] => all(kind))
+    .flatMap((kind): readonly PolicyResource[] =>
+      kind === 'KubernetesNetworkPolicy' ? all(kind).map(withTypes) : all(kind),
+    )
     .flatMap((resource) => compilePolicy(resource) ?? []);
   const nodes = nodesOf(all);
   const workloads = workloadsOf(all, profiles, problems, closed);
@@ -82,6 +85,13 @@ export function buildWorld(resources: Iterable<WorldResource>): World {
     closed,
     problems,
   };
+}
+
+/** A policy from a file, as the API server completes it: where it names no types, rules for egress mean both directions. */
+function withTypes(policy: KubernetesNetworkPolicy): KubernetesNetworkPolicy {
+  const { spec } = policy;
+  if (spec.policyTypes?.length || !spec.egress?.length) return policy;
+  return { ...policy, spec: { ...spec, policyTypes: ['Ingress', 'Egress'] } };
 }
 
 type All = <K extends KindName>(kind: K) => readonly ResourceOf<K>[];

@@ -59,6 +59,7 @@ export function stepsOf(world: World, packet: WorldPacket): readonly Step[] {
   const route = [...new Set(way)].filter((node) => node !== undefined);
   const { from: _from, to: _to, ...seen } = packet;
   if (from.kind === 'closed') return [closedStep(packet.source, from.reason, 'egress')];
+  if (isOwn(packet, from, to)) return [];
   return [
     ...route.flatMap((node, i) =>
       stepsAt({
@@ -72,6 +73,13 @@ export function stepsOf(world: World, packet: WorldPacket): readonly Step[] {
     ...(to.kind === 'closed' ? [closedStep(packet.destination, to.reason, 'ingress')] : []),
   ];
 }
+
+/** What a workload sends to itself never leaves it. What comes back to it from a service has left it. */
+const isOwn = (packet: WorldPacket, from: Place, to: Place): boolean =>
+  from.kind === 'workload' &&
+  to.kind === 'workload' &&
+  from.endpoint === to.endpoint &&
+  packet.preDnatDestination === undefined;
 
 const wire: Place = { kind: 'outside' };
 

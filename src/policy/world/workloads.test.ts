@@ -48,6 +48,23 @@ test('RS-081: without policy the namespace’s profile allows everything', () =>
   assert.equal(action([], 'fd00::1', 'fd00::3'), 'allow');
 });
 
+test('what a pod sends to itself never leaves it; what comes back to it from a service has', () => {
+  const closed = [kubernetesPolicy('red/closed', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] })];
+  assert.equal(action(closed, webRed, webRed), 'allow');
+  assert.equal(action(closed, webRed, dbRed), 'deny');
+  const service = { preDnatDestination: address('10.96.0.7') };
+  assert.equal(action(closed, webRed, webRed, service), 'deny');
+});
+
+test('a Kubernetes policy from a file that names no types: egress rules mean both directions', () => {
+  const rules = { egress: [{ to: [{ podSelector: {} }] }] };
+  const quiet = [kubernetesPolicy('red/p', { podSelector: {}, ...rules })];
+  assert.equal(action(quiet, webRed, outside), 'deny');
+  assert.equal(action(quiet, outside, webRed), 'deny');
+  const ingressOnly = [kubernetesPolicy('red/p', { podSelector: {}, policyTypes: ['Ingress'], ...rules })];
+  assert.equal(action(ingressOnly, webRed, outside), 'allow');
+});
+
 test('SR-179, RS-082, RS-009: namespace and service account are profiles of the pod, and give it labels', () => {
   const world = worldWith();
   const api = world.workloads.find(({ pod: name }) => name === 'api');
