@@ -2,9 +2,10 @@
 // other programs is the interop matrix (docs/bgp-interop.md).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { established, eventually, missing, Network } from './support/network.ts';
+import { established, eventually, missing, Network, reportFailures } from './support/network.ts';
 
 const skip = missing('ip', 'bird');
+reportFailures();
 
 const birdConfig = (options: {
   routerId: string;

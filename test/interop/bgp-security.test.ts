@@ -2,9 +2,10 @@
 // send with 255 gets nowhere. Passwords with all daemons are in the interop matrix (docs/bgp-interop.md).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { established, eventually, missing, Network } from './support/network.ts';
+import { established, eventually, missing, Network, reportFailures } from './support/network.ts';
 
 const skip = missing('ip', 'bird');
+reportFailures();
 type Side = { readonly passive: boolean; readonly password?: string; readonly ttl?: boolean };
 
 const birdConfig = (family: 4 | 6, { passive, password, ttl }: Side): string => {

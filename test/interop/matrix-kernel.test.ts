@@ -7,11 +7,12 @@ import { address } from '../../src/lib/ip/mod.ts';
 import { computePlan, type BgpPlan } from '../../src/bgp/plan/mod.ts';
 import { tcpTransport } from '../../src/bgp/speaker/mod.ts';
 import { BirdNode, NativeNode, type EngineNode } from './support/engine-node.ts';
-import { eventually, missing, Network, type KernelRoute } from './support/network.ts';
+import { eventually, type KernelRoute, missing, Network, reportFailures } from './support/network.ts';
 import { ProbePeer } from './support/probe-peer.ts';
 import { attributesOf, route } from './support/rows/words.ts';
 
 const skip = missing('ip', 'bird') ?? false;
+reportFailures();
 
 /** The same node twice, each on a segment of its own; `net` is the third octet there. */
 type Place = { readonly engine: EngineNode; readonly net: 1 | 2; readonly peers: Map<string, ProbePeer> };

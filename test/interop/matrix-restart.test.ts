@@ -2,12 +2,13 @@
 // the one that is killed. BIRD 2, FRR and GoBGP side by side.
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
-import { eventually, missing } from './support/network.ts';
+import { eventually, missing, reportFailures } from './support/network.ts';
 import type { RouterSetup, RouteText } from './support/routers/types.ts';
 import { programs, row, us, World, type Part } from './support/routers/world.ts';
 import { route } from './support/rows/words.ts';
 
 const skip = missing(...programs) ?? false;
+reportFailures();
 const as = 64512;
 
 void suite('interop, restarts', { skip }, () => {

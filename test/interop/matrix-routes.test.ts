@@ -1,7 +1,7 @@
 // The interop matrix (docs/bgp-interop.md), rows 1, 2, 3, 8, 11 and 12: BIRD 2, FRR, GoBGP and ExaBGP side by side. Once as
 // eBGP peers with four-octet AS numbers that we dial, once as iBGP peers with ADD-PATH that dial us.
 import { after, before, suite, test } from 'node:test';
-import { missing } from './support/network.ts';
+import { missing, reportFailures } from './support/network.ts';
 import type { ProbePeer } from './support/probe-peer.ts';
 import { ExaBgp } from './support/routers/exabgp.ts';
 import type { RouterSetup, SessionSetup } from './support/routers/types.ts';
@@ -14,6 +14,7 @@ import { ipv6Row, sessionRow } from './support/rows/sessions.ts';
 import { probeAs, route, say, type Profile } from './support/rows/words.ts';
 
 const skip = missing(...programs) ?? false;
+reportFailures();
 
 const profiles: readonly (Profile & {
   readonly title: string;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventually, missing, Network } from './support/network.ts';
+import { eventually, missing, Network, reportFailures } from './support/network.ts';
 import { Bird } from './support/routers/bird.ts';
 import { Frr } from './support/routers/frr.ts';
 import { GoBgp } from './support/routers/gobgp.ts';
@@ -12,6 +12,7 @@ import { probeAddress, programs, row, us, World, type Part, type PeerView } from
 import { probeAs, route, say } from './support/rows/words.ts';
 
 const skip = missing(...programs) ?? false;
+reportFailures();
 const ourAs = 4_200_000_001;
 const asOf = (part: Part): number => 65010 + part.number;
 const start = (world: World, setup: (part: Part) => RouterSetup): Promise<unknown> =>

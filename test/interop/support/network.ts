@@ -15,10 +15,13 @@ import {
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterEach, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { reportOf, reportTitle } from './report.ts';
 
-const main = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+/** What ships, where it is built: it starts three times as fast as the sources. */
+const main = process.env['MARGAY_MAIN'] ?? fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
 
 export type Link = { readonly address: string; readonly interface: string };
 export type KernelRoute = {
@@ -44,12 +47,23 @@ export function missing(...programs: readonly string[]): string | undefined {
   return undefined;
 }
 
+/** Those that are not closed: what a failed test is reported with. */
+const live = new Set<Network>();
+
 export class Network {
   readonly directory = mkdtempSync(join(tmpdir(), 'margay-bgp-'));
+  /** Hosts with a speaker of ours. */
+  readonly speakers = new Set<string>();
+  /** What daemons say about their sessions. */
+  readonly words = new Map<string, () => string>();
   readonly #namespaces: string[] = [];
   readonly #segments: string[] = [];
   readonly #ports: string[] = [];
   readonly #processes = new Set<ChildProcess>();
+
+  constructor() {
+    live.add(this);
+  }
 
   /** A host: a namespace with `lo` up that forwards. */
   host(name: string): void {
@@ -137,6 +151,7 @@ export class Network {
 
   /** Our speaker with a plan file. */
   speaker(host: string, plan: object): ChildProcess {
+    this.speakers.add(host);
     const file = this.file(`${host}.json`, JSON.stringify(plan));
     return this.start(
       host,
@@ -155,13 +170,15 @@ export class Network {
     return join(this.directory, `${host}.sock`);
   }
 
-  /** Asks a speaker; undefined while it does not answer. */
+  /** Asks a speaker; undefined while it does not answer, also when it ends meanwhile. */
   async ask<T>(host: string, request: object): Promise<T | undefined> {
     return new Promise((resolve) => {
       let text = '';
       const socket = connect(this.socket(host), () => socket.write(`${JSON.stringify(request)}\n`));
       socket.setEncoding('utf8');
       socket.on('error', () => resolve(undefined));
+      socket.on('close', () => resolve(undefined));
+      socket.setTimeout(20_000, () => socket.destroy());
       socket.on('data', (chunk: string) => {
         text += chunk;
         if (!text.endsWith('\n')) return;
@@ -224,6 +241,7 @@ export class Network {
   }
 
   async close(): Promise<void> {
+    live.delete(this);
     for (const child of this.#processes) await this.kill(child);
     // A namespace goes later than the command that deletes it; its cables are not waited for.
     for (const name of this.#ports) run('ip', 'link', 'delete', name);
@@ -240,10 +258,20 @@ const followsRoutes = (
 ): boolean => protocol === '0' && Number(pid) === wanted && (Number.parseInt(groups, 16) & 0x40) !== 0;
 
 function run(program: string, ...argv: readonly string[]): string {
-  return execFileSync(program, argv, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  try {
+    return execFileSync(program, argv, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 120_000,
+    });
+  } catch (error) {
+    // Some say what is wrong on their output: ping, vtysh.
+    const { message, stdout } = error as Error & { stdout?: string };
+    throw new Error(`${message}\n${stdout ?? ''}`.trim(), { cause: error });
+  }
 }
 
-/** Waits until `probe` is content; the error shows what it saw last. */
+/** Waits until `probe` is content; the error shows what it saw last, and how the speakers and daemons are. */
 export async function eventually<T>(
   what: string,
   probe: () => T | Promise<T>,
@@ -262,7 +290,9 @@ export async function eventually<T>(
       problem = (error as Error).message;
     }
     if (performance.now() > end)
-      throw new Error(`${what} did not happen; last: ${problem ?? JSON.stringify(value)}`);
+      throw new Error(
+        `${what} did not happen; last: ${(problem ?? JSON.stringify(value) ?? 'nothing').slice(0, 2_000)}\n${await reportOf(live)}`,
+      );
     await delay(waitMs);
   }
 }
@@ -294,4 +324,18 @@ export async function established(network: Network, host: string, name?: string)
   )?.session;
   if (session === undefined) throw new Error('an established peer has a session');
   return session;
+}
+
+/** For the top of a file of tests: one that fails without having waited is reported in the same way. */
+export function reportFailures(): void {
+  afterEach(async (t) => {
+    const { passed, error } = t as TestContext;
+    if (
+      passed ||
+      live.size === 0 ||
+      ((error?.cause as Error | undefined)?.message ?? '').includes(reportTitle)
+    )
+      return;
+    t.diagnostic(await reportOf(live));
+  });
 }

@@ -42,6 +42,11 @@ export class Bird extends Daemon implements Router {
     if (this.#setup !== undefined) await this.change(this.#setup);
   }
 
+  protected sessions(): string {
+    const lines = this.#birdc('show protocols').split('\n');
+    return lines.filter((l) => l.includes(' BGP ')).join('\n');
+  }
+
   isUp(peer: string): boolean {
     return this.#birdc(`show protocols ${protocolOf(peer)}`).includes('Established');
   }

@@ -11,7 +11,11 @@ export abstract class Daemon {
   constructor(place: RouterPlace) {
     this.place = place;
     this.host = place.host;
+    place.network.words.set(this.host, () => this.sessions());
   }
+
+  /** How its sessions are, in the daemon's own words. */
+  protected abstract sessions(): string;
 
   /** Starts the program on the router's host; its output goes to `<host>-<name>.log`, every run after the one before. */
   protected launch(name: string, ...command: readonly string[]): void {
@@ -35,7 +39,7 @@ export abstract class Daemon {
     this.signal('SIGCONT');
   }
 
-  log(): string {
+  protected log(): string {
     return this.place.network.log(this.#log);
   }
 }

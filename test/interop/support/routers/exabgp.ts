@@ -113,6 +113,10 @@ export class ExaBgp extends Daemon implements Router {
     this.#say(`withdraw ${this.#words(route, pathId)}`);
   }
 
+  protected sessions(): string {
+    return `up: ${[...this.#up].join(' ')}`;
+  }
+
   isUp(peer: string): boolean {
     this.#read();
     return this.#up.has(peer);

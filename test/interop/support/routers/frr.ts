@@ -1,5 +1,4 @@
 // FRR as a router of the matrix: zebra and bgpd run by hand, changed and asked by vtysh.
-import { existsSync } from 'node:fs';
 import { eventually } from '../network.ts';
 import { Daemon } from './daemon.ts';
 import {
@@ -57,10 +56,12 @@ export class Frr extends Daemon implements Router {
     const { network, host } = this.place;
     const file = network.file(`${host}-zebra.conf`, 'log stdout\n');
     network.start(host, `${host}-zebra`, ...this.#command('zebra', file), '-r');
+    // The socket's file is there a moment before anybody listens.
+    const listens = /^\S+ \S+ \S+ 00010000 .*\/zserv\.api$/m;
     await eventually(
       'zebra listens',
-      () => existsSync(`${this.#run}/zserv.api`),
-      (there) => there,
+      () => network.exec(host, 'cat', '/proc/net/unix'),
+      (sockets) => listens.test(sockets),
     );
   }
 
@@ -87,6 +88,12 @@ export class Frr extends Daemon implements Router {
     const before = this.#routes;
     this.#routes = routes;
     if (this.#setup !== undefined) this.#configure(ownRoutes(this.#setup, before, routes));
+  }
+
+  protected sessions(): string {
+    const peers = this.#setup?.sessions.map((s) => s.address) ?? [];
+    const lines = this.#vtysh('show bgp summary', 'show bgp summary failed').split('\n');
+    return lines.filter((l) => peers.some((peer) => l.includes(peer))).join('\n');
   }
 
   isUp(peer: string): boolean {

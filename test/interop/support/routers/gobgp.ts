@@ -83,6 +83,10 @@ export class GoBgp extends Daemon implements Router {
     for (const prefix of before.keys()) this.#gobgp(`global rib del -a ipv${familyOfText(prefix)} ${prefix}`);
   }
 
+  protected sessions(): string {
+    return this.#gobgp('neighbor');
+  }
+
   isUp(peer: string): boolean {
     return this.#gobgp(`neighbor ${peer}`).includes('BGP state = ESTABLISHED');
   }

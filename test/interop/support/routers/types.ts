@@ -95,8 +95,6 @@ export interface Router {
   /** SIGSTOP and SIGCONT. */
   pause(): void;
   resume(): void;
-  /** For a failed test. */
-  log(): string;
 }
 
 export type RouterPlace = { readonly network: Network; readonly host: string };

@@ -262,10 +262,7 @@ export class World {
       async () => ({ ours: (await this.peer(name)).state, theirs: await part.router.isUp(ours) }),
       (s) => s.ours === 'Established' && s.theirs,
       60_000,
-    ).catch(async (error: unknown) => {
-      const view = await this.peer(name).catch(() => undefined);
-      throw new Error(`${(error as Error).message}\n${view?.reasonText}\n${part.router.log().slice(-3000)}`);
-    });
+    );
     return this.peer(name);
   }
 
