@@ -136,7 +136,8 @@ export function poolFacts({ spec }: IPPool): PoolFacts | undefined {
   const tunnels = (mode: string | undefined): boolean => mode === 'Always' || mode === 'CrossSubnet';
   return {
     cidr: cidr.value,
-    type: tunnels(spec.ipipMode) ? 'ipip' : tunnels(spec.vxlanMode) ? 'vxlan' : 'no-encap',
+    // A pool that names both (validation refuses it) is a VXLAN pool to everyone.
+    type: tunnels(spec.vxlanMode) ? 'vxlan' : tunnels(spec.ipipMode) ? 'ipip' : 'no-encap',
     natOutgoing: spec.natOutgoing === true,
     crossSubnet: spec.ipipMode === 'CrossSubnet' || spec.vxlanMode === 'CrossSubnet',
   };
