@@ -34,7 +34,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const defaults = { port: 5473, health: 9098, metrics: 9093, maxConnections: 10_000 };
 
 export function serverSettings(environment: Environment): Result<ServerSettings, TyphaError> {
-  const read = new Reader((name) => environment[`TYPHA_${name}`]);
+  const read = new Reader((name) => environment[`TYPHA_${name}`], 'TYPHA_');
   const settings = {
     host: read.text('SERVERHOST') || undefined,
     port: read.number('SERVERPORT', defaults.port, 65_535) || defaults.port,
@@ -95,11 +95,14 @@ export function clientSettings(
 /** Keeps the first problem and gives defaults after it. */
 class Reader {
   readonly #lookup: (name: string) => string | undefined;
+  /** What stands before the names where users write them. */
+  readonly #prefix: string;
   readonly asked = new Set<string>();
   problem: TyphaError | undefined;
 
-  constructor(lookup: (name: string) => string | undefined) {
+  constructor(lookup: (name: string) => string | undefined, prefix = '') {
     this.#lookup = lookup;
+    this.#prefix = prefix;
   }
 
   text(name: string): string {
@@ -140,9 +143,10 @@ class Reader {
     const given = [key, cert, ca, peerCommonName + peerUri].filter((text) => text !== '').length;
     if (given === 0) return undefined;
     if (given < 4) {
+      const called = (part: keyof typeof names): string => this.#prefix + names[part];
       this.problem ??= failure(
         'BadConfig',
-        `TLS needs ${names.key}, ${names.cert}, ${names.ca}, and ${names.name} or ${names.uri}; only some of them are set.`,
+        `TLS needs ${called('key')}, ${called('cert')}, ${called('ca')}, and ${called('name')} or ${called('uri')}; only some of them are set.`,
         'Set all, or none for connections in clear.',
       );
       return undefined;
@@ -157,7 +161,7 @@ class Reader {
   }
 
   refuse(name: string, value: string, hint: string): void {
-    this.problem ??= failure('BadConfig', `${name} cannot be "${value}".`, hint);
+    this.problem ??= failure('BadConfig', `${this.#prefix}${name} cannot be "${value}".`, hint);
   }
 
   #file(name: string, path: string): string {

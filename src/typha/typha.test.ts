@@ -386,10 +386,13 @@ test('FX-150, NM-017: settings of the manifests; half of TLS and what is no numb
     const result = serverSettings(environment);
     return result.ok ? '' : `${result.error.message} ${result.error.hint ?? ''}`;
   };
-  assert.match(problem({ TYPHA_SERVERPORT: '70000' }), /SERVERPORT cannot be "70000"/);
+  assert.match(problem({ TYPHA_SERVERPORT: '70000' }), /^TYPHA_SERVERPORT cannot be "70000"/);
   assert.match(problem({ TYPHA_SERVERPINGINTERVALSECS: '0' }), /a number of seconds above 0/);
   assert.match(problem({ TYPHA_HEALTHENABLED: 'maybe' }), /true or false/);
-  assert.match(problem({ TYPHA_CAFILE: '/ca' }), /TLS needs SERVERKEYFILE, .* only some of them are set/);
+  assert.match(
+    problem({ TYPHA_CAFILE: '/ca' }),
+    /^TLS needs TYPHA_SERVERKEYFILE, TYPHA_SERVERCERTFILE, .* only some of them are set/,
+  );
   const directory = mkdtempSync(join(tmpdir(), 'margay-typha-'));
   try {
     const file = join(directory, 'pem');
