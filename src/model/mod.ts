@@ -33,6 +33,7 @@ export type {
   Job,
   CronJob,
   StatefulSet,
+  ControllerRevision,
   KubernetesNetworkPolicy,
   KubernetesEvent,
   NetworkPolicy,

@@ -146,6 +146,53 @@ describe('workloads and services', { skip }, () => {
     );
   });
 
+  test('rollout: history, undo, restart, pause and resume, of all that have versions', async () => {
+    const small = { terminationGracePeriodSeconds: 0 };
+    const labelled = (kind: string, name: string): object => ({
+      apiVersion: 'apps/v1',
+      kind,
+      metadata: { name, annotations: { 'kubernetes.io/change-cause': `first ${name}` } },
+      spec: {
+        ...(kind === 'StatefulSet' ? { serviceName: name } : {}),
+        selector: { matchLabels: { app: name } },
+        template: {
+          ...labels(name),
+          spec: { ...small, containers: [{ name: 'main', image: 'demoapp:1' }] },
+        },
+      },
+    });
+    await apply(labelled('Deployment', 'v'), labelled('DaemonSet', 'v'), labelled('StatefulSet', 'v'));
+    const done = (what: string): Promise<string> => kubectl('rollout', 'status', what, '--timeout=90s');
+    const versions = async (what: string): Promise<void> => {
+      await done(what);
+      await kubectl('set', 'image', what, 'main=demoapp:2');
+      await done(what);
+      assert.match(await kubectl('rollout', 'history', what), /^1 +first v\n2 +first v/m);
+      assert.match(await kubectl('rollout', 'undo', what), /rolled back/);
+      await done(what);
+      assert.match(await kubectl('rollout', 'history', what, '--revision=3'), /Image:\s+demoapp:1/);
+      assert.match((await lab.kubectl('rollout', 'undo', what, '--to-revision=1')).err, /unable to find/);
+      await kubectl('rollout', 'restart', what);
+      await done(what);
+      assert.match(await kubectl('rollout', 'history', what), /^2 .*\n3 .*\n4 /m);
+    };
+    await Promise.all(['deployment/v', 'daemonset/v', 'statefulset/v'].map(versions));
+    await kubectl('rollout', 'pause', 'deployment/v');
+    await kubectl('set', 'image', 'deployment/v', 'main=demoapp:3');
+    await kubectl('wait', '--for=condition=Progressing=Unknown', 'deployment/v', '--timeout=60s');
+    assert.doesNotMatch(await kubectl('get', 'replicasets', '-o', 'wide'), /demoapp:3/);
+    assert.match((await lab.kubectl('rollout', 'undo', 'deployment/v')).err, /cannot rollback a paused/);
+    await kubectl('rollout', 'resume', 'deployment/v');
+    await done('deployment/v');
+    assert.match(await kubectl('get', 'replicasets', '-o', 'wide'), /demoapp:3/);
+    assert.match(await kubectl('describe', 'deployment', 'v'), /Progressing +True +NewReplicaSetAvailable/);
+    await kubectl('delete', 'deployment/v', 'daemonset/v', 'statefulset/v', '--wait=false');
+    await eventually(
+      'their revisions went, too',
+      async () => (await kubectl('get', 'controllerrevisions', '-o', 'name')) === '',
+    );
+  });
+
   test('jobs: complete, and failed after their limit', async () => {
     await apply(
       workload('Job', 'sum', { completions: 3, parallelism: 2 }, { command: ['exit', '0', '0'] }),

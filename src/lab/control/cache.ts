@@ -4,6 +4,7 @@
 import type { SyncUpdate } from '../../datastore/mod.ts';
 import { controllerOf } from './pods.ts';
 import type {
+  ControllerRevision,
   CronJob,
   DaemonSet,
   Deployment,
@@ -24,6 +25,7 @@ export const watchedKinds = [
   'ReplicaSet',
   'DaemonSet',
   'StatefulSet',
+  'ControllerRevision',
   'Job',
   'CronJob',
   'Service',
@@ -44,6 +46,7 @@ export class ClusterCache {
     ReplicaSet: new Map(),
     DaemonSet: new Map(),
     StatefulSet: new Map(),
+    ControllerRevision: new Map(),
     Job: new Map(),
     CronJob: new Map(),
     Service: new Map(),
@@ -83,7 +86,7 @@ export class ClusterCache {
   }
 
   /** An object this process asked to be deleted. */
-  deleting(object: Pod | ReplicaSet | EndpointSlice | Job): void {
+  deleting(object: Pod | ReplicaSet | ControllerRevision | EndpointSlice | Job): void {
     if (object.metadata.uid !== undefined) this.#going.add(object.metadata.uid);
   }
 
@@ -105,6 +108,11 @@ export class ClusterCache {
   }
   get statefulSets(): readonly StatefulSet[] {
     return [...this.#objects.StatefulSet.values()];
+  }
+  get revisions(): readonly ControllerRevision[] {
+    return [...this.#objects.ControllerRevision.values()].filter(
+      (one) => !this.#going.has(one.metadata.uid ?? ''),
+    );
   }
   get jobs(): readonly Job[] {
     return [...this.#objects.Job.values()].filter((job) => !this.#going.has(job.metadata.uid ?? ''));

@@ -1,7 +1,8 @@
 // DaemonSet: one pod on every node that its template's nodeSelector allows. Pure. A changed template replaces the pods of
 // one node after the other.
 import type { DaemonSet, KubernetesNode, Pod } from '../../model/mod.ts';
-import { controllerOf, isActive, isReady, podFromTemplate, templateHash } from './pods.ts';
+import { controllerOf, isActive, isReady, podFromTemplate } from './pods.ts';
+import { revisionHash, revisionHashLabel } from './revisions.ts';
 import { hasLabels } from './selectors.ts';
 
 export type DaemonPlan = {
@@ -10,8 +11,6 @@ export type DaemonPlan = {
   readonly status: NonNullable<DaemonSet['status']>;
 };
 
-const hashLabel = 'controller-revision-hash';
-
 export function planDaemonSet(
   set: DaemonSet,
   nodes: readonly KubernetesNode[],
@@ -19,7 +18,7 @@ export function planDaemonSet(
 ): DaemonPlan {
   const own = pods.filter((pod) => controllerOf(pod) === set.metadata.uid);
   const active = own.filter(isActive);
-  const hash = templateHash(set.spec.template);
+  const hash = revisionHash(set);
   const wanted =
     set.metadata.deletionTimestamp === undefined
       ? nodes.filter((n) => hasLabels(set.spec.template.spec.nodeSelector, n.metadata.labels))
@@ -27,7 +26,7 @@ export function planDaemonSet(
   const wantedNames = new Set(wanted.map((n) => n.metadata.name));
   const create: Pod[] = [];
   const remove = active.filter((pod) => !wantedNames.has(pod.spec.nodeName ?? ''));
-  const isCurrent = (pod: Pod): boolean => pod.metadata.labels?.[hashLabel] === hash;
+  const isCurrent = (pod: Pod): boolean => pod.metadata.labels?.[revisionHashLabel] === hash;
   let outdatedReady: Pod | undefined;
   for (const node of wanted) {
     // A pod that is still going keeps its place: two at a time would be one too many.
@@ -38,7 +37,7 @@ export function planDaemonSet(
       create.push(
         podFromTemplate(set, set.spec.template, {
           nodeName: node.metadata.name,
-          labels: { [hashLabel]: hash },
+          labels: { [revisionHashLabel]: hash },
         }),
       );
     else if (keep !== undefined && !isCurrent(keep)) {

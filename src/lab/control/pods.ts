@@ -73,9 +73,9 @@ export function canonicalJson(value: unknown): string {
 }
 
 /** A short name for a pod template, of the letters that Kubernetes uses (no vowels, nothing that looks alike). */
-export function templateHash(template: PodTemplate): string {
+export function templateHash(template: PodTemplate, salt = ''): string {
   let hash = 0x811c9dc5;
-  for (const char of canonicalJson(template))
+  for (const char of canonicalJson(template) + salt)
     hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
   const letters = 'bcdfghjklmnpqrstvwxz2456789';
   let text = '';

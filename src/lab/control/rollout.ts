@@ -1,6 +1,7 @@
 // Deployment: one ReplicaSet per version of the pod template; a change moves replicas from old to new without falling
 // below what must stay available and without exceeding the surge. Pure.
 import type { Deployment, ReplicaSet } from '../../model/mod.ts';
+import { type DeploymentStatus, planStatus } from './deployment-status.ts';
 import { canonicalJson, controllerOf, ownerReference, type PodTemplate, templateHash } from './pods.ts';
 
 export type RolloutPlan = {
@@ -9,16 +10,35 @@ export type RolloutPlan = {
   readonly scale: readonly { readonly set: ReplicaSet; readonly replicas: number }[];
   /** Old, empty ReplicaSets beyond the history limit. */
   readonly remove: readonly ReplicaSet[];
-  readonly status: NonNullable<Deployment['status']>;
+  /** The current ReplicaSet's annotations where they are to change: the revision, and what the Deployment says. */
+  readonly annotate?: { readonly set: ReplicaSet; readonly annotations: Annotations };
+  /** The revision that the Deployment is at. */
+  readonly revision?: string;
+  readonly status: DeploymentStatus;
+  /** When to look again without a change, in milliseconds since 1970. */
+  readonly nextMs?: number;
 };
 
-const hashLabel = 'pod-template-hash';
-const revisionAnnotation = 'deployment.kubernetes.io/revision';
+type Annotations = Readonly<Record<string, string>>;
 
+const hashLabel = 'pod-template-hash';
+export const revisionAnnotation = 'deployment.kubernetes.io/revision';
+const historyAnnotation = 'deployment.kubernetes.io/revision-history';
+/** Annotations of a Deployment that are not its ReplicaSets', too. */
+const ownAnnotations: ReadonlySet<string> = new Set([
+  'kubectl.kubernetes.io/last-applied-configuration',
+  'deployment.kubernetes.io/desired-replicas',
+  'deployment.kubernetes.io/max-replicas',
+  'deprecated.deployment.rollback.to',
+  revisionAnnotation,
+  historyAnnotation,
+]);
+
+/** `now`: milliseconds since 1970. */
 export function planDeployment(
   deployment: Deployment,
   sets: readonly ReplicaSet[],
-  now: string,
+  now: number,
 ): RolloutPlan {
   const own = sets.filter(
     (s) =>
@@ -28,25 +48,36 @@ export function planDeployment(
   );
   const wanted = deployment.spec.replicas ?? 1;
   const current = own.find((s) => sameTemplate(s, deployment.spec.template));
+  const { unavailable } = limits(deployment, wanted);
+  const { status, deadlineMs } = planStatus({ deployment, own, current, unavailable, now });
+  const change =
+    deployment.metadata.deletionTimestamp === undefined ? planChange(deployment, own, current) : still;
+  return { ...change, status, ...(deadlineMs === undefined ? {} : { nextMs: deadlineMs }) };
+}
+
+type Change = Omit<RolloutPlan, 'status' | 'nextMs'>;
+const still: Change = { scale: [], remove: [] };
+
+function planChange(
+  deployment: Deployment,
+  own: readonly ReplicaSet[],
+  current: ReplicaSet | undefined,
+): Change {
+  const wanted = deployment.spec.replicas ?? 1;
   const old = own.filter((s) => s !== current);
-  const status = statusOf(deployment, own, current, now);
-  if (deployment.metadata.deletionTimestamp !== undefined) return { scale: [], remove: [], status };
+  if (deployment.spec.paused === true)
+    return { ...scalePaused(own, wanted), ...revisionPlan(deployment, own, current) };
   const { surge, unavailable } = limits(deployment, wanted);
   const recreate = deployment.spec.strategy?.type === 'Recreate';
   const total = own.reduce((sum, s) => sum + replicasOf(s), 0);
   const room = Math.max(0, wanted + surge - total);
   if (current === undefined) {
-    if (deployment.spec.paused === true && own.length > 0) return { scale: [], remove: [], status };
     const oldPodsLeft = old.some((s) => replicasOf(s) > 0 || (s.status?.replicas ?? 0) > 0);
     const first = recreate ? (oldPodsLeft ? 0 : wanted) : old.length === 0 ? wanted : Math.min(wanted, room);
-    return {
-      create: newSet(deployment, first, own),
-      scale: recreate ? emptied(old) : [],
-      remove: [],
-      status,
-    };
+    const create = newSet(deployment, first, own);
+    const revision = create.metadata.annotations?.[revisionAnnotation] ?? '';
+    return { create, scale: recreate ? emptied(old) : [], remove: [], revision };
   }
-  if (deployment.spec.paused === true) return { scale: [], remove: [], status };
   const scale: { set: ReplicaSet; replicas: number }[] = [];
   const have = replicasOf(current);
   if (recreate) {
@@ -62,8 +93,46 @@ export function planDeployment(
   const history = old
     .filter((s) => replicasOf(s) === 0 && (s.status?.replicas ?? 0) === 0)
     .sort((a, b) => revisionOf(a) - revisionOf(b));
-  return { scale, remove: history.slice(0, Math.max(0, history.length - limit)), status };
+  const remove = history.slice(0, Math.max(0, history.length - limit));
+  return { scale, remove, ...revisionPlan(deployment, own, current) };
 }
+
+/** A paused rollout does not go on, but the number of replicas counts where only one version has any. */
+function scalePaused(own: readonly ReplicaSet[], wanted: number): Change {
+  const running = own.filter((s) => replicasOf(s) > 0);
+  const [only = newest(own)] = running;
+  if (running.length > 1 || only === undefined || replicasOf(only) === wanted) return still;
+  return { scale: [{ set: only, replicas: wanted }], remove: [] };
+}
+
+const newest = (own: readonly ReplicaSet[]): ReplicaSet | undefined =>
+  own.toSorted((a, b) => revisionOf(b) - revisionOf(a))[0];
+
+/** A version that comes back becomes the newest revision; the numbers it had are noted. */
+function revisionPlan(
+  deployment: Deployment,
+  own: readonly ReplicaSet[],
+  current: ReplicaSet | undefined,
+): Pick<Change, 'annotate' | 'revision'> {
+  if (current === undefined) return {};
+  const before = current.metadata.annotations ?? {};
+  const newestOther = Math.max(0, ...own.filter((s) => s !== current).map(revisionOf));
+  const isNewest = revisionOf(current) > newestOther;
+  const revision = String(isNewest ? revisionOf(current) : newestOther + 1);
+  const had = [before[historyAnnotation], before[revisionAnnotation]].filter((one) => one !== undefined);
+  const wanted: Annotations = {
+    ...inheritedAnnotations(deployment),
+    [revisionAnnotation]: revision,
+    ...(isNewest || had.length === 0 ? {} : { [historyAnnotation]: had.join(',') }),
+  };
+  const isAsWanted = Object.entries(wanted).every(([name, value]) => before[name] === value);
+  return { revision, ...(isAsWanted ? {} : { annotate: { set: current, annotations: wanted } }) };
+}
+
+const inheritedAnnotations = (deployment: Deployment): Annotations =>
+  Object.fromEntries(
+    Object.entries(deployment.metadata.annotations ?? {}).filter(([name]) => !ownAnnotations.has(name)),
+  );
 
 /** Old pods that are not ready may go at once; ready ones only as far as enough stay available. */
 function shrinkOld(
@@ -115,7 +184,7 @@ function newSet(deployment: Deployment, replicas: number, own: readonly ReplicaS
       name: `${deployment.metadata.name}-${hash}`,
       ...(deployment.metadata.namespace === undefined ? {} : { namespace: deployment.metadata.namespace }),
       labels,
-      annotations: { [revisionAnnotation]: String(revision) },
+      annotations: { ...inheritedAnnotations(deployment), [revisionAnnotation]: String(revision) },
       ownerReferences: [ownerReference(deployment)],
     },
     spec: {
@@ -141,40 +210,4 @@ function share(value: string | number, of: number, round: (x: number) => number)
   if (typeof value === 'number') return Math.max(0, value);
   const percent = /^(\d+)%$/.exec(value)?.[1];
   return percent === undefined ? Math.max(0, Number(value) || 0) : round((Number(percent) * of) / 100);
-}
-
-function statusOf(
-  deployment: Deployment,
-  own: readonly ReplicaSet[],
-  current: ReplicaSet | undefined,
-  now: string,
-): NonNullable<Deployment['status']> {
-  const sum = (pick: (s: ReplicaSet) => number | undefined): number =>
-    own.reduce((total, s) => total + (pick(s) ?? 0), 0);
-  const wanted = deployment.spec.replicas ?? 1;
-  const available = sum((s) => s.status?.availableReplicas);
-  const isAvailable = available >= wanted - limits(deployment, wanted).unavailable;
-  const before = deployment.status?.conditions?.find((c) => c.type === 'Available');
-  const status = isAvailable ? 'True' : 'False';
-  return {
-    ...(deployment.metadata.generation === undefined
-      ? {}
-      : { observedGeneration: deployment.metadata.generation }),
-    replicas: sum((s) => s.status?.replicas),
-    updatedReplicas: current?.status?.replicas ?? 0,
-    readyReplicas: sum((s) => s.status?.readyReplicas),
-    availableReplicas: available,
-    unavailableReplicas: Math.max(0, wanted - available),
-    conditions: [
-      {
-        type: 'Available',
-        status,
-        reason: isAvailable ? 'MinimumReplicasAvailable' : 'MinimumReplicasUnavailable',
-        message: isAvailable
-          ? 'Deployment has minimum availability.'
-          : 'Deployment does not have minimum availability.',
-        lastTransitionTime: before?.status === status ? (before.lastTransitionTime ?? now) : now,
-      },
-    ],
-  };
 }

@@ -1,8 +1,9 @@
 // StatefulSet: pods with names and an order. Pure. Pod i+1 comes when pod i is ready, pods go from the last to the first, and a
 // changed template replaces them in that order, too; `Parallel` lifts the order of coming and going. Pods name
 // their claims, as everywhere; a lab has no disks, and its nodes give an empty directory for one.
-import type { Pod, StatefulSet } from '../../model/mod.ts';
-import { controllerOf, isActive, isReady, podFromTemplate, templateHash } from './pods.ts';
+import type { ControllerRevision, Pod, StatefulSet } from '../../model/mod.ts';
+import { controllerOf, isActive, isReady, podFromTemplate, type PodTemplate } from './pods.ts';
+import { revisionHashLabel, revisionName, templateOf } from './revisions.ts';
 
 export type StatefulPlan = {
   readonly create: readonly Pod[];
@@ -10,17 +11,30 @@ export type StatefulPlan = {
   readonly status: NonNullable<StatefulSet['status']>;
 };
 
-const hashLabel = 'controller-revision-hash';
-
-export function planStatefulSet(set: StatefulSet, pods: readonly Pod[]): StatefulPlan {
-  const { name, namespace, uid, deletionTimestamp, generation } = set.metadata;
+export function planStatefulSet(
+  set: StatefulSet,
+  pods: readonly Pod[],
+  revisions: readonly ControllerRevision[] = [],
+): StatefulPlan {
+  const { namespace, uid, deletionTimestamp, generation } = set.metadata;
   const own = pods.filter((pod) => pod.metadata.namespace === namespace && controllerOf(pod) === uid);
   const ordinal = (pod: Pod): number => Number(/-(\d+)$/.exec(pod.metadata.name)?.[1] ?? Number.NaN);
   const byOrdinal = new Map(own.map((pod) => [ordinal(pod), pod]));
   const wanted = deletionTimestamp === undefined ? (set.spec.replicas ?? 1) : 0;
   const first = set.spec.ordinals?.start ?? 0;
-  const revision = `${name}-${templateHash(set.spec.template)}`;
-  const isCurrent = (pod: Pod): boolean => pod.metadata.labels?.[hashLabel] === revision;
+  const revision = revisionName(set);
+  const update = set.spec.updateStrategy;
+  const firstUpdated = first + (update?.rollingUpdate?.partition ?? 0);
+  // Places below the partition stay at the version from before, also when their pod has to be made anew.
+  const before = set.status?.currentRevision;
+  const earlier = templateOf(
+    revisions.find((one) => one.metadata.name === before && controllerOf(one) === uid),
+  );
+  const newPod = (place: number): Pod =>
+    place < firstUpdated && before !== undefined && earlier !== undefined
+      ? podAt(set, place, before, earlier)
+      : podAt(set, place, revision, set.spec.template);
+  const isCurrent = (pod: Pod): boolean => pod.metadata.labels?.[revisionHashLabel] === revision;
   const isOrdered = set.spec.podManagementPolicy !== 'Parallel';
   const places = Array.from({ length: wanted }, (_, i) => first + i);
   const create: Pod[] = [];
@@ -30,7 +44,7 @@ export function planStatefulSet(set: StatefulSet, pods: readonly Pod[]): Statefu
   for (const place of places) {
     if (isOrdered && !isSettled) break;
     const pod = byOrdinal.get(place);
-    if (pod === undefined) create.push(podAt(set, place, revision));
+    if (pod === undefined) create.push(newPod(place));
     else if (!isActive(pod) && pod.metadata.deletionTimestamp === undefined) remove.push(pod);
     if (pod === undefined || !isReady(pod)) isSettled = false;
   }
@@ -40,13 +54,11 @@ export function planStatefulSet(set: StatefulSet, pods: readonly Pod[]): Statefu
   if (!isOrdered || deletionTimestamp !== undefined) remove.push(...surplus.filter(stays));
   else if (isSettled || surplus.length > 0) remove.push(...surplus.slice(0, 1).filter(stays));
   const isComplete = isSettled && surplus.length === 0 && create.length === 0;
-  const update = set.spec.updateStrategy;
   if (update?.type !== 'OnDelete') {
-    const partition = update?.rollingUpdate?.partition ?? 0;
     const outdated = places
       .toReversed()
       .flatMap((place) => byOrdinal.get(place) ?? [])
-      .filter((pod) => ordinal(pod) >= partition && !isCurrent(pod));
+      .filter((pod) => ordinal(pod) >= firstUpdated && !isCurrent(pod));
     // An outdated pod that never became ready holds nothing up.
     const next = outdated.find((pod) => isComplete || !isReady(pod));
     if (next !== undefined && stays(next) && !remove.includes(next)) remove.push(next);
@@ -76,11 +88,11 @@ type Volumes = NonNullable<NonNullable<Pod['spec']>['volumes']>;
 
 const stays = (pod: Pod): boolean => pod.metadata.deletionTimestamp === undefined;
 
-function podAt(set: StatefulSet, place: number, revision: string): Pod {
+function podAt(set: StatefulSet, place: number, revision: string, template: PodTemplate): Pod {
   const name = `${set.metadata.name}-${place}`;
-  const pod = podFromTemplate(set, set.spec.template, {
+  const pod = podFromTemplate(set, template, {
     labels: {
-      [hashLabel]: revision,
+      [revisionHashLabel]: revision,
       'statefulset.kubernetes.io/pod-name': name,
       'apps.kubernetes.io/pod-index': String(place),
     },

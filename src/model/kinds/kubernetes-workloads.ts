@@ -136,6 +136,20 @@ export const statefulSet = defineKind({
   },
 });
 
+export const controllerRevision = defineKind({
+  kind: 'ControllerRevision',
+  apiVersion: 'apps/v1',
+  plural: 'controllerrevisions',
+  shortNames: [],
+  namespaced: true,
+  description: 'A ControllerRevision: what a DaemonSet or StatefulSet said at an earlier time.',
+  fields: {
+    /** A strategic merge patch that brings that time back. */
+    data: optional(openObject({ spec: optional(openObject({ template: optional(podTemplate) })) })),
+    revision: count(),
+  },
+});
+
 const jobSpec = openObject({
   parallelism: count(),
   completions: count(),

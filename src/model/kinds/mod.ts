@@ -18,7 +18,15 @@ import {
   service,
 } from './kubernetes-network.ts';
 import { pod } from './kubernetes-pod.ts';
-import { cronJob, daemonSet, deployment, job, replicaSet, statefulSet } from './kubernetes-workloads.ts';
+import {
+  controllerRevision,
+  cronJob,
+  daemonSet,
+  deployment,
+  job,
+  replicaSet,
+  statefulSet,
+} from './kubernetes-workloads.ts';
 import { node } from './node.ts';
 import { caliconodestatus } from './caliconodestatus.ts';
 import { globalnetworkpolicy } from './globalnetworkpolicy.ts';
@@ -73,6 +81,7 @@ export const definitions = {
   ReplicaSet: replicaSet,
   DaemonSet: daemonSet,
   StatefulSet: statefulSet,
+  ControllerRevision: controllerRevision,
   Job: job,
   CronJob: cronJob,
   Event: event,
@@ -110,6 +119,7 @@ export type Deployment = Kinds['Deployment'];
 export type ReplicaSet = Kinds['ReplicaSet'];
 export type DaemonSet = Kinds['DaemonSet'];
 export type StatefulSet = Kinds['StatefulSet'];
+export type ControllerRevision = Kinds['ControllerRevision'];
 export type Job = Kinds['Job'];
 export type CronJob = Kinds['CronJob'];
 export type KubernetesNetworkPolicy = Kinds['KubernetesNetworkPolicy'];
