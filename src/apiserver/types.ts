@@ -64,6 +64,8 @@ export type ServedKind = {
   validate(object: ApiObject, previous: ApiObject | undefined): readonly Issue[];
   /** What is wrong with the object beside others: called when `validate` found nothing. */
   admit?(object: ApiObject, previous: ApiObject | undefined, world: World): readonly Issue[];
+  /** Why there may be no such new object now, whoever asks: called when nothing else is wrong with it. */
+  forbid?(object: ApiObject, world: World): string | undefined;
   /** Why the object must not be deleted. */
   keep?(object: ApiObject, world: World): string | undefined;
   /** A finalizer that deletion puts on the object: a controller takes it off when what depends on it is gone. */

@@ -20,6 +20,7 @@ export type BuiltinOptions = {
   readonly defaults?: (object: ApiObject) => ApiObject;
   readonly validate?: (object: ApiObject, previous: ApiObject | undefined) => readonly Issue[];
   readonly prepare?: NonNullable<ServedKind['prepare']>;
+  readonly forbid?: NonNullable<ServedKind['forbid']>;
   readonly keep?: NonNullable<ServedKind['keep']>;
   readonly finalizeWith?: NonNullable<ServedKind['finalizeWith']>;
   readonly answer?: NonNullable<ServedKind['answer']>;
@@ -49,6 +50,7 @@ export function builtin(options: BuiltinOptions): ServedKind {
       return missing.length > 0 ? missing : (validate?.(object, previous) ?? []);
     },
     ...(prepare === undefined ? {} : { prepare }),
+    ...(options.forbid === undefined ? {} : { forbid: options.forbid }),
     ...(options.keep === undefined ? {} : { keep: options.keep }),
     ...(options.finalizeWith === undefined ? {} : { finalizeWith: options.finalizeWith }),
     ...(options.answer === undefined ? {} : { answer: options.answer }),

@@ -9,6 +9,7 @@ import * as workColumns from '../table/workloads.ts';
 import type { ApiObject, Issue, ServedKind } from '../types.ts';
 import { type BuiltinOptions, builtin } from './builtin.ts';
 import { defaultedService, preparedService, serviceIssues } from './services.ts';
+import { missingAccount } from './pod-account.ts';
 import { defaultedPod, podIssues, preparedPod } from './pods.ts';
 import {
   definitionIssues,
@@ -116,6 +117,7 @@ const coreKinds: readonly BuiltinOptions[] = [
     defaults: defaultedPod,
     validate: podIssues,
     prepare: preparedPod,
+    forbid: missingAccount,
   },
   {
     kind: 'Service',

@@ -32,6 +32,15 @@ const volumeOf = (name: string): object => ({
 const hasOwn = (container: unknown): boolean =>
   listAt(container, 'volumeMounts').some((one) => textAt(one, 'mountPath') === mountPath);
 
+/** A pod is of an account that is there. (`default` is on its way where a namespace has none, and is not waited for.) */
+export function missingAccount(pod: ApiObject, world: World): string | undefined {
+  const name = textAt(pod, 'spec', 'serviceAccountName') ?? 'default';
+  const namespace = pod.metadata.namespace ?? '';
+  if (name === 'default' || world.get({ resource: 'serviceaccounts', namespace, name }) !== undefined)
+    return undefined;
+  return `error looking up service account ${namespace}/${name}: serviceaccount "${name}" not found`;
+}
+
 export function withAccount(pod: ApiObject, world: World): ApiObject {
   const spec = objectAt(pod, 'spec');
   const name = textAt(spec, 'serviceAccountName') ?? 'default';

@@ -21,6 +21,33 @@ test('create answers with what the server adds; get gives the same', async (t) =
   assert.deepEqual(got.body, created.body);
 });
 
+test('a pod is of an account that is there', async (t) => {
+  const { send } = await startTestServer(t);
+  const pod = {
+    metadata: { generateName: 'a-' },
+    spec: { serviceAccountName: 'robot', containers: [{ name: 'c', image: 'i' }] },
+  };
+  const refused = await send('POST', pods, pod);
+  assert.equal(refused.code, 403);
+  assert.equal(
+    refused.body['message'],
+    'pods "a-" is forbidden: error looking up service account default/robot: serviceaccount "robot" not found',
+  );
+  await send('POST', '/api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'robot' } });
+  const created = await send('POST', pods, pod);
+  assert.equal(created.code, 201);
+  // Its account may go before it.
+  await send('DELETE', '/api/v1/namespaces/default/serviceaccounts/robot');
+  const path = `${pods}/${String(created.body['metadata']?.['name'])}`;
+  const labelled = await send(
+    'PATCH',
+    path,
+    { metadata: { labels: { a: 'b' } } },
+    { 'content-type': 'application/merge-patch+json' },
+  );
+  assert.equal(labelled.code, 200);
+});
+
 test('refusals of create carry reason, code and details as Kubernetes gives them', async (t) => {
   const { send } = await startTestServer(t);
   await send('POST', pods, podNamed('a'));

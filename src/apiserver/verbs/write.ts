@@ -106,7 +106,11 @@ function admitted(
   const own = issues.length === 0 ? issues : newIssues(kind, issues, prepared, previous);
   if (own.length > 0) return invalid(kind, prepared.metadata.name, own);
   const refused = kind.admit?.(prepared, previous, world) ?? [];
-  return refused.length > 0 ? invalid(kind, prepared.metadata.name, refused) : ok(prepared);
+  if (refused.length > 0) return invalid(kind, prepared.metadata.name, refused);
+  const why = previous === undefined ? kind.forbid?.(prepared, world) : undefined;
+  // By the name that the author gave.
+  const { name, generateName } = prepared.metadata;
+  return why === undefined ? ok(prepared) : forbidden(kind, generateName ?? name, why);
 }
 
 /** What was stored wrong by another hand may still be given a status, labels or a finalizer. */
