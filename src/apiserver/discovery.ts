@@ -10,7 +10,10 @@ import type { ServedKind } from './types.ts';
 const verbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 const partVerbs = ['get', 'patch', 'update'];
 
-const verbsOf = (kind: ServedKind): readonly string[] => (kind.answer === undefined ? verbs : ['create']);
+function verbsOf(kind: ServedKind): readonly string[] {
+  if (kind.isMeasured === true) return ['get', 'list'];
+  return kind.answer === undefined ? verbs : ['create'];
+}
 
 type Part = {
   readonly name: string;

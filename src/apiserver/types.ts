@@ -72,6 +72,8 @@ export type ServedKind = {
   finalizeWith?(object: ApiObject, world: World): string | undefined;
   /** What the server decides on create and update (status reset and the like). */
   prepare?(object: ApiObject, previous: ApiObject | undefined, world: World): ApiObject;
+  /** Never stored: the nodes are asked at each get and list. */
+  readonly isMeasured?: boolean;
   /** For kinds that are questions: nothing is stored, POST answers with this. */
   answer?(object: ApiObject, asking: Asking): Result<ApiObject, StatusError>;
 };

@@ -370,6 +370,36 @@ describe('workloads and services', { skip }, () => {
     await kubectl('delete', 'pod', 'reader', 'nobody');
   });
 
+  test('top: what nodes, pods and containers use', async () => {
+    await kubectl('run', 'busy', '--image=busybox', '--', 'sh', '-c', 'while :; do :; done');
+    await kubectl('wait', '--for=condition=Ready', 'pod/busy', '--timeout=60s');
+    await eventually('the busy one is seen', async () =>
+      /^busy +[1-9]\d*m +\d+Mi *$/m.test(await kubectl('top', 'pods', '--no-headers')),
+    );
+    assert.match(await kubectl('top', 'pod', 'busy', '--containers'), /\nbusy +busy +[1-9]\d*m/);
+    await kubectl('delete', 'pod', 'busy', '--now');
+    assert.match(await kubectl('top', 'pods', '-n', 'kube-system'), /^coredns-\S+ +\d+m +[1-9]\d*Mi *$/m);
+    assert.match(await kubectl('top', 'nodes'), /^master1 +[1-9]\d*m +\d+% +[1-9]\d*Mi +\d+% *$/m);
+    assert.match((await lab.kubectl('top', 'pod', 'nobody')).err, /"nobody" not found/);
+  });
+
+  test('a pod of a service account that is not there is refused, and its owner says so', async () => {
+    const spec = { serviceAccountName: 'robot' };
+    const overrides = JSON.stringify({ apiVersion: 'v1', spec });
+    assert.match(
+      (await lab.kubectl('run', 'lone', '--image=demoapp', `--overrides=${overrides}`)).err,
+      /pods "lone" is forbidden: error looking up service account default\/robot: serviceaccount "robot" not found/,
+    );
+    await kubectl('create', 'deployment', 'owned', '--image=demoapp');
+    await kubectl('patch', 'deployment', 'owned', '-p', JSON.stringify({ spec: { template: { spec } } }));
+    await eventually('told', async () =>
+      /FailedCreate.*"robot" not found/.test(await kubectl('get', 'events')),
+    );
+    await kubectl('create', 'serviceaccount', 'robot');
+    await kubectl('rollout', 'status', 'deployment/owned', '--timeout=60s');
+    await kubectl('delete', 'deployment', 'owned');
+  });
+
   test('debug: a container added to a pod sees the processes of another', async () => {
     const words = ['sh', '-c', 'cat /proc/1/cmdline | tr "\\0" " "; hostname -I; exec sleep 1000'];
     await kubectl('debug', 'box', '--image=busybox', '--container=look', '--target=main', '--', 'true').then(

@@ -47,6 +47,7 @@ const view: readonly PolicyRule[] = [
   rule('policy', 'poddisruptionbudgets poddisruptionbudgets/status', read),
   rule('networking.k8s.io', 'ingresses ingresses/status networkpolicies', read),
   rule('discovery.k8s.io', 'endpointslices', read),
+  rule('metrics.k8s.io', 'nodes pods', read),
 ];
 const edit: readonly PolicyRule[] = [
   rule('core', 'pods/attach pods/exec pods/portforward', 'get create'),

@@ -12,6 +12,7 @@ import { openApi } from '../openapi/documents.ts';
 import { refuse, statusBody } from '../status.ts';
 import { proxyLog, proxyUpgrade, refuseUpgrade } from '../streams/proxy.ts';
 import { streamParts, streamTarget } from '../streams/target.ts';
+import { measured } from '../usage/usage.ts';
 import { answerQuestion, create, partOf, patch, remove, removeCollection, update } from '../verbs/mutate.ts';
 import { getOne, list } from '../verbs/read.ts';
 import { bind, evict, scale } from '../verbs/subresources.ts';
@@ -200,6 +201,7 @@ function dispatch(
     const asks = call.request.method === 'POST' && name === undefined;
     return asks ? answerQuestion(api, target, call) : notAllowed();
   }
+  if (target.kind.isMeasured === true) return measured(api, target, call);
   if (isStream(target)) return stream(api, target, call);
   if (subresource !== undefined) return dispatchSubresource(api, target, call);
   switch (call.request.method) {

@@ -3,6 +3,7 @@ import { groupVersionOf, resourceKeyOf, type ServedKind } from '../types.ts';
 import { calicoKinds } from './calico.ts';
 import { classicKinds } from './classic.ts';
 import { builtinKinds } from './core.ts';
+import { usageKinds } from '../usage/kinds.ts';
 
 export type Registry = {
   /** Another list whenever kinds came or went. */
@@ -44,7 +45,7 @@ function indexOf(kinds: readonly ServedKind[]): Index {
 }
 
 export function createRegistry(
-  own: readonly ServedKind[] = [...builtinKinds(), ...calicoKinds(), ...classicKinds()],
+  own: readonly ServedKind[] = [...builtinKinds(), ...calicoKinds(), ...classicKinds(), ...usageKinds()],
 ): Registry {
   const ownIndex = indexOf(own);
   let index = ownIndex;

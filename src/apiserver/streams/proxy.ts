@@ -3,6 +3,7 @@
 import { type ClientRequest, type IncomingMessage, request as httpRequest, STATUS_CODES } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
+import { err, ok, type Result } from '../../lib/result.ts';
 import type { Api } from '../api.ts';
 import type { Call } from '../http/call.ts';
 import { refuse, statusBody, type StatusError } from '../status.ts';
@@ -10,6 +11,7 @@ import type { StreamTarget } from './target.ts';
 
 const connectDeadlineMs = 10_000;
 const longestRefusalBytes = 64 * 1024;
+const longestAnswerBytes = 4 * 1024 * 1024;
 
 async function open(
   api: Api,
@@ -21,6 +23,34 @@ async function open(
   if (api.nodeClient === undefined) return httpRequest(all);
   const { request } = await import('node:https');
   return request({ ...all, ...api.nodeClient });
+}
+
+/** The node's answer to a question, as JSON. */
+export async function askNode(api: Api, target: StreamTarget): Promise<Result<unknown, StatusError>> {
+  const outgoing = await open(api, target, { method: 'GET' });
+  const end = (): void => void outgoing.destroy(new Error('the server stops'));
+  const deadline = setTimeout(() => outgoing.destroy(new Error('no answer')), connectDeadlineMs);
+  api.stopping.addEventListener('abort', end, { once: true });
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      outgoing.on('error', reject);
+      outgoing.on('response', resolve);
+      outgoing.end();
+    });
+    if (response.statusCode !== 200) return err(await refusalFrom(response));
+    let text = '';
+    for await (const chunk of response.setEncoding('utf8') as AsyncIterable<string>) {
+      text += chunk;
+      if (text.length > longestAnswerBytes) return err(unreachable(target, 'its answer is too long'));
+    }
+    return ok(JSON.parse(text) as unknown);
+  } catch (error) {
+    return err(unreachable(target, (error as Error).message));
+  } finally {
+    clearTimeout(deadline);
+    api.stopping.removeEventListener('abort', end);
+    outgoing.destroy();
+  }
 }
 
 const unreachable = (target: StreamTarget, why: string): StatusError =>

@@ -65,15 +65,22 @@ export function streamTarget(
       );
   }
   const node = api.store.get({ resource: 'nodes', namespace: '', name: nodeName })?.object;
+  const server = nodeServer(node, nodeName);
+  if (!server.ok) return server;
+  return ok({ ...server.value, path: nodePath(subresource ?? '', namespace, name, path.value, query) });
+}
+
+/** Where the node's runner listens. */
+export function nodeServer(
+  node: ApiObject | undefined,
+  name = node?.metadata.name ?? '',
+): Result<Omit<StreamTarget, 'path'>, StatusError> {
   const address = listAt(node, 'status', 'addresses').find((one) => textAt(one, 'type') === 'InternalIP');
   const host = textAt(address, 'address');
   const port = numberAt(node, 'status', 'daemonEndpoints', 'kubeletEndpoint', 'Port') ?? 0;
-  if (host === undefined || port === 0)
-    return refuse(
-      'ServiceUnavailable',
-      `the node ${nodeName} does not say where it serves the streams of its pods`,
-    );
-  return ok({ host, port, path: nodePath(subresource ?? '', namespace, name, path.value, query) });
+  return host === undefined || port === 0
+    ? refuse('ServiceUnavailable', `the node ${name} does not say where it serves the streams of its pods`)
+    : ok({ host, port });
 }
 
 function nodePath(

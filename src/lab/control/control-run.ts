@@ -30,6 +30,7 @@ export type RunOptions = {
 
 /** Codes by which a server says that it will not have it. */
 const refusals: ReadonlySet<string> = new Set(['Forbidden', 'Invalid']);
+const refusedMs = 2000;
 const podOwners: ReadonlySet<string> = new Set(['ReplicaSet', 'DaemonSet', 'StatefulSet', 'Job']);
 
 export class ControlRun {
@@ -40,6 +41,8 @@ export class ControlRun {
   readonly #nodeGraceMs: number;
   readonly #bind: BindPod;
   readonly #events: EventRecorder;
+  /** Owners whose pods the server will not have → when to ask again. */
+  readonly #refused = new Map<string, number>();
   #complete = true;
   #nextMs: number | undefined;
 
@@ -318,13 +321,19 @@ export class ControlRun {
 
   async #createPods(pods: readonly Pod[]): Promise<void> {
     for (const pod of pods) {
+      const owner = controllerOf(pod) ?? '';
+      const untilMs = this.#refused.get(owner) ?? 0;
+      if (this.#clock.now() < untilMs) return this.#lookAgain(untilMs);
       // A pod with a name of its own may still be going.
       const created = await this.#check('create pod', this.#store.create('Pod', pod), 'AlreadyExists');
       if (!created.ok && refusals.has(created.error.code)) {
-        // The others would not fare better.
+        // The others would not fare better, nor this one at once.
+        this.#refused.set(owner, this.#clock.now() + refusedMs);
+        this.#lookAgain(this.#clock.now() + refusedMs);
         this.#tellOwner(pod, 'FailedCreate', `Error creating: ${created.error.message}`, 'Warning');
         return;
       }
+      this.#refused.delete(owner);
       if (!created.ok) continue;
       this.#cache.created('Pod', created.value);
       this.#tellOwner(created.value, 'SuccessfulCreate', `Created pod: ${created.value.metadata.name}`);

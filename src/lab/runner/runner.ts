@@ -9,6 +9,7 @@ import { type NodeFacts, nodeObject, nodeStatus, type NodeReadiness } from './no
 import { containersOf } from './pod-status.ts';
 import { PodWorker } from './pod-worker.ts';
 import type { FindPod, PodPlace } from './streams/mod.ts';
+import type { UsedContainer } from './usage.ts';
 import type { ContainerRecord, Containers, WorkerEdges } from './types.ts';
 
 export type RunnerOptions = WorkerEdges & {
@@ -23,6 +24,8 @@ export type RunnerOptions = WorkerEdges & {
 export interface Runner {
   /** A pod of this node for the streams of kubectl. */
   readonly findPod: FindPod;
+  /** Its containers that run. */
+  readonly usedContainers: () => readonly UsedContainer[];
   /** Leaves pods running. */
   stop(): Promise<void>;
 }
@@ -91,6 +94,7 @@ export function startRunner(options: RunnerOptions): Runner {
   };
   return {
     findPod,
+    usedContainers: () => [...workers.values()].flatMap((worker) => usedBy(worker, options.containers)),
     stop: async () => {
       abort.abort();
       stopWatching();
@@ -101,6 +105,21 @@ export function startRunner(options: RunnerOptions): Runner {
       await reporting;
     },
   };
+}
+
+/** Ephemeral containers count to those whose processes they see. */
+function usedBy(worker: PodWorker, containers: Containers): readonly UsedContainer[] {
+  const { identity, record, pod } = worker.place;
+  const names = [...(pod?.spec.initContainers ?? []), ...(pod?.spec.containers ?? [])].map(
+    ({ name }) => name,
+  );
+  return names.flatMap((container) => {
+    const now = record?.containers[container];
+    const initPid = now === undefined ? undefined : containers.initPid(now);
+    return initPid === undefined
+      ? []
+      : [{ namespace: identity.namespace, pod: identity.name, container, initPid }];
+  });
 }
 
 function placeOf(worker: PodWorker, containers: Containers): PodPlace {

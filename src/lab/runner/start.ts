@@ -7,6 +7,7 @@ import type { Datastore } from '../../datastore/mod.ts';
 import type { InterfaceAddress } from '../../lib/ip/mod.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
+import { sleep } from '../../lib/wait.ts';
 import { clusterDnsAddress } from '../cluster-dns.ts';
 import { err, failure } from '../../lib/result.ts';
 import { mainFile } from '../main-file.ts';
@@ -19,6 +20,7 @@ import { podNamespaces } from './namespaces.ts';
 import type { NodeReadiness } from './node-object.ts';
 import { volumeFiles } from './volumes/mod.ts';
 import { type ServingCertificate, startStreamServer } from './streams/mod.ts';
+import { nodeNamespaceOf, readProcesses, usageMeter } from './usage.ts';
 import { ObjectSources } from './sources.ts';
 import { networkConfigured, type Runner, type RunnerOptions, startRunner } from './runner.ts';
 
@@ -51,6 +53,13 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
     host: options.streams?.host ?? '',
     port: options.streams?.port ?? streamPort,
     findPod: (namespace, name) => runner?.findPod(namespace, name),
+    usage: usageMeter({
+      containers: () => runner?.usedContainers() ?? [],
+      processes: readProcesses,
+      nodeNamespace: nodeNamespaceOf('self'),
+      clock: systemClock,
+      pause: (ms) => sleep(ms),
+    }),
     logger: options.logger,
     ...(options.streams?.tls === undefined ? {} : { tls: options.streams.tls }),
   });
@@ -91,6 +100,7 @@ export async function startNodeRunner(options: RunnerCommandOptions): Promise<Ru
   const running = runner;
   return {
     findPod: (namespace, name) => running.findPod(namespace, name),
+    usedContainers: () => running.usedContainers(),
     stop: async () => {
       if (streams.ok) await streams.value.close();
       await running.stop();

@@ -4,6 +4,7 @@
 //   GET, POST  /exec/NAMESPACE/POD/CONTAINER?command=…&input=1&output=1&error=1&tty=1       upgraded
 //   GET, POST  /attach/NAMESPACE/POD/CONTAINER?…                                            upgraded
 //   GET, POST  /portForward/NAMESPACE/POD?ports=…                                           upgraded
+//   GET        /usage                                    what the node and its containers use, as JSON
 //
 // With TLS only the API server is served: its client certificate is signed by the cluster's authority and has its name.
 import {
@@ -20,6 +21,7 @@ import { failure, err, ok, type Result } from '../../../lib/result.ts';
 import type { Logger } from '../../../lib/log.ts';
 import { sleep } from '../../../lib/wait.ts';
 import type { RunnerError } from '../types.ts';
+import type { MeasureUsage } from '../usage.ts';
 import type { Console } from './consoles.ts';
 import { execute } from './execution.ts';
 import { logFile, readLogOptions, sendLog } from './logs.ts';
@@ -57,6 +59,7 @@ export type StreamServerOptions = {
   readonly host: string;
   readonly port: number;
   readonly findPod: FindPod;
+  readonly usage: MeasureUsage;
   readonly logger: Logger;
   readonly tls?: ServingCertificate;
 };
@@ -179,6 +182,11 @@ async function answer(
     response.writeHead(code, { 'content-type': 'text/plain' });
     response.end(message);
   };
+  if (request.method === 'GET' && request.url === '/usage') {
+    const refused = refusalOf(options, request);
+    if (refused !== undefined) return refuse(refused);
+    return tellUsage(options, response);
+  }
   const found = find(options, request);
   if (isRefusal(found)) return refuse(found);
   if (found.verb !== 'containerLogs' || found.container === undefined)
@@ -210,6 +218,18 @@ async function answer(
   } catch (error) {
     options.logger.warn('a log could not be read', { path, error: (error as Error).message });
     response.destroy();
+  }
+}
+
+async function tellUsage(options: StreamServerOptions, response: ServerResponse): Promise<void> {
+  try {
+    const text = JSON.stringify(await options.usage());
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(text);
+  } catch (error) {
+    options.logger.warn('what is used could not be read', { error: (error as Error).message });
+    response.writeHead(500, { 'content-type': 'text/plain' });
+    response.end((error as Error).message);
   }
 }
 

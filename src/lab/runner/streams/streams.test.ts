@@ -319,6 +319,12 @@ async function serve(t: TestContext, more: Partial<StreamServerOptions> = {}): P
       host: '127.0.0.1',
       port: 0,
       findPod: (namespace, name) => (namespace === 'default' && name === 'web' ? place : undefined),
+      usage: async () => ({
+        atMs: 5,
+        windowMs: 1000,
+        node: { cpuCores: 0.5, memoryBytes: 7 },
+        containers: [],
+      }),
       logger: silentLogger,
       ...more,
     }),
@@ -402,9 +408,8 @@ test('with TLS only the API server is let in', async (t) => {
   );
   const port = await serve(t, { tls: { ...own, ca: authority.cert, clientName: nodeClientName } });
   const { request } = await import('node:https');
-  const ask = (client: object): Promise<number | string> =>
+  const ask = (client: object, path = '/containerLogs/default/web/main'): Promise<number | string> =>
     new Promise((resolve) => {
-      const path = '/containerLogs/default/web/main';
       const outgoing = request(
         { host: '127.0.0.1', port, path, ca: authority.cert, agent: false, ...client },
         (answer) => {
@@ -418,5 +423,7 @@ test('with TLS only the API server is let in', async (t) => {
   const issue = (commonName: string): object => authority.issue({ commonName, purposes: ['client'] }, now);
   assert.equal(await ask(issue(nodeClientName)), 200);
   assert.equal(await ask(issue('jane')), 403);
+  assert.equal(await ask(issue(nodeClientName), '/usage'), 200);
+  assert.equal(await ask(issue('jane'), '/usage'), 403);
   assert.equal(await ask({}), 'closed');
 });
