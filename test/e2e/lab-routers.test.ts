@@ -351,6 +351,11 @@ protocol bgp node {
       () => routeTo(node, prefix),
       (text) => text.startsWith(`${prefix} via ${pod.address} dev ${device}`),
     );
+    await eventually(
+      'an answer from behind the pod (FX-040)',
+      () => lab.sh(node, 'ping -n -c1 -W1 10.99.0.1 || true'),
+      (text) => text.includes(' 1 received'),
+    );
     // As with BIRD: the mesh passes it on with the pod as next hop, which is no way of its own on another node.
     await eventually(
       'the path of the other node',

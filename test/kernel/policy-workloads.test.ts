@@ -112,6 +112,33 @@ test('FX-040, FX-138, SR-023: a pod sends from its own addresses only; from fore
   assert.equal(await seen('10.99.1.1'), false, 'outside of what it asked for');
 });
 
+test('FX-040, BG-021: a pod that leads to a network sends from there, and not from addresses of others', {
+  skip,
+}, async () => {
+  await using node = await TestNode.make();
+  await using felix = new PolicyFelix(node);
+  await pods(felix);
+  node.ip('out', 'route add 10.244.1.0/24 via 10.0.0.1');
+  node.ip('out', 'route add 10.99.0.0/16 via 10.0.0.1');
+  for (const one of ['10.99.0.1/32', '10.99.1.1/32', `${b}/32`]) node.ip('a', `addr add ${one} dev eth0`);
+  await felix.start();
+  const seen = async (source: string): Promise<boolean> => {
+    const before = received(node, 'out');
+    await node.run('a', ['ping', '-n', '-c', '1', '-W', '1', '-I', source, out]);
+    return received(node, 'out') > before;
+  };
+  assert.equal(await seen('10.99.0.1'), false);
+  // As the speaker writes what the pod announces; it may claim the block around the other pod as well.
+  for (const network of ['10.99.0.0/24', '10.244.1.0/25'])
+    node.ip('node', `route add ${network} via ${a} dev calia onlink`);
+  assert.equal(await seen('10.99.0.1'), true);
+  assert.equal(await seen('10.99.1.1'), false, 'beside what the pod leads to');
+  assert.equal(await seen(b), false, 'another pod has its own route');
+  assert.equal(await seen(a), true);
+  node.ip('node', 'route del 10.99.0.0/24');
+  assert.equal(await seen('10.99.0.1'), false, 'the route is gone');
+});
+
 /** Echo requests that arrived. */
 function received(node: TestNode, part: string): number {
   const lines = execFileSync('ip', ['netns', 'exec', node.ns(part), 'cat', '/proc/net/snmp'], {

@@ -180,7 +180,9 @@ const tunnelRules = (settings: PolicySettings): Rules => [
   ...(settings.allowsIpipFromWorkloads ? [] : ['meta l4proto 4 counter drop']),
 ];
 
-/** What a workload sends comes from its own addresses, or from those that it may forge (FX-040, FX-138). */
+/** What a workload sends comes from its own addresses, from those that it may forge (FX-138), or from where it is the way to
+ *  (FX-040): networks behind a pod that peers by BGP. Other workloads of the node have routes of their own, which lead
+ *  elsewhere. */
 function sourceRules(settings: PolicySettings, family: Family): Rules {
   const source = `iifname . ${nftFamily(family)} saddr`;
   return [
@@ -193,6 +195,7 @@ function sourceRules(settings: PolicySettings, family: Family): Rules {
           `${neighbourTypes} fib daddr type { local, multicast, anycast } return`,
         ]
       : []),
+    'fib saddr . mark . iif oif exists return',
     'counter drop',
   ];
 }
