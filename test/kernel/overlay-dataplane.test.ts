@@ -187,8 +187,9 @@ class Pair {
       '-c',
       `import socket\ns=socket.create_connection(("10.244.2.5",5001),60); s.sendall(b"x"*${bytes}); s.close()`,
     );
+    const { output } = await server;
     assert.equal(client.code, 0, client.output);
-    return Number((await server).output.trim());
+    return Number(output.trim());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -302,6 +303,40 @@ test('IP in IP by eBPF: what the kernel cuts up carries right headers on every p
   assert.ok(Math.max(...lengths) <= 1500, `the longest has ${Math.max(...lengths)} bytes`);
   assert.doesNotMatch(wire, /bad cksum/);
   assert.match(wire, /flags \[DF\], proto IPIP \(4\)/);
+});
+
+test('a link in the middle that carries less, or leads nowhere: pods hear of it, and transfers go on', {
+  skip,
+}, async () => {
+  await using pair = await Pair.start({ ipipMode: 'Always' });
+  const { hosts } = pair;
+  const ping = async (bytes: number): Promise<string> =>
+    (await hosts.run('pod1', ...`ping -n -c 1 -W 10 -M do -s ${bytes} 10.244.2.5`.split(' '))).output;
+  hosts.ip('router', 'link set r2 mtu 1400');
+  // The first transfer meets it unprepared: its packets are 1480 long inside.
+  const told = await hosts.capture('pod1', 'eth0', 'icmp', async () => {
+    assert.equal(await pair.transfer(300_000), 300_000);
+  });
+  assert.match(
+    told,
+    /10\.1\.0\.254 > 10\.244\.1\.5: ICMP 10\.244\.2\.5 unreachable - need to frag \(mtu 1380\)/,
+  );
+  assert.doesNotMatch(told, /bad cksum|wrong icmp cksum/);
+  assert.match(hosts.ip('pod1', 'route get 10.244.2.5'), /mtu 1380/);
+  assert.match(await ping(1352), / 1 received/, 'exactly what fits');
+  // What the node itself sends through the tunnel.
+  const own = await hosts.run(
+    'h1',
+    ...'ping -n -c 1 -W 10 -M do -s 1400 -I 10.244.1.1 10.244.2.5'.split(' '),
+  );
+  assert.match(own.output, /10\.1\.0\.254 .*mtu ?= ?1380/);
+  hosts.ip('router', 'route add unreachable 10.2.0.1/32');
+  assert.match(await ping(56), /From 10\.1\.0\.254 icmp_seq=1 Destination Host Unreachable/);
+  hosts.ip('router', 'route del unreachable 10.2.0.1/32');
+
+  hosts.ip('pod1', 'route flush cache');
+  await pair.switch({ vxlanMode: 'Always' });
+  assert.equal(await pair.transfer(300_000), 300_000);
 });
 
 test('FX-044 FX-142: VXLAN is taken from nodes only, and from addresses that the configuration names', {

@@ -274,6 +274,60 @@ for port, (outer, inner) in enumerate(${JSON.stringify([...cases, [0, 0]].map(([
   }
 });
 
+test('ICMP errors about the outer header are relayed when they are about a packet to a node, and say nothing impossible', {
+  skip,
+}, async () => {
+  await using hosts = await OverlayHosts.make();
+  await tunnel(hosts, 1, ['10.2.0.1']);
+  const mac = /link\/ether (\S+)/.exec(hosts.ip('h1', 'link show eth0'))?.[1] ?? '';
+  const script = `
+import socket, struct
+def summed(data):
+    total = sum(struct.unpack('>%dH' % (len(data) // 2), data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return total ^ 0xffff
+def header(protocol, length, source, destination):
+    ends = socket.inet_aton(source) + socket.inet_aton(destination)
+    head = struct.pack('>BBHHHBBH', 0x45, 0, 20 + length, 1, 0, 64, protocol, 0) + ends
+    return head[:10] + struct.pack('>H', summed(head)) + head[12:]
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(('r1', 0))
+def error(port, kind, code, mtu=0, protocol=4, node='10.2.0.1', quoted=8):
+    inner = (header(17, 1200, '10.244.1.5', '10.244.2.5') + struct.pack('>HHHH', port, 7, 1200, 0) + b'x' * 500)[:20 + quoted]
+    rest = header(protocol, 20 + 1200, '10.1.0.1', node) + inner
+    head = struct.pack('>BBHHH', kind, code, 0, 0, mtu)
+    icmp = head[:2] + struct.pack('>H', summed(head + rest)) + head[4:] + rest
+    s.send(bytes.fromhex('${mac.replaceAll(':', '')}' + '020000000042' + '0800') + header(1, len(icmp), '192.0.2.9', '10.1.0.1') + icmp)
+error(7000, 11, 0)
+error(7001, 3, 2)
+error(7002, 3, 4, mtu=1400, node='10.9.9.9')
+error(7003, 3, 4, mtu=60)
+error(7004, 3, 4, mtu=1400, protocol=17)
+error(7005, 0, 0)
+error(7006, 3, 4, mtu=1400, quoted=500)
+`;
+  hosts.ip('h1', 'route add 192.0.2.9 via 10.1.0.254');
+  const send = async (): Promise<void> => {
+    const { code, output } = await hosts.run('router', 'python3', '-c', script);
+    assert.equal(code, 0, output);
+  };
+  const last = /10\.244\.1\.5\.7006 >/;
+  const heard = await hosts.capture('pod1', 'eth0', 'icmp and src 192.0.2.9', send, [last]);
+  const quoted = [
+    ...heard.matchAll(/192\.0\.2\.9 > 10\.244\.1\.5: (ICMP [^\n]*)\n[\s\S]*?10\.244\.1\.5\.(\d+) >/g),
+  ];
+  assert.deepEqual(
+    quoted.map(([, text = '', port]) => `${port} ${text.replace(/,? length .*/, '')}`),
+    [
+      '7000 ICMP host 10.244.2.5 unreachable',
+      '7001 ICMP host 10.244.2.5 unreachable',
+      '7006 ICMP 10.244.2.5 unreachable - need to frag (mtu 1380)',
+    ],
+    heard,
+  );
+  assert.doesNotMatch(heard, /cksum/);
+});
+
 test('the kernel takes doorkeepers of every shape', { skip }, async () => {
   await using hosts = await OverlayHosts.make();
   const kernel = hosts.kernel('h1');

@@ -2,6 +2,7 @@
 // packets to this node are taken from known nodes only; where the kernel has no ipip module it unpacks IP in IP, too. Pure.
 //
 //   to our address, protocol 4 ─► known source? ─► outer header off, on as received by tunl0 (or on to the kernel's tunl0)
+//   to our address, ICMP error about protocol 4 of ours to a known node ─► on, to the inner sender (icmp-errors.ts)
 //   to our address, UDP to the VXLAN port ─► known source? ─► on to the kernel
 //   the same from anybody else ─► dropped                       everything else ─► on, untouched
 //
@@ -9,6 +10,7 @@
 // fragments and headers with options are dropped where the program unpacks: a node sends none.
 import { addressToBytes, type Address } from '../../../lib/ip/mod.ts';
 import { Assembler, helpers, type Register } from '../../../kernel/mod.ts';
+import { protocolIcmp, readIcmpError, relayIcmpError } from './icmp-errors.ts';
 import {
   adjustRoom,
   context,
@@ -51,8 +53,9 @@ const protocolUdp = 17;
 const TO_INGRESS = 1;
 const header = -48;
 const scratch = -56;
-/** What to do with a packet of a known source is kept here: 1 unpack, 0 let pass. */
-const unpack: Register = 8;
+/** What to do with a packet of a known source is kept here. */
+const task: Register = 8;
+const tasks = { pass: 0, unpack: 1, relay: 2 } as const;
 
 export function ingressProgram({ v4, v6 }: Doorkeeping): Uint8Array {
   const a = new Assembler();
@@ -74,10 +77,11 @@ function v4Part(a: Assembler, { local, sources, ipip, vxlanPort }: NonNullable<D
   a.load(32, 1, frame, header + 16).jumpIf('ne', 1, packed(local), 'next');
   a.load(8, 1, frame, header + 9);
   if (ipip !== undefined) a.jumpIf('eq', 1, protocolIpip, 'ipip');
+  if (own !== undefined) a.jumpIf('eq', 1, protocolIcmp, 'icmp');
   if (vxlanPort !== undefined) a.jumpIf('eq', 1, protocolUdp, 'udp');
   a.jump('next');
   if (vxlanPort !== undefined) {
-    a.label('udp').compute('mov', unpack, 0);
+    a.label('udp').compute('mov', task, tasks.pass);
     // The port is in the first fragment, without which the others are nothing.
     a.load(16, 1, frame, header + 6)
       .compute('and', 1, 0xff1f)
@@ -88,8 +92,13 @@ function v4Part(a: Assembler, { local, sources, ipip, vxlanPort }: NonNullable<D
     a.load(16, 1, frame, scratch).toBigEndian(1, 16).jumpIf('ne', 1, vxlanPort, 'next');
     a.jump('source');
   }
+  if (own !== undefined) {
+    a.label('icmp').compute('mov', task, tasks.relay);
+    readIcmpError(a, header, local);
+    a.jump('search');
+  }
   if (ipip !== undefined) {
-    a.label('ipip').compute('mov', unpack, own === undefined ? 0 : 1);
+    a.label('ipip').compute('mov', task, own === undefined ? tasks.pass : tasks.unpack);
     if (own !== undefined) {
       a.load(8, 1, frame, header).jumpIf('ne', 1, 0x45, 'drop');
       // More fragments, or not the first one.
@@ -107,13 +116,20 @@ function v4Part(a: Assembler, { local, sources, ipip, vxlanPort }: NonNullable<D
   a.label('source')
     .load(32, 1, frame, header + 12)
     .toBigEndian(1, 32);
+  if (own !== undefined) a.label('search');
   const ranges = merged(sources);
   searchRanges(a, 1, ranges, 's');
   // The kernel takes no code that nothing leads to.
   if (ranges.length === 0) return;
-  a.label('known').jumpIf('eq', unpack, 0, 'next');
-  if (own !== undefined) unpackIpip(a, own);
-  else a.jump('next');
+  a.label('known').jumpIf('eq', task, tasks.pass, 'next');
+  if (own === undefined) {
+    a.jump('next');
+    return;
+  }
+  a.jumpIf('eq', task, tasks.relay, 'relay');
+  unpackIpip(a, own);
+  a.label('relay');
+  relayIcmpError(a, header);
 }
 
 function unpackIpip(a: Assembler, tunnel: { readonly index: number; readonly mac: Uint8Array }): void {

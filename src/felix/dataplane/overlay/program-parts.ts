@@ -16,6 +16,7 @@ export const ethernetIpv6 = 0xdd86;
 /** `next`: on to other filters, and to the stack. */
 export const verdict = { next: -1, drop: 2 } as const;
 export const roomFlags = { fixedGso: 1, encapsulateV4: 2, decapsulateV4: 128 } as const;
+export const RECOMPUTE_SUM = 1;
 const AT_MAC = 1;
 
 export const frame: Register = 10;
@@ -43,11 +44,12 @@ export function loadBytes(
   a.compute('mov', 4, length).call(helpers.skbLoadBytes).jumpIf('ne', 0, 0, otherwise);
 }
 
-/** Bytes of the stack to the packet; jumps to `drop` when that fails. */
-export function storeBytes(a: Assembler, offset: number, from: number, length: number): void {
+/** Bytes of the stack to the packet; jumps to `drop` when that fails. Network cards may have summed what came in, of which the
+ *  stack then wants to know every change behind the Ethernet header. */
+export function storeBytes(a: Assembler, offset: number, from: number, length: number, flags = 0): void {
   a.compute('mov', 1, { register: context }).compute('mov', 2, offset);
   a.compute('mov', 3, { register: frame }).compute('add', 3, from);
-  a.compute('mov', 4, length).compute('mov', 5, 0).call(helpers.skbStoreBytes).jumpIf('ne', 0, 0, 'drop');
+  a.compute('mov', 4, length).compute('mov', 5, flags).call(helpers.skbStoreBytes).jumpIf('ne', 0, 0, 'drop');
 }
 
 /** Makes room behind the Ethernet header, or takes it away; jumps to `drop` when that fails. */
