@@ -319,3 +319,57 @@ void suite('interop, TTL security over two hops', { skip }, () => {
       );
   });
 });
+
+void suite('interop, TTL security over one hop', { skip }, () => {
+  const network = new Network();
+  const places = [
+    { router: new Frr({ network, host: 'frr' }), ours: '10.2.3.1', address: '10.2.3.2', weDial: true },
+    { router: new GoBgp({ network, host: 'gobgp' }), ours: '10.2.4.1', address: '10.2.4.2', weDial: false },
+  ] satisfies readonly { router: Router; ours: string; address: string; weDial: boolean }[];
+  after(() => network.close());
+
+  void test('BG-016: row 5: FRR and GoBGP next door', async () => {
+    for (const host of ['us', ...places.map(({ router }) => router.host)]) network.host(host);
+    for (const { router, ours, address } of places)
+      network.cable('us', router.host, [`${ours}/24`], [`${address}/24`]);
+    network.speaker('us', {
+      local: {
+        nodeName: 'us',
+        as: 65001,
+        routerId: '10.2.0.1',
+        listen: { addresses: places.map(({ ours }) => ours) },
+      },
+      peers: places.map(({ router, ours, address, weDial }) => ({
+        name: router.name,
+        address,
+        sourceAddress: ours,
+        as: 65002,
+        ttlSecurityHops: 1,
+        passive: !weDial,
+      })),
+    });
+    await Promise.all(
+      places.map(({ router, ours, address, weDial }) =>
+        router.start({
+          as: 65002,
+          address,
+          sessions: [{ address: ours, as: 65001, families: [4], ttlHops: 1, passive: weDial }],
+        }),
+      ),
+    );
+    const states = async (): Promise<string[]> =>
+      ((await network.ask<PeerView[]>('us', { op: 'peers' })) ?? []).map((p) => p.state);
+    await eventually(
+      'both sessions',
+      states,
+      (list) => list.length === places.length && list.every((s) => s === 'Established'),
+      60_000,
+    );
+    for (const { router, ours } of places)
+      await eventually(
+        `${router.name} has it as well`,
+        () => router.isUp(ours),
+        (up) => up,
+      );
+  });
+});
