@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import { answer } from './answers.ts';
 import { at, differences, holds, same, sameMembers } from './compare.ts';
 import { judge } from './judge.ts';
+import { judgeCalculation } from './judge-calculation.ts';
+import { selector, selectorId } from '../../src/selector/mod.ts';
 
 test('answers compare by meaning: zero values, selectors, lengths of time, order of keys', () => {
   assert.ok(same({ a: 0, b: '', c: [], d: 1 }, { d: 1 }));
@@ -39,4 +41,13 @@ test('a suite is answered and judged; an unknown one is unsupported', async () =
     '.match',
   ]);
   assert.deepEqual(await answer('none', {}), { unsupported: true });
+});
+
+test('a set without its selector is known by its id, and compared all the same', () => {
+  const ours = selector("zone == 'east'");
+  const expected = (members: readonly string[]) => ({ ipSets: { [selectorId(ours)]: { members } } });
+  const given = { ipSets: [{ selector: ours.text, members: ['10.0.0.1/32'] }] };
+  assert.deepEqual(judgeCalculation(expected(['10.0.0.1/32']), given), []);
+  assert.deepEqual(judgeCalculation(expected(['10.0.0.2/32']), given), ['ipSets']);
+  assert.deepEqual(judgeCalculation({ ipSets: { 's:another': { members: [] } } }, given), ['ipSets']);
 });

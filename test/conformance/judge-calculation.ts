@@ -1,6 +1,6 @@
 // Whether the view of a node that a calculation answers is the expected one. An aspect that is missing is wrong where
 // something was expected of it.
-import { parseSelector } from '../../src/selector/mod.ts';
+import { parseSelector, selectorId } from '../../src/selector/mod.ts';
 import { isEmpty, same, sameMembers } from './compare.ts';
 
 type Loose = Record<string, unknown>;
@@ -21,7 +21,7 @@ export function judgeCalculation(expected: Loose, out: Loose): readonly string[]
     }
     const isRight =
       aspect === 'ipSets'
-        ? sameSets(Object.values(want as Loose) as IpSet[], given as IpSet[])
+        ? sameSets(expectedSets(want as Record<string, IpSet>, given as IpSet[]), given as IpSet[])
         : orders.includes(aspect)
           ? same(want, given)
           : sameMembers(want as unknown[], given as unknown[]);
@@ -44,6 +44,20 @@ type IpSet = {
   readonly portName?: string;
   readonly members: readonly string[];
 };
+
+/** A case may give the id of a set without its selector: then the selector is the one that has this id. */
+function expectedSets(want: Readonly<Record<string, IpSet>>, given: readonly IpSet[]): readonly IpSet[] {
+  const byId = new Map(
+    given.flatMap(({ selector = '' }) => {
+      const parsed = parseSelector(selector);
+      return selector !== '' && parsed.ok ? [[selectorId(parsed.value), selector] as const] : [];
+    }),
+  );
+  return Object.entries(want).map(([id, set]) => {
+    const selector = set.selector ?? byId.get(id);
+    return selector === undefined ? set : { ...set, selector };
+  });
+}
 
 /** Sets that no selector describes are not compared. */
 function sameSets(a: readonly IpSet[], b: readonly IpSet[]): boolean {
