@@ -9,6 +9,7 @@ export {
   type Controllers,
   type ControllersOptions,
 } from './run.ts';
+export { startPodLimits, type PodLimits, type PodLimitsOptions } from './pod-limits.ts';
 export { startPolicyStatus, type PolicyStatus, type PolicyStatusOptions } from './policy-status.ts';
 export { startPoolStatus, type PoolStatus, type PoolStatusOptions } from './pool-status.ts';
 export {

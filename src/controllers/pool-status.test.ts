@@ -22,6 +22,7 @@ test('RS-029: pools say whether addresses are given out of them, and why not', a
     pool('first', '10.0.0.0/8'),
     pool('off', '10.9.0.0/16', { disabled: true }),
     pool('apart', 'fd00::/48'),
+    { ...pool('junk', ''), spec: undefined } as unknown as IPPool,
   );
   const controller = startPoolStatus({ datastore: store.open(), logger: silentLogger });
   const said = (name: string): string => {

@@ -3,6 +3,7 @@
 import { startSyncer, type Datastore } from '../datastore/mod.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { parsePrefix, prefixesOverlap } from '../lib/ip/mod.ts';
+import { hasRange } from '../ipam/mod.ts';
 import type { Logger } from '../lib/log.ts';
 import type { IPPool } from '../model/mod.ts';
 import { ConditionWriter, type Saying } from './conditions.ts';
@@ -30,7 +31,10 @@ export function startPoolStatus({ datastore, logger, clock = systemClock }: Pool
     logger,
     onUpdates: (updates) => {
       for (const update of updates) {
-        if (update.type === 'set') pools.set(update.object.metadata.name, update.object);
+        if (update.type === 'set' && !hasRange(update.object)) {
+          pools.delete(update.object.metadata.name);
+          logger.warn('A pool without a range counts as absent', { pool: update.object.metadata.name });
+        } else if (update.type === 'set') pools.set(update.object.metadata.name, update.object);
         else if (update.type === 'delete') {
           pools.delete(update.name.name);
           writer.delete(update.name.name);

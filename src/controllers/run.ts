@@ -6,12 +6,13 @@ import type { Logger } from '../lib/log.ts';
 import { err, failure, ok, type Failure, type Result } from '../lib/result.ts';
 import { startCompaction } from './compaction.ts';
 import { startHostEndpoints } from './host-endpoints.ts';
+import { startPodLimits } from './pod-limits.ts';
 import { startPolicyStatus } from './policy-status.ts';
 import { startPoolStatus } from './pool-status.ts';
 import { startTrials } from './trials.ts';
 
-/** As ENABLED_CONTROLLERS names them, and what they do here. `trials` is Margay's own. */
-export const controllerNames = ['node', 'policy', 'ippool', 'trials'] as const;
+/** As ENABLED_CONTROLLERS names them, and what they do here. `limits` and `trials` are Margay's own. */
+export const controllerNames = ['node', 'policy', 'ippool', 'limits', 'trials'] as const;
 export type ControllerName = (typeof controllerNames)[number];
 
 export type ControllersOptions = {
@@ -62,6 +63,7 @@ export function startControllers(options: ControllersOptions): Result<Controller
       startHostEndpoints({ ...told, logger, ...(automatic ? { autoCreate: automatic === 'enabled' } : {}) }),
     policy: () => startPolicyStatus({ ...told, logger }),
     ippool: () => startPoolStatus({ ...told, logger }),
+    limits: () => startPodLimits({ ...told, logger }),
     trials: () => startTrials({ ...told, logger }),
   };
   const period = environment['COMPACTION_PERIOD'];

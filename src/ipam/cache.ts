@@ -11,6 +11,7 @@ import type {
   Node,
   ResourceOf,
 } from '../model/mod.ts';
+import { hasRange } from './pools.ts';
 import type { IpamView } from './types.ts';
 
 /** The updates a syncer gives; others than the kinds of this view are ignored. */
@@ -48,7 +49,10 @@ export class IpamCache implements IpamView {
       const table = this.#tables.get(update.kind) ?? new Map<string, unknown>();
       this.#tables.set(update.kind, table);
       this.#lists.delete(update.kind);
-      if (update.type === 'set') table.set(update.object.metadata.name, update.object);
+      const isAbsent =
+        update.kind === 'IPPool' && update.type === 'set' && !hasRange(update.object as IPPool);
+      if (isAbsent) table.delete(update.object.metadata.name);
+      else if (update.type === 'set') table.set(update.object.metadata.name, update.object);
       else table.delete(update.name.name);
     }
   }

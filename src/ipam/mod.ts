@@ -29,5 +29,5 @@ export { createIpam } from './ipam.ts';
 export { IpamCache, viewKinds, type CacheUpdate } from './cache.ts';
 export { affinityLabels, affinityName, blockName, handleName, type Owner } from './names.ts';
 export { type Block, detailAt, freeCount, holderOf, isEmpty, parseBlock } from './block.ts';
-export { poolsOf, selectPools, type Pool, type PoolQuery } from './pools.ts';
+export { hasRange, poolsOf, selectPools, type Pool, type PoolQuery } from './pools.ts';
 export { reservedAddresses, type ReservedAddresses } from './reservations.ts';

@@ -35,10 +35,17 @@ export type PoolQuery = {
   readonly hostReservation?: HostReservation;
 };
 
+/** A store may hold what no API server checked: a pool without a range counts as absent. */
+export function hasRange(pool: IPPool): boolean {
+  const { spec } = pool as { readonly spec?: { readonly cidr?: unknown } | null };
+  return typeof spec?.cidr === 'string';
+}
+
 /** All pools that parse, in order of their names. */
 export function poolsOf(resources: readonly IPPool[]): Pool[] {
   const pools: Pool[] = [];
   for (const resource of resources) {
+    if (!hasRange(resource)) continue;
     const cidr = parseNetwork(resource.spec.cidr);
     if (!cidr.ok) continue;
     const blockLength = resource.spec.blockSize ?? (prefixFamily(cidr.value) === 4 ? 26 : 122);

@@ -71,7 +71,7 @@ export {
   nodeAnnotations,
   nodeToKubernetesNode,
 } from './conversion/node.ts';
-export { qosControlsOf, type QosControls } from './conversion/qos.ts';
+export { badLimitEvent, qosControlsOf, type QosControls } from './conversion/qos.ts';
 export { calicoLabels, podAnnotations, type ConversionError } from './conversion/types.ts';
 export {
   defaultInterfacePrefix,

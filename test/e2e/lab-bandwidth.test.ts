@@ -118,4 +118,11 @@ test('RS-190: a limit that cannot be keeps no pod from running, and an event tel
     (text) => text !== '',
   );
   assert.equal(events, `${qos}/egressBandwidth is left out: "much" is not a quantity.`);
+  // An edit of a running pod is told of, too.
+  await kubectl('annotate', 'pod', 'odd', '--overwrite', `${qos}/egressBandwidth=more`);
+  await eventually(
+    'the event of the edit',
+    () => kubectl('get', 'events', '--field-selector', 'involvedObject.name=odd,reason=BadLimit'),
+    (text) => text.includes('"more" is not a quantity'),
+  );
 });

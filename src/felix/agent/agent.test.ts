@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { type Logger, silentLogger } from '../../lib/log.ts';
 import { expect } from '../../lib/result.ts';
 import { until } from '../../lib/wait.ts';
 import type { Address } from '../../lib/ip/mod.ts';
 import { FakeHost } from '../../kernel/mod.ts';
+import type { IPPool } from '../../model/mod.ts';
 import { liveness, readiness } from './health.ts';
 import { renderMetrics, samples } from './metrics.ts';
 import { Cluster, object, pod } from './testing.ts';
@@ -319,6 +321,27 @@ test('FX-093: a pool that comes while the first synchronisation is under way cou
   release();
   expect(await agent.ready, 'ready');
   assert.equal(cluster.file('mtu'), '1380');
+  await agent.stop();
+});
+
+test('FX-002: a pool without a range, as no API server would take it, counts as absent and is named', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const junk = { apiVersion: 'projectcalico.org/v3', kind: 'IPPool', metadata: { name: 'junk' } };
+  cluster.store.put('IPPool', junk as unknown as IPPool);
+  const lines: string[] = [];
+  const logger: Logger = {
+    ...silentLogger,
+    warn: (message, fields) => void lines.push(`${message} ${JSON.stringify(fields)}`),
+  };
+  const agent = cluster.start({}, { logger });
+  expect(await agent.ready, 'ready');
+  assert.ok(
+    lines.some((line) => /without a range counts as absent.*"junk"/.test(line)),
+    lines.join('\n'),
+  );
+  const pools = expect(await cluster.store.open().list('IPPool'), 'pools').items;
+  assert.deepEqual(pools.map(({ metadata }) => metadata.name).sort(), ['default-ipv4-ippool', 'junk']);
   await agent.stop();
 });
 

@@ -68,7 +68,7 @@ export async function registerNode(
     logger.info('The address of the node', { detection, candidates: choices });
     await tell({ type: 'Normal', reason: 'NodeAddress', message: detection });
   }
-  return ensureDefaults(datastore, environment, interfaces.value);
+  return ensureDefaults(datastore, environment, interfaces.value, logger);
 }
 
 /** The MAC address of the device that has the node's address. */

@@ -3,6 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { type Prefix, prefixOf } from '../../lib/ip/mod.ts';
 import { err, failure, ok, type Result } from '../../lib/result.ts';
+import { hasRange } from '../../ipam/mod.ts';
+import type { Logger } from '../../lib/log.ts';
 import type { Datastore, StoreError } from '../../datastore/mod.ts';
 import type { KindName, Node, ResourceOf } from '../../model/mod.ts';
 import { type Environment, type NodeAddresses } from './startup/addresses.ts';
@@ -21,6 +23,7 @@ export async function ensureDefaults(
   datastore: Datastore,
   env: Environment,
   interfaces: readonly DetectedInterface[],
+  logger: Logger,
 ): Promise<Result<void, AgentError>> {
   const information = {
     clusterGUID: randomBytes(16).toString('hex'),
@@ -39,7 +42,7 @@ export async function ensureDefaults(
         autoAllocateBlocks: true,
         maxBlocksPerHost: 0,
       }),
-    () => ensurePools(datastore, env, interfaces),
+    () => ensurePools(datastore, env, interfaces, logger),
   ];
   for (const step of steps) {
     const done = await step();
@@ -75,16 +78,20 @@ async function ensurePools(
   datastore: Datastore,
   env: Environment,
   interfaces: readonly DetectedInterface[],
+  logger: Logger,
 ): Promise<Result<void, AgentError>> {
   const pools = await datastore.list('IPPool');
   if (!pools.ok) return storeFailed('Listing pools', pools.error);
+  const readable = pools.value.items.filter(hasRange);
+  for (const { metadata } of pools.value.items.filter((pool) => !hasRange(pool)))
+    logger.warn('A pool without a range counts as absent', { pool: metadata.name });
   const kubeadm = await datastore.get('ConfigMap', { namespace: 'kube-system', name: 'kubeadm-config' });
   const subnets = kubeadmPodSubnets(
     kubeadm.ok ? (kubeadm.value as { data?: Record<string, string> }) : undefined,
   );
   const planned = planDefaultPools({
     env,
-    existing: pools.value.items.map((pool) => ({ cidr: pool.spec.cidr })),
+    existing: readable.map((pool) => ({ cidr: pool.spec.cidr })),
     ...(subnets.ok ? { kubeadm: subnets.value } : {}),
     hostNetworks: networksOf(interfaces),
     randomBytes: (count) => randomBytes(count),

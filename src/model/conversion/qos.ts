@@ -1,6 +1,6 @@
 // Limits of a pod's traffic, from its annotations (RS-190). A bad value never breaks the pod: it is left out or moved to
 // the nearest allowed one, and the problem is told so that somebody can log it.
-import type { WorkloadEndpoint } from '../kinds/mod.ts';
+import type { KubernetesEvent, Pod, WorkloadEndpoint } from '../kinds/mod.ts';
 import { dscpNumber, normaliseDscp } from '../values/dscp.ts';
 import { parseQuantity } from '../values/quantity.ts';
 import type { Annotations } from './types.ts';
@@ -41,6 +41,31 @@ export function qosControlsOf(annotations: Annotations): {
     ...dscpOf(annotations, problems),
   };
   return Object.keys(controls).length > 0 ? { controls, problems } : { problems };
+}
+
+/** The event that tells of them: of the pod, by `component` (on `host`, when it is a node's). */
+export function badLimitEvent(
+  pod: Pod,
+  problems: readonly string[],
+  nowMs: number,
+  source: { readonly component: string; readonly host?: string },
+): KubernetesEvent {
+  const { name, namespace = 'default', uid } = pod.metadata;
+  const time = `${new Date(nowMs).toISOString().slice(0, 19)}Z`;
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: '', generateName: `${name}.`, namespace },
+    involvedObject: { apiVersion: 'v1', kind: 'Pod', name, namespace, ...(uid === undefined ? {} : { uid }) },
+    type: 'Warning',
+    reason: 'BadLimit',
+    message: problems.join(' '),
+    count: 1,
+    firstTimestamp: time,
+    lastTimestamp: time,
+    source,
+    reportingComponent: source.component,
+  };
 }
 
 function directionLimits(
