@@ -29,20 +29,33 @@ const kubernetesPeers = (random: Random): readonly object[] =>
       [1, { ipBlock: { cidr: random.of('2001:db8::/32', '203.0.113.0/24', 'fd00:65::/32') } }],
     ),
   );
-export const kubernetesSpec = (random: Random): object => ({
-  podSelector: podSelector(random),
-  ...random.fields({
-    policyTypes: [0.6, () => random.of(['Ingress'], ['Egress'], ['Ingress', 'Egress'])],
-    ingress: [
-      0.8,
-      () => random.list(0, 2, () => ({ from: kubernetesPeers(random), ports: kubernetesPorts(random) })),
-    ],
-    egress: [
-      0.4,
-      () => random.list(0, 2, () => ({ to: kubernetesPeers(random), ports: kubernetesPorts(random) })),
-    ],
-  }),
-});
+type KubernetesSpec = {
+  readonly podSelector: object;
+  readonly policyTypes?: readonly string[];
+  readonly ingress?: readonly object[];
+  readonly egress?: readonly object[];
+};
+export const kubernetesSpec = (random: Random): object =>
+  completed({
+    podSelector: podSelector(random),
+    ...random.fields({
+      policyTypes: [0.6, () => random.of(['Ingress'], ['Egress'], ['Ingress', 'Egress'])],
+      ingress: [
+        0.8,
+        () => random.list(0, 2, () => ({ from: kubernetesPeers(random), ports: kubernetesPorts(random) })),
+      ],
+      egress: [
+        0.4,
+        () => random.list(0, 2, () => ({ to: kubernetesPeers(random), ports: kubernetesPorts(random) })),
+      ],
+    }),
+  });
+
+/** As the API server stores it: without types, those of its rules. */
+const completed = (spec: KubernetesSpec): KubernetesSpec =>
+  spec.policyTypes === undefined
+    ? { ...spec, policyTypes: spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'] }
+    : spec;
 
 export const clusterSpec = (random: Random): object => {
   const peer = () =>
