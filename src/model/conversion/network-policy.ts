@@ -110,7 +110,7 @@ function portsByProtocol(ports: readonly PolicyPort[]): ProtocolPorts | string {
       found.set(protocol, 'all');
       continue;
     }
-    const text = port.endPort === undefined ? port.port : `${port.port}:${port.endPort}`;
+    const text = (port.endPort ?? undefined) === undefined ? port.port : `${port.port}:${port.endPort}`;
     const parsed = parsePort(text);
     if (typeof parsed === 'string') return `port ${text}: ${parsed}`;
     if (known !== 'all') found.set(protocol, [...known, parsed]);

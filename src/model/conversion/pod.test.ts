@@ -154,6 +154,19 @@ test('floating addresses and foreign sources from annotations', () => {
     assert.ok(!podToWorkloadEndpoint(pod({ annotations: { [cni('allowedSourcePrefixes')]: bad } })).ok, bad);
 });
 
+test('a pod that has ended has no floating address: its own may be somebody else’s by now', () => {
+  const annotations = { [cni('floatingIPs')]: '["1.1.1.1"]' };
+  const view = endpoint(pod({ status: { podIP: '10.0.0.1', phase: 'Succeeded' }, annotations }));
+  assert.deepEqual([view.spec.ipNetworks, view.spec.ipNATs], [[], undefined]);
+});
+
+test('the status of several networks is told on, no other annotation is', () => {
+  const key = 'k8s.v1.cni.cncf.io/network-status';
+  const view = endpoint(pod({ annotations: { [key]: '[{"name":"a"}]', other: 'x' } }));
+  assert.deepEqual(view.metadata.annotations, { [key]: '[{"name":"a"}]' });
+  assert.equal(endpoint(pod({ annotations: { other: 'x' } })).metadata.annotations, undefined);
+});
+
 test('NM-054, RS-190: each limit has a least and a most value; what lies beyond becomes the nearest', () => {
   for (const [limit, least, most, beyond, below] of [
     ['Bandwidth', 1000, 1e15, '2P', '999'],

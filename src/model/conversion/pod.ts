@@ -45,7 +45,8 @@ export function podToWorkloadEndpoint(
   const addresses = podNetworks(pod);
   if (typeof addresses === 'string') return err(cannot(pod, addresses));
   const held = isFinishedPod(pod) ? [] : addresses;
-  const nats = floatingAddresses(annotations, addresses);
+  // Who holds no address any more has nothing that a floating address could lead to.
+  const nats = floatingAddresses(annotations, held);
   if (typeof nats === 'string') return err(cannot(pod, nats));
   const sources = allowedSourcePrefixes(annotations);
   if (typeof sources === 'string') return err(cannot(pod, sources));
@@ -65,6 +66,7 @@ export function podToWorkloadEndpoint(
         [calicoLabels.orchestrator]: 'k8s',
         ...serviceAccountLabel(serviceAccount),
       },
+      ...keptAnnotations(annotations),
       ...kept(pod),
     },
     spec: {
@@ -103,6 +105,12 @@ const kept = ({ metadata }: Pod) => ({
   ...(metadata.creationTimestamp ? { creationTimestamp: metadata.creationTimestamp } : {}),
   ...(metadata.resourceVersion ? { resourceVersion: metadata.resourceVersion } : {}),
 });
+
+/** What several networks gave the pod is told on. */
+function keptAnnotations(annotations: Annotations): { readonly annotations?: Annotations } {
+  const status = annotations[podAnnotations.networkStatus];
+  return status === undefined ? {} : { annotations: { [podAnnotations.networkStatus]: status } };
+}
 
 /** Left out for long names: Calico puts the name into a label only below 63 characters. */
 const serviceAccountLabel = (name: string | undefined): Annotations =>

@@ -23,4 +23,5 @@ export const podAnnotations = {
   floatingIPs: 'cni.projectcalico.org/floatingIPs',
   allowedSourcePrefixes: 'cni.projectcalico.org/allowedSourcePrefixes',
   awsPodIPs: 'vpc.amazonaws.com/pod-ips',
+  networkStatus: 'k8s.v1.cni.cncf.io/network-status',
 } as const;
