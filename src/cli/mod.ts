@@ -83,10 +83,10 @@ const entries: readonly Entry[] = [
 /** Commands that other commands start; not for people. */
 const hidden: readonly Pick<Entry, 'name' | 'load'>[] = [{ name: 'pod', load: () => import('./pod.ts') }];
 
-/** Runs `margay ARGV…`; gives the exit code: 2 for a command line that makes no sense. */
 /** SQLite and erasable types come with it. */
 const leastNode = 24;
 
+/** Runs `margay ARGV…`; gives the exit code: 2 for a command that there is not. */
 export async function runCommand(argv: readonly string[]): Promise<number> {
   if (Number.parseInt(process.versions.node, 10) < leastNode) {
     process.stderr.write(
@@ -102,6 +102,12 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const entry = (isMargay ? [...hidden, ...visible] : visible).find((e) => e.name === name);
+  if (entry === undefined && name.startsWith('-')) {
+    process.stderr.write(
+      `Invalid option: '${argv.join(' ')}'. Use flag '--help' to read about a specific subcommand.\n`,
+    );
+    return 1;
+  }
   if (entry === undefined) {
     const names = visible.map((e) => e.name);
     const meant = names.find((one) => isNear(one, name));

@@ -4,7 +4,8 @@ import { getResource, inNamespace, listResources } from './actions.ts';
 import { fileFlags, loadFailure, namespaceFlag, resourcesOf } from './execute.ts';
 import type { Resource } from './input/resources.ts';
 import { type Answer, parseFormat, printAnswers } from './output/print.ts';
-import { fail, isSet, printLine, textFlag, verb, withDatastore } from './program.ts';
+import { withCluster } from './cluster-version.ts';
+import { fail, isSet, printLine, textFlag, verb } from './program.ts';
 
 export const command = verb(
   {
@@ -38,12 +39,15 @@ export const command = verb(
     const format = parseFormat(textFlag(flags, 'output') ?? '');
     if (!format.ok) return format;
     const loaded = await resourcesOf(flags, args);
-    if (!loaded.ok) return loadFailure(loaded.error);
+    if (!loaded.ok)
+      return loaded.error.unreadable
+        ? loadFailure(loaded.error)
+        : fail(`failed to get resources: ${loaded.error.message}`);
     if (loaded.value.length === 0) {
       printLine('No resources specified');
       return ok(undefined);
     }
-    return withDatastore(flags, async (store) => {
+    return withCluster(flags, async (store) => {
       const answers: Answer[] = [];
       const errors: string[] = [];
       for (const one of loaded.value) {

@@ -62,6 +62,8 @@ const goTypes: readonly (readonly [RegExp, string])[] = [
 
 /** What Go's decoder would say of a value of the wrong type: many know these words. */
 function decoderText(kind: string, { field, value, reason }: Issue): string | undefined {
+  if (typeof value === 'number' && reason.startsWith('invalid minimum port number'))
+    return `cannot unmarshal number ${value} into Go value of type uint16`;
   const type = goTypes.find(([pattern]) => pattern.test(reason))?.[1];
   const steps = fieldPath(field);
   if (type === undefined || steps[0] !== 'spec' || steps.length !== 2) return undefined;

@@ -11,6 +11,7 @@ import { FakeHost } from '../../kernel/mod.ts';
 import type { IPPool } from '../../model/mod.ts';
 import { liveness, readiness } from './health.ts';
 import { renderMetrics, samples } from './metrics.ts';
+import { isOlder } from './resources.ts';
 import { Cluster, object, pod } from './testing.ts';
 
 test('SR-070, SR-071, SR-077, SR-078, RS-023: a first start: files, node, defaults; then endpoints as they come', async () => {
@@ -135,6 +136,25 @@ test('RS-181, FX-006: datastoreReady false holds Felix back: nothing is written 
   expect(await agent.ready, 'ready');
   assert.ok(await until(() => (events.length > 0 ? true : undefined), { timeoutMs: 2000 }));
   await agent.stop();
+});
+
+test('CT-002: the version of the cluster follows an upgrade; that of Calico, or of a newer agent, stays', async () => {
+  using cluster = new Cluster();
+  await cluster.prepare();
+  const store = cluster.store.open();
+  const version = async (): Promise<string | undefined> =>
+    expect(await store.get('ClusterInformation', { name: 'default' }), 'get').spec.calicoVersion;
+  await store.create(
+    'ClusterInformation',
+    object('ClusterInformation', 'default', { datastoreReady: true, calicoVersion: 'v0.0.9' }),
+  );
+  const agent = cluster.start();
+  expect(await agent.ready, 'ready');
+  assert.match((await version()) ?? '', /^\d+\.[1-9]\d*\.\d+$/);
+  await agent.stop();
+  assert.ok(isOlder('0.9.1', '0.10.0') && isOlder('v1.2.3-rc1', '1.3.0'));
+  for (const before of ['v3.30.1', '0.1.0', 'v0.1.0-2-gab', '0.1.1', '', 'master', '0.0'])
+    assert.ok(!isOlder(before, '0.1.0'), before);
 });
 
 test('BG-074: an address that moves is followed; one that another node has is refused unless that is allowed', async () => {

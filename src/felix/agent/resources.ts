@@ -35,6 +35,7 @@ export async function ensureDefaults(
   };
   const steps: readonly (() => Promise<Result<void, AgentError>>)[] = [
     () => ensure(datastore, 'ClusterInformation', information),
+    () => raiseVersion(datastore),
     () => ensure(datastore, 'FelixConfiguration', { logSeverityScreen: 'Info', floatingIPs: 'Disabled' }),
     () =>
       ensure(datastore, 'IPAMConfiguration', {
@@ -49,6 +50,29 @@ export async function ensureDefaults(
     if (!done.ok) return done;
   }
   return ok(undefined);
+}
+
+/**
+ * calicoctl asks for it, so it follows an upgrade of ours. That of a cluster of Calico stays for Calico's tools, and an older
+ * agent beside newer ones does not take it back.
+ */
+async function raiseVersion(datastore: Datastore): Promise<Result<void, AgentError>> {
+  const present = await datastore.get('ClusterInformation', { name: 'default' });
+  const before = present.ok ? present.value.spec.calicoVersion : undefined;
+  if (before === undefined || !isOlder(before, version)) return ok(undefined);
+  const body = { spec: { calicoVersion: version } };
+  const raised = await datastore.patch('ClusterInformation', { name: 'default' }, { type: 'merge', body });
+  return raised.ok || raised.error.code === 'Forbidden'
+    ? ok(undefined)
+    : storeFailed('Writing ClusterInformation default', raised.error);
+}
+
+/** Of `0.2.1` or `v0.2.1-rc1`; what is no version is not older. */
+export function isOlder(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((text) => /^v?(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number));
+  if (a === undefined || b === undefined) return false;
+  const at = a.findIndex((number, i) => number !== b[i]);
+  return at >= 0 && (a[at] ?? 0) < (b[at] ?? 0);
 }
 
 async function ensure(datastore: Datastore, kind: KindName, spec: object): Promise<Result<void, AgentError>> {

@@ -1,5 +1,5 @@
 // `datastore migrate import`: takes in what `export` wrote (CT-050). The datastore stays locked: unlock it when the nodes use it.
-import { type Datastore, etcdEntries } from '../../../datastore/mod.ts';
+import { asEtcd, type Datastore, etcdEntries } from '../../../datastore/mod.ts';
 import { parseJson } from '../../../lib/json.ts';
 import { ok, type Result } from '../../../lib/result.ts';
 import type { ClusterInformation, KindName, ResourceOf } from '../../../model/mod.ts';
@@ -23,9 +23,14 @@ export const command = verb(
   async ({ flags }) => {
     const file = textFlag(flags, 'filename');
     if (file === undefined) return fail('import needs -f with the exported file');
-    const parts = await readExport(file);
-    if (!parts.ok) return parts;
-    return withDatastore(flags, (store) => importAll(store, parts.value));
+    return withDatastore(flags, async (store) => {
+      if ((await asEtcd(store)) !== undefined)
+        return fail(
+          'Invalid datastore type: etcdv3 to import to for datastore migration. Datastore type must be kubernetes',
+        );
+      const parts = await readExport(file);
+      return parts.ok ? importAll(store, parts.value) : parts;
+    });
   },
 );
 

@@ -2,7 +2,8 @@
 import type { Datastore } from '../../../datastore/mod.ts';
 import { ok, type Result } from '../../../lib/result.ts';
 import { ensureInitialised } from '../initialise.ts';
-import { type CliError, fail, printLine, verb, withDatastore } from '../program.ts';
+import { withCluster } from '../cluster-version.ts';
+import { type CliError, fail, printLine, verb } from '../program.ts';
 
 export async function isLocked(store: Datastore): Promise<Result<boolean, CliError>> {
   const found = await store.get('ClusterInformation', { name: 'default' });
@@ -22,7 +23,7 @@ export async function setReady(store: Datastore, datastoreReady: boolean): Promi
 
 const commandFor = (name: 'lock' | 'unlock', summary: string, isReady: boolean) =>
   verb({ name: `datastore migrate ${name}`, summary, flags: [] }, ({ flags }) =>
-    withDatastore(flags, async (store) => {
+    withCluster(flags, async (store) => {
       const set = await setReady(store, isReady);
       if (!set.ok) return set;
       printLine(`Datastore ${name}ed.`);

@@ -70,6 +70,16 @@ test('values that mean nothing, in the words of calicoctl', async (t) => {
   );
 });
 
+test('a port that no uint16 holds, in the words of calicoctl', async (t) => {
+  const policy = (port: string): string =>
+    `apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\nspec:\n  ingress:\n  - {action: Deny, protocol: UDP, source: {ports: [${port}]}}\n`;
+  for (const port of ['70001', '-3'])
+    assert.match(
+      await refusal(t, policy(port)),
+      new RegExp(`cannot unmarshal number ${port} into Go value of type uint16 at FILE:6:`),
+    );
+});
+
 test('names of fields count in any case, lengths of time are canonical', async (t) => {
   const found = await load(
     t,
