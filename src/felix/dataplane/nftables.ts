@@ -116,6 +116,7 @@ const families: readonly NftTableFamily[] = ['ip', 'ip6'];
 export function nftOperations(kernel: Kernel, tableName = nftTableName): Operations<NftRow, NftActual> {
   const tableOf = (family: NftTableFamily): NftTableName => ({ family, name: tableName });
   const dirty = new Set<string>();
+  let isFirst = true;
   /** Sets that hold intervals, by family and name. */
   const intervals = new Set<string>();
   const dumpFamily = async (family: NftTableFamily, found: Map<string, NftActual>): Promise<Result<void>> => {
@@ -165,7 +166,7 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
       const progress = { refused, closed, dirty, tableOf };
       const written = new Set<string>();
       let failed: Result<never> | undefined;
-      for (const stage of transactionsOf(changes, intervals)) {
+      for (const stage of transactionsOf(changes, intervals, isFirst)) {
         failed = await applyStage(kernel, stage, progress);
         // In a user namespace a transaction is limited in size.
         if (failed?.ok === false && failed.error.code === 'NoBufferSpace') {
@@ -175,6 +176,7 @@ export function nftOperations(kernel: Kernel, tableName = nftTableName): Operati
         if (failed !== undefined) break;
         for (const { key } of stage) written.add(key);
       }
+      isFirst &&= failed !== undefined;
       for (const key of written)
         if (closed.has(key)) dirty.add(key);
         else if (!refused.has(key)) dirty.delete(key);

@@ -15,20 +15,24 @@
 //  - what an element told (an address's class, say) is in the maps still, which keep what goes until all else is done;
 //  - where a table goes with its sets, it misses nothing: hooks go before.
 // Where one kind is not there, or needs no order, it goes along with the next.
+//
+// The first time, what stands in the kernel was made by another run: a program of the same name may be another endpoint's
+// there. Then all that is led to by such names changes in one transaction, with the elements of maps that come and go.
 import type { NftRow } from './nftables.ts';
 import type { Change } from './types.ts';
 
 export type NftChange = Change<NftRow, string>;
 
-/** `intervals`: sets that hold intervals, by family and name. */
+/** `intervals`: sets that hold intervals, by family and name. `isFirst`: nothing was written by this run yet. */
 export function transactionsOf(
   changes: readonly NftChange[],
   intervals: ReadonlySet<string>,
+  isFirst = false,
 ): readonly (readonly NftChange[])[] {
   const losesTable = changes.some(({ op, key }) => op === 'remove' && parseKey(key).kind === 'table');
   if (losesTable)
     return [changes.filter(losesHook), changes.filter((change) => !losesHook(change))].filter(isAny);
-  const { fresh, ranks, main, after } = stagesOf(changes, intervals);
+  const { fresh, ranks, main, after } = stagesOf(changes, intervals, isFirst);
   const stages = [...ranks, main].filter(isAny);
   const [first, ...others] = stages;
   // New rules may stand in one transaction with what they ask for, unless that is late; elements lead to what is there.
@@ -51,12 +55,17 @@ type Stages = {
   readonly after: NftChange[];
 };
 
-function stagesOf(changes: readonly NftChange[], intervals: ReadonlySet<string>): Stages {
+function stagesOf(changes: readonly NftChange[], intervals: ReadonlySet<string>, isFirst: boolean): Stages {
   const newSets = new Set<string>();
+  const goingSets = new Set<string>();
   /** Sets into which something comes. */
   const filled = new Set<string>();
   for (const change of changes) {
-    if (change.op !== 'put') continue;
+    if (change.op === 'remove') {
+      const { kind, family, name } = parseKey(change.key);
+      if (kind === 'set') goingSets.add(`${family} ${name}`);
+      continue;
+    }
     if (change.row.kind === 'set' && change.actual === undefined)
       newSets.add(`${change.row.family} ${change.row.set.name}`);
     if (change.row.kind === 'element') filled.add(`${change.row.family} ${change.row.set}`);
@@ -79,7 +88,7 @@ function stagesOf(changes: readonly NftChange[], intervals: ReadonlySet<string>)
     const { row } = change;
     if (row.kind === 'element') {
       const set = `${row.family} ${row.set}`;
-      const stage = newSets.has(set) ? fresh : row.rank === undefined ? main : atRank(row.rank);
+      const stage = newSets.has(set) ? fresh : row.rank === undefined || isFirst ? main : atRank(row.rank);
       places.set(set, stage);
       stage.push(change);
     } else if (change.actual !== undefined) main.push(change);
@@ -91,7 +100,7 @@ function stagesOf(changes: readonly NftChange[], intervals: ReadonlySet<string>)
     const { kind, family, name } = parseKey(change.key);
     const set = `${family} ${name}`;
     if (kind === 'element' && filled.has(set) && intervals.has(set)) places.get(set)?.push(change);
-    else if (losesHook(change)) main.push(change);
+    else if (losesHook(change) || (isFirst && kind === 'element' && !goingSets.has(set))) main.push(change);
     else after.push(change);
   }
   const ranks = [...ranked].sort(([a], [b]) => a - b).map(([, stage]) => stage);

@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { NftRow } from '../../nftables.ts';
+import { type NftChange, transactionsOf } from '../../transactions.ts';
 import { PolicyNode, rule, started } from './testing.ts';
 
 type Step =
@@ -121,3 +123,82 @@ test('after any history the rows are those of a fresh node, and nothing leads in
 
 const gone = (steps: readonly Step[], name: string): boolean =>
   steps.some((step) => step.op === 'remove' && step.kind === 'endpoint' && step.name === name);
+
+type Rows = ReadonlyMap<string, NftRow>;
+
+/** All that a packet to or from an interface meets, without the names of programs. */
+function meaningOf(rows: Rows, family: string, chain: string): string {
+  const row = rows.get(`${family} chain ${chain}`);
+  if (row?.kind !== 'chain') return `no chain ${chain}`;
+  const isOfProgram = /(?<![\w-])((?:in|program|out)-[\w.-]+)/g;
+  const led = (text: string): string =>
+    text.replaceAll(isOfProgram, (_, name: string) => `{ ${meaningOf(rows, family, name)} }`);
+  const mapOf = (name: string): string =>
+    [...rows]
+      .flatMap(([, one]) =>
+        one.kind === 'element' && one.family === family && one.set === name
+          ? [`${String(one.element.key)} : ${led(String(one.element.data))}`]
+          : [],
+      )
+      .sort()
+      .join(', ');
+  return row.rules
+    .map((one) => (typeof one === 'string' ? one : one.expression))
+    .map((text) =>
+      led(text).replaceAll(/@((?:own-in|p)-[\w.-]+)/g, (_, name: string) => `[ ${mapOf(name)} ]`),
+    )
+    .join('; ');
+}
+
+test('an agent that starts anew takes over what another run made: between transactions each interface has its policy of before or of after', () => {
+  fc.assert(
+    fc.property(
+      fc.array(arbitraryStep, { minLength: 10, maxLength: 40 }),
+      fc.array(arbitraryStep, { maxLength: 6 }),
+      (steps, more) => {
+        const node = started();
+        for (const step of [...steps, { op: 'flush' } as const]) apply(node, step);
+        // What changed while nobody ran.
+        const next = started();
+        const living = new Map<string, Step>();
+        for (const step of [...steps, ...more])
+          if (step.op === 'remove') living.delete(`${step.kind} ${step.name}`);
+          else if (step.op !== 'flush') living.set(`${step.op} ${step.name}`, step);
+        for (const name of ['a', 'b'])
+          if (!living.has(`endpoint ${name}`) && gone([...steps, ...more], name))
+            next.remove('WorkloadEndpoint', name);
+        for (const step of living.values()) apply(next, step);
+        next.flush();
+
+        const changes: NftChange[] = [];
+        for (const [key, row] of next.rows) {
+          const actual = node.rows.get(key);
+          if (actual === undefined) changes.push({ op: 'put', key, row, actual: undefined });
+          else if (JSON.stringify(actual) !== JSON.stringify(row))
+            changes.push({ op: 'put', key, row, actual: '[null]' });
+        }
+        for (const key of node.rows.keys())
+          if (!next.rows.has(key)) changes.push({ op: 'remove', key, actual: '[null]' });
+        const state = new Map(node.rows);
+        const entries = (rows: Rows): readonly (readonly [string, string])[] =>
+          [...rows].flatMap(([key, row]) => {
+            const isEntry = row.kind === 'element' && /^(to|from)-workload$/.test(row.set);
+            const chain = isEntry ? /^goto (\S+)/.exec(String(row.element.data))?.[1] : undefined;
+            return chain === undefined ? [] : [[key, meaningOf(rows, row.family, chain)] as const];
+          });
+        const [before, after] = [new Map(entries(node.rows)), new Map(entries(next.rows))];
+        for (const transaction of transactionsOf(changes, new Set(), true)) {
+          for (const change of transaction)
+            if (change.op === 'remove') state.delete(change.key);
+            else state.set(change.key, change.row);
+          for (const [key, meaning] of entries(state))
+            assert.ok(
+              meaning === before.get(key) || meaning === after.get(key),
+              `${key}\n${meaning}\nbefore: ${before.get(key)}\nafter: ${after.get(key)}`,
+            );
+        }
+      },
+    ),
+    { numRuns: Number(process.env['RUNS'] ?? 40) },
+  );
+});
