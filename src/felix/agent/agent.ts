@@ -272,7 +272,7 @@ class RunningAgent implements Agent {
       if (result.ok || result.error.code !== 'DatastoreFailed') return result;
       if (attempt % 10 === 0)
         this.#options.logger.info('Waiting for the datastore', { reason: result.error.message });
-      await sleep(backoff(attempt, 50, 2_000), this.#abort.signal);
+      await sleep(backoff(attempt, 50, 1_000), this.#abort.signal);
     }
     return stopped();
   }

@@ -181,7 +181,8 @@ async function report(options: RunnerOptions, signal: AbortSignal): Promise<void
     logger.warn('node status could not be written', { error: failed });
     const found = await datastore.get('KubernetesNode', { name: facts.name });
     if (!found.ok && found.error.code === 'NotFound') registered = false;
-    await sleep(backoff(attempt++, 100, 10_000), signal);
+    // While nobody knows the node everybody waits for it.
+    await sleep(backoff(attempt++, 100, reported === undefined ? 500 : 10_000), signal);
   }
 }
 

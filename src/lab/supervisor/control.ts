@@ -13,6 +13,9 @@ import { planTopology } from '../topology/mod.ts';
 import type { LabOptions } from '../types.ts';
 import { clusterObjects } from './cluster-objects.ts';
 
+/** While the API server starts, a whole lab waits for it. */
+const longestDelayMs = 500;
+
 export async function runControl(
   datastore: Datastore,
   options: LabOptions,
@@ -26,7 +29,7 @@ export async function runControl(
       const created = await datastore.create(kind, object, { signal });
       if (created.ok || created.error.code === 'AlreadyExists') return;
       logger.warn('cannot create yet', { kind, error: created.error.message });
-      await sleep(backoff(attempt, 50, 2000), signal);
+      await sleep(backoff(attempt, 50, longestDelayMs), signal);
     }
   };
   /** For kinds that only the API server knows. */
@@ -36,7 +39,7 @@ export async function runControl(
       const answer = await askServer(process.env['KUBECONFIG'] ?? '', path, body).catch(() => undefined);
       if (answer !== undefined && (answer.code < 300 || answer.code === alreadyThere)) return;
       logger.warn('cannot create yet', { path, code: answer?.code });
-      await sleep(backoff(attempt, 50, 2000), signal);
+      await sleep(backoff(attempt, 50, longestDelayMs), signal);
     }
   };
   const setUp = async (): Promise<void> => {
@@ -80,7 +83,7 @@ async function isNewCluster(datastore: Datastore, signal: AbortSignal): Promise<
   for (let attempt = 0; !signal.aborted; attempt++) {
     const known = await datastore.get('BGPConfiguration', { name: 'default' }, signal);
     if (known.ok || known.error.code === 'NotFound') return !known.ok;
-    await sleep(backoff(attempt, 50, 2000), signal);
+    await sleep(backoff(attempt, 50, longestDelayMs), signal);
   }
   return false;
 }
