@@ -16,13 +16,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { kindOfWord } from '../../src/cli/calicoctl/kinds.ts';
 import { bundled, type Output, run } from '../support/lab.ts';
+import { firstWord } from '../kernel/support/felix-node.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'calicoctl-e2e-'));
 const kubeconfig = join(directory, 'kubeconfig');
 const program = join(directory, 'calicoctl');
 /** The bundle. */
 let main = '';
-let server: ChildProcess;
+let server: ChildProcess | undefined;
 let url = '';
 
 before(async () => {
@@ -31,9 +32,7 @@ before(async () => {
   server = spawn(process.execPath, [main, 'apiserver', '--listen', '127.0.0.1:0', '--data', ':memory:'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  url = await new Promise<string>((done) => {
-    server.stdout?.setEncoding('utf8').once('data', (line: string) => done(line.trim()));
-  });
+  url = await firstWord(server);
   const named = (field: string, value: object) => [{ name: 'x', [field]: value }];
   writeFileSync(
     kubeconfig,
@@ -48,7 +47,7 @@ before(async () => {
   );
 });
 after(() => {
-  server.kill('SIGKILL');
+  server?.kill('SIGKILL');
   rmSync(directory, { recursive: true });
 });
 
@@ -506,6 +505,6 @@ test('CT-040: node status, from the socket of the speaker', async () => {
 });
 
 test('a server that is gone', async () => {
-  server.kill('SIGKILL');
+  server?.kill('SIGKILL');
   await refuses(['get', 'ippools'], /./);
 });

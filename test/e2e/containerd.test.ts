@@ -48,7 +48,7 @@ address = "${address}"
     () =>
       existsSync(address) && spawnSync('ctr', ['-a', address, 'version']).status === 0 ? true : undefined,
     {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
       everyMs: 100,
     },
   );

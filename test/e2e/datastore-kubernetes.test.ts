@@ -147,7 +147,7 @@ test('RS-072, RS-073: a WorkloadEndpoint is a pod while it has an address', asyn
   assert.deepEqual(value(await store.list('WorkloadEndpoint', { fieldSelector: 'spec.node=n2' })).items, []);
   value(await store.updateStatus('Pod', { ...running, status: { ...running.status, phase: 'Succeeded' } }));
   assert.equal(code(await store.get('WorkloadEndpoint', name)), 'NotFound');
-  await until(() => (events.length >= 3 ? true : undefined), { timeoutMs: 5000 });
+  await until(() => (events.length >= 3 ? true : undefined), { timeoutMs: 60_000 });
   // The first one is the pod without an address: nothing for who follows the state.
   assert.deepEqual(events, [
     'deleted n1-k8s-web-eth0',
@@ -200,7 +200,7 @@ test('a syncer lives through the end and the loss of the API server', async () =
   });
   await syncer.inSync();
   const heardAfter = (n: number, what: string) =>
-    until(() => (heard.lastIndexOf(what) >= n ? true : undefined), { timeoutMs: 10_000 });
+    until(() => (heard.lastIndexOf(what) >= n ? true : undefined), { timeoutMs: 60_000 });
 
   // It comes back with its data: what was known is not told again.
   await first.value.stop();

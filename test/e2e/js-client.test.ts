@@ -169,13 +169,13 @@ test('watches: what happens, resumed after a cut without a gap, and 410 for what
   const first = await watched(config, start);
   await create('a');
   await core.patchNamespacedConfigMap({ namespace, name: 'a', body: { data: { x: 'y' } } }, merge);
-  assert.ok(await until(() => (first.seen.length >= 2 ? true : undefined), { timeoutMs: 5000 }));
+  assert.ok(await until(() => (first.seen.length >= 2 ? true : undefined), { timeoutMs: 60_000 }));
   first.stop();
   await create('b');
   await core.deleteNamespacedConfigMap({ namespace, name: 'a' });
   const second = await watched(config, first.seen.at(-1)?.revision);
   await create('c');
-  assert.ok(await until(() => (second.seen.length >= 3 ? true : undefined), { timeoutMs: 5000 }));
+  assert.ok(await until(() => (second.seen.length >= 3 ? true : undefined), { timeoutMs: 60_000 }));
   second.stop();
   assert.deepEqual(
     [...first.seen, ...second.seen].map(({ phase, name }) => `${phase} ${name}`),
@@ -184,7 +184,7 @@ test('watches: what happens, resumed after a cut without a gap, and 410 for what
   for (let i = 0; i < 120; i++)
     await core.patchNamespacedConfigMap({ namespace, name: 'c', body: { data: { i: String(i) } } }, merge);
   const late = await watched(config, start);
-  const told = await until(() => (late.seen.length > 0 ? true : undefined), { timeoutMs: 5000 });
+  const told = await until(() => (late.seen.length > 0 ? true : undefined), { timeoutMs: 60_000 });
   late.stop();
   assert.ok(told === true && late.seen[0]?.phase === 'ERROR', JSON.stringify(late.seen));
 });
@@ -206,7 +206,7 @@ test('an informer keeps a copy', async (t) => {
       .map((one) => one.metadata?.name ?? '')
       .filter((name) => name !== 'kube-root-ca.crt')
       .join();
-  assert.ok(await until(() => (names() === 'later' ? true : undefined), { timeoutMs: 5000 }), names());
+  assert.ok(await until(() => (names() === 'later' ? true : undefined), { timeoutMs: 60_000 }), names());
 });
 
 test('server-side apply: a conflict names the owner, force takes over', async (t) => {
@@ -329,7 +329,7 @@ describe('streams', { skip, concurrency: 1 }, () => {
     const status = new Promise<V1Status>((resolve) => {
       void new Exec(config).exec(namespace, 'box', 'main', ['sh'], stdout, null, stdin, true, resolve);
     });
-    assert.ok(await until(() => (stdout.text().endsWith('# ') ? true : undefined), { timeoutMs: 5000 }));
+    assert.ok(await until(() => (stdout.text().endsWith('# ') ? true : undefined), { timeoutMs: 60_000 }));
     stdin.write('tty; exit 0\n');
     assert.equal((await status).status, 'Success');
     assert.match(stdout.text(), /\/dev\/pts\/\d+/);
@@ -337,7 +337,9 @@ describe('streams', { skip, concurrency: 1 }, () => {
 
   test('logs and attach', async () => {
     const core = config.makeApiClient(CoreV1Api);
-    const command = ['sh', '-c', 'echo early; sleep 2; echo late'];
+    // Says something until both listen.
+    const words = 'echo early; until test -e /tmp/go; do echo waiting; sleep 0.2; done; echo late';
+    const command = ['sh', '-c', words];
     await core.createNamespacedPod({
       namespace,
       body: {
@@ -349,18 +351,17 @@ describe('streams', { skip, concurrency: 1 }, () => {
       (await core.readNamespacedPod({ namespace, name: 'talk' })).status?.phase === 'Running'
         ? true
         : undefined;
-    assert.ok(await until(isRunning, { timeoutMs: 10_000, everyMs: 50 }));
+    assert.ok(await until(isRunning, { timeoutMs: 60_000, everyMs: 50 }));
     const attached = sink();
     await new Attach(config).attach(namespace, 'talk', 'main', attached, null, null, false);
     const followed = sink();
     await new Log(config).log(namespace, 'talk', 'main', followed, { follow: true });
-    assert.ok(
-      await until(() => (followed.text() === 'early\nlate\n' ? true : undefined), { timeoutMs: 10_000 }),
-      followed.text(),
-    );
-    assert.ok(
-      await until(() => (attached.text().endsWith('late\n') ? true : undefined), { timeoutMs: 5000 }),
-    );
+    const hears = (stream: { text(): string }, wanted: RegExp): Promise<true | undefined> =>
+      until(() => (wanted.test(stream.text()) ? true : undefined), { timeoutMs: 60_000 });
+    for (const stream of [attached, followed]) assert.ok(await hears(stream, /waiting\n/), stream.text());
+    assert.equal((await lab.kubectl('exec', 'talk', '--', 'touch', '/tmp/go')).code, 0);
+    assert.ok(await hears(followed, /^early\n(waiting\n)+late\n$/), followed.text());
+    assert.ok(await hears(attached, /late\n$/), attached.text());
   });
 
   test('port-forward', async () => {
@@ -375,11 +376,11 @@ describe('streams', { skip, concurrency: 1 }, () => {
       const { port } = server.address() as AddressInfo;
       const socket = createConnection(port, '127.0.0.1');
       socket.write('GET /hostname HTTP/1.0\r\n\r\n');
-      socket.setTimeout(10_000, () => socket.destroy());
+      socket.setTimeout(60_000, () => socket.destroy());
       let text = '';
       socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
       assert.ok(
-        await until(() => (text.includes('ServerName: web') ? true : undefined), { timeoutMs: 8000 }),
+        await until(() => (text.includes('ServerName: web') ? true : undefined), { timeoutMs: 60_000 }),
         text,
       );
       socket.destroy();

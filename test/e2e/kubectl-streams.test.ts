@@ -29,7 +29,7 @@ const kubectl = (
   argv: readonly string[],
   more: { readonly env?: Record<string, string>; readonly input?: string } = {},
 ): Promise<Output> =>
-  run(kubectlProgram, argv, { env: env(more.env), timeoutMs: 30_000, input: more.input ?? '' });
+  run(kubectlProgram, argv, { env: env(more.env), timeoutMs: 120_000, input: more.input ?? '' });
 const out = async (...argv: readonly string[]): Promise<string> => {
   const result = await kubectl(argv);
   assert.equal(result.code, 0, result.err);
@@ -49,9 +49,9 @@ async function onTerminal(
   const ended = new Promise<number | null>((resolve) => {
     child.on('close', resolve);
   });
-  const deadline = setTimeout(() => child.kill('SIGKILL'), 30_000);
+  const deadline = setTimeout(() => child.kill('SIGKILL'), 120_000);
   for (const [awaited, typed] of steps) {
-    await until(() => (awaited.test(text) ? true : undefined), { timeoutMs: 8000 });
+    await until(() => (awaited.test(text) ? true : undefined), { timeoutMs: 60_000 });
     child.stdin.write(typed);
   }
   const code = await ended;
@@ -145,7 +145,7 @@ describe('streams of pods', { skip, concurrency: 1 }, () => {
       try {
         const ready = (): true | undefined =>
           /Forwarding from 127\.0\.0\.1.*-> 81/.test(said) ? true : undefined;
-        assert.ok(await until(ready, { timeoutMs: 10_000 }), said);
+        assert.ok(await until(ready, { timeoutMs: 60_000 }), said);
         const answers = await Promise.all(
           [1, 2, 3].map(async () => (await fetch(`http://127.0.0.1:${port}/hostname`)).text()),
         );
@@ -153,7 +153,7 @@ describe('streams of pods', { skip, concurrency: 1 }, () => {
         await assert.rejects(fetch(`http://127.0.0.1:${closed}/`));
         assert.ok(
           await until(() => (/-> 81: failed to connect .*refused/.test(said) ? true : undefined), {
-            timeoutMs: 5000,
+            timeoutMs: 60_000,
           }),
           said,
         );
@@ -168,13 +168,13 @@ describe('streams of pods', { skip, concurrency: 1 }, () => {
     await lab.apply(pod('talk', { command: ['sh', '-c', script] }, { restartPolicy: 'OnFailure' }));
     const started = (): Promise<true | undefined> =>
       kubectl(['logs', 'talk']).then((result) => (result.code === 0 ? true : undefined));
-    assert.ok(await until(started, { timeoutMs: 20_000, everyMs: 100 }));
+    assert.ok(await until(started, { timeoutMs: 60_000, everyMs: 100 }));
     assert.match(await out('logs', '-f', 'talk'), /line 1\nline 2\nline 3\n$/);
     const again = (): Promise<true | undefined> =>
       kubectl(['logs', 'talk', '--previous']).then((result) =>
         result.out.includes('line 3') ? true : undefined,
       );
-    assert.ok(await until(again, { timeoutMs: 20_000, everyMs: 200 }));
+    assert.ok(await until(again, { timeoutMs: 60_000, everyMs: 200 }));
     assert.equal(await out('logs', 'talk', '--previous', '--tail=1'), 'line 3\n');
     assert.match(
       await out('logs', 'talk', '--previous', '--timestamps', '--tail=2'),
@@ -223,7 +223,7 @@ describe('streams of pods', { skip, concurrency: 1 }, () => {
       return /Scaled down replica set d-\S+ from 2 to 1/.test(text) ? text : undefined;
     };
     assert.match(
-      (await until(told, { timeoutMs: 10_000, everyMs: 100 })) ?? '',
+      (await until(told, { timeoutMs: 60_000, everyMs: 100 })) ?? '',
       /Scaled up replica set d-\S+ from 0 to 2/,
     );
     const events = await out('get', 'events', '--sort-by=.lastTimestamp');

@@ -106,7 +106,7 @@ test('pods on real namespaces: served, adopted after a restart, restarted, clear
   const statusOf = (name: string): Pod['status'] =>
     store.all('Pod').find((p) => p.metadata.name === name)?.status;
   const eventually = async (check: () => boolean, what: string): Promise<void> => {
-    const done = await until(() => (check() ? true : undefined), { timeoutMs: 20_000, everyMs: 20 });
+    const done = await until(() => (check() ? true : undefined), { timeoutMs: 60_000, everyMs: 20 });
     assert.equal(done, true, `${what}: ${JSON.stringify(store.all('Pod').map((p) => p.status))}`);
   };
   const isReady = (name: string): boolean =>

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { interfaceNameFor } from '../../src/model/mod.ts';
 import { bundled } from '../support/lab.ts';
 import { Cluster, killed } from '../kernel/support/felix-cluster.ts';
-import { TestNode, unable } from '../kernel/support/felix-node.ts';
+import { firstWord, TestNode, unable } from '../kernel/support/felix-node.ts';
 
 const skip = unable('curl', 'nft') ?? false;
 const datagrams = fileURLToPath(new URL('../kernel/support/datagrams.mjs', import.meta.url));
@@ -54,7 +54,7 @@ test('FX-006, FX-017: fifty kills of the agent under traffic and changes of poli
     `${pods.b}:${denied}`,
     `${pods.c}:${allowed}`,
   ]);
-  const churn = new Churn(cluster);
+  await using churn = new Churn(cluster);
   let writes = 0;
   const subscription = node.kernel.subscribe(['nftables'], (event) => {
     if (event.type === 'nftables') writes++;
@@ -124,6 +124,8 @@ class Churn {
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     this.#done = this.#run();
+    // Heard in `stop`.
+    this.#done.catch(() => undefined);
   }
 
   async #run(): Promise<void> {
@@ -146,13 +148,18 @@ class Churn {
     this.#isStopped = true;
     await this.#done;
   }
+
+  /** What the test's end takes away under its hands is of no account. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => undefined);
+  }
 }
 
 async function counter(node: TestNode, pod: string, argv: readonly string[]) {
   const child: ChildProcess = node.spawn(pod, [process.execPath, datagrams, ...argv]);
   let output = '';
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (output += text));
-  while (!output.includes('ready')) await delay(5);
+  assert.match(await firstWord(child), /^ready/);
   return {
     async finish(): Promise<Record<string, number>> {
       const ended = new Promise((resolve) => child.once('close', resolve));

@@ -9,6 +9,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { until } from '../../src/lib/wait.ts';
 import { bundled } from '../support/lab.ts';
+import { firstWord } from '../kernel/support/felix-node.ts';
 
 const v3 = '/apis/projectcalico.org/v3/globalnetworkpolicies';
 type Json = { readonly [field: string]: Json } & string;
@@ -26,9 +27,7 @@ class ControlPlane {
 
   async startApiServer(): Promise<void> {
     const child = this.#spawn(['apiserver', '--listen', '127.0.0.1:0', '--data', this.directory]);
-    this.url = await new Promise<string>((resolve) =>
-      child.stdout?.setEncoding('utf8').once('data', (text: string) => resolve(text.trim())),
-    );
+    this.url = await firstWord(child);
     const kubeconfig = {
       apiVersion: 'v1',
       kind: 'Config',
@@ -134,7 +133,7 @@ for (const group of ['projectcalico.org/v3', 'crd.projectcalico.org/v1'])
     };
     const becomes = async (name: string, wanted: RegExp): Promise<void> => {
       await until(async () => (wanted.test(await said(name)) ? true : undefined), {
-        timeoutMs: 40_000,
+        timeoutMs: 60_000,
         everyMs: 100,
       });
       assert.match(await said(name), wanted);

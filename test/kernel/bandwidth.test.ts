@@ -56,13 +56,12 @@ class Limits implements AsyncDisposable {
   }
 
   async becomes(read: () => Promise<string>, wanted: RegExp): Promise<void> {
-    await until(async () => (wanted.test(await read()) ? true : undefined), { timeoutMs: 10_000 });
+    await until(async () => (wanted.test(await read()) ? true : undefined), { timeoutMs: 60_000 });
     assert.match(await read(), wanted);
   }
 
   async receive(part: 'a' | 'b'): Promise<void> {
-    const child = this.node.spawn(part, [process.execPath, transfer, 'receive', '5001']);
-    await new Promise((resolve) => child.stdout?.once('data', resolve));
+    await this.node.spawnReady(part, [process.execPath, transfer, 'receive', '5001']);
   }
 
   /** Milliseconds until all of it was there. */

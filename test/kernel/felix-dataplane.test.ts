@@ -173,8 +173,7 @@ test('SR-160, SR-161, SR-163: natOutgoing masks pods outside of the pools only, 
   const seenBy = async (server: string, at: string): Promise<string> => {
     const code =
       "require('net').createServer(s=>s.end(s.remoteAddress.replace('::ffff:',''))).listen(8080,()=>console.log('up'))";
-    const listening = node.spawn(server, [process.execPath, '-e', code]);
-    await new Promise((resolve) => listening.stdout?.once('data', resolve));
+    const listening = await node.spawnReady(server, [process.execPath, '-e', code]);
     const asked = await node.run('a', [
       process.execPath,
       '-e',

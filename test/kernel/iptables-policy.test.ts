@@ -70,7 +70,7 @@ class Felix {
         const tables = Object.values(this.dataplane.status());
         return tables.every(({ synced, unfinished }) => synced && unfinished.length === 0) ? true : undefined;
       },
-      { timeoutMs: 5000 },
+      { timeoutMs: 60_000 },
     );
     assert.ok(isDone, JSON.stringify(this.dataplane.status()));
   }
@@ -208,7 +208,7 @@ for (const variant of variants) {
           ? true
           : undefined;
       },
-      { timeoutMs: 5000 },
+      { timeoutMs: 60_000 },
     );
     assert.ok(isRepaired, await save(node, '-t', 'filter'));
     assert.equal(await node.ping('c', '10.244.1.2'), undefined);

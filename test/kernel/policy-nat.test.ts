@@ -94,7 +94,7 @@ for (const { name, environment, skip } of backEnds) {
       const { output } = await node.run('out', ['ping', '-n', '-c', '1', '-W', '1', '10.96.7.7']);
       return /From 10\.0\.0\.1 .*Unreachable/.test(output) ? true : undefined;
     };
-    assert.ok(await until(told, { timeoutMs: 10_000 }), 'who asks is told');
+    assert.ok(await until(told, { timeoutMs: 60_000 }), 'who asks is told');
     felix.remove('BGPConfiguration', 'default');
     await felix.apply();
     assert.ok((await returned('10.96.7.7')) > 0, 'no range, nothing to prevent');

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
+import { until as waitUntil } from '../../src/lib/wait.ts';
 import { TestNode, unable } from './support/felix-node.ts';
 import { PolicyFelix } from './support/policy-felix.ts';
 
@@ -246,8 +247,10 @@ test('FX-035, FX-017: counters of rules live on through changes of policy, other
   assert.equal(await second.count(comment), 3, 'after somebody emptied a chain, which came back at once');
 });
 
-async function until(done: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 100 && !(await done()); i++) await new Promise((resolve) => setTimeout(resolve, 40));
+/** Waits for it, as long as a busy machine may take. */
+async function until(done: () => Promise<boolean> | boolean): Promise<void> {
+  const isDone = async (): Promise<true | undefined> => ((await done()) ? true : undefined);
+  assert.ok(await waitUntil(isDone, { timeoutMs: 60_000, everyMs: 40 }), `never: ${done.toString()}`);
 }
 
 test('RS-190, FX-121, FX-122, SR-014: connections beyond the limit are reset, packets beyond the rate are dropped, DSCP is written on what leaves the pools', {

@@ -4,10 +4,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { afterEach, type SuiteContext, type TestContext } from 'node:test';
 import { findEntrance, outputOf } from '../../src/lab/enter.ts';
 import { labStatus, type LabStatus } from '../../src/lab/mod.ts';
 import { expect } from '../../src/lib/result.ts';
 import { until } from '../../src/lib/wait.ts';
+import { reportLab } from './lab-report.ts';
 
 /** Labs of a test file keep their state apart from those of the user, and of other tests. */
 const stateDirectory = mkdtempSync(join(tmpdir(), 'margay-e2e-'));
@@ -91,6 +93,18 @@ export type CaptureOptions = {
   readonly end: number | string;
 };
 
+/** Labs that are up. */
+const running = new Set<string>();
+
+/** A failure on a lab tells how the lab stood. Benchmarks use labs, too, and have no tests. */
+if (process.env['NODE_TEST_CONTEXT'] !== undefined)
+  afterEach(async (context: TestContext | SuiteContext) => {
+    const error = 'error' in context ? context.error : undefined;
+    if (!(error instanceof Error) || running.size === 0) return;
+    const cause = error.cause instanceof Error ? error.cause : error;
+    for (const name of running) cause.stack = `${cause.stack ?? cause.message}\n${await reportLab(name)}`;
+  });
+
 export class TestLab {
   readonly name: string;
   readonly kubeconfig: string;
@@ -109,10 +123,12 @@ export class TestLab {
       throw new Error(`lab up: ${up.out}${up.err}\n${status.out}`);
     }
     const kubeconfig = /KUBECONFIG=(\S+)/.exec(up.out)?.[1] ?? '';
+    running.add(name);
     return new TestLab(name, kubeconfig);
   }
 
   down(): Promise<Output> {
+    running.delete(this.name);
     return margay(['lab', 'down', '--name', this.name]);
   }
 
@@ -187,17 +203,16 @@ export class TestLab {
 
   /** Ready pods of a label, with the namespace their runner made for them; undefined until there are so many. */
   async pods(selector: string, count: number, timeoutMs = 120_000): Promise<readonly TestPod[]> {
-    let seen = '';
     const pods = await until(
       async () => {
         const { out } = await this.kubectl('get', 'pods', '-l', selector, '-o', 'json');
-        seen = out;
         const ready = readyPods(out);
         return ready.length === count ? ready : undefined;
       },
       { timeoutMs, everyMs: 200 },
     );
-    if (pods === undefined) throw new Error(`not ${count} pods of ${selector} became ready: ${seen}`);
+    if (pods === undefined)
+      throw new Error(`not ${count} pods of ${selector} became ready\n${await reportLab(this.name)}`);
     const found = await Promise.all(
       pods.map(async (pod): Promise<TestPod> => {
         const record = await this.sh(pod.node, `cat /var/lib/margay/pods/${pod.uid}.json`);

@@ -1,7 +1,7 @@
 // One node with the real API server and the real agent as processes, inside the private namespaces the caller already runs
 // in (tools/run.mjs makes them). For tests and benchmarks of what happens on one node.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -50,10 +50,6 @@ export async function startSingleNode(
     {},
     join(directory, 'api.log'),
   );
-  const reachable = await until(() => isReady(`${apiServer}/readyz`), { timeoutMs: 15_000 });
-  if (reachable === undefined) throw new Error('the API server did not become ready');
-  await register(apiServer, nodeName);
-
   let agent: ChildProcess | undefined;
   const startAgent = async () => {
     agent = start(
@@ -82,15 +78,24 @@ export async function startSingleNode(
     const { installCniPlugins } = await import('../../src/cni/mod.ts');
     installCniPlugins({ binDirectory: join(directory, 'bin'), socketPath });
     const ready = await until(() => (spawnSync(plugin, ['-t']).status === 0 ? true : undefined), {
-      timeoutMs: 20_000,
+      timeoutMs: 120_000,
     });
-    if (ready === undefined) throw new Error(`the agent did not become ready; see ${log}`);
+    if (ready === undefined) throw new Error(`the agent did not become ready: ${endOf(log)}`);
   };
-  await startAgent();
   const stop = async () => {
     for (const child of [agent, server]) await end(child);
     rmSync(directory, { recursive: true, force: true });
   };
+  try {
+    const reachable = await until(() => isReady(`${apiServer}/readyz`), { timeoutMs: 60_000 });
+    if (reachable === undefined)
+      throw new Error(`the API server did not become ready: ${endOf(join(directory, 'api.log'))}`);
+    await register(apiServer, nodeName);
+    await startAgent();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   return {
     nodeName,
     directory,
@@ -103,6 +108,8 @@ export async function startSingleNode(
     agent: () => agent as ChildProcess,
   };
 }
+
+const endOf = (log: string): string => readFileSync(log, 'utf8').split('\n').slice(-20).join('\n');
 
 function start(argv: string[], env: Record<string, string>, log: string): ChildProcess {
   const output = openSync(log, 'a');

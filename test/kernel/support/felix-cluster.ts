@@ -42,8 +42,7 @@ export class Cluster {
       '--durability',
       'process',
     ];
-    this.#apiserver = this.node.spawn('out', [process.execPath, this.#program, ...argv]);
-    await new Promise((resolve) => this.#apiserver?.stdout?.once('data', resolve));
+    this.#apiserver = await this.node.spawnReady('out', [process.execPath, this.#program, ...argv]);
   }
 
   async stopApiServer(): Promise<void> {
@@ -134,14 +133,16 @@ export class Cluster {
   }
 
   async ready(): Promise<void> {
+    let last = '';
     const healthy = await until(
       async () => {
         const { output } = await this.node.run('node', ['curl', '-s', 'http://localhost:9099/readiness']);
+        last = output;
         return output === 'ok\n' ? true : undefined;
       },
-      { timeoutMs: 15_000, everyMs: 100 },
+      { timeoutMs: 120_000, everyMs: 100 },
     );
-    assert.ok(healthy, 'the agent becomes ready');
+    assert.ok(healthy, `the agent does not become ready: ${last}`);
   }
 
   routes(): string {

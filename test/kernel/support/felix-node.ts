@@ -23,6 +23,17 @@ export function unable(...tools: readonly string[]): string | undefined {
   return missing.length === 0 ? undefined : `needs ${missing.join(', ')}`;
 }
 
+/** What a program says first; fails when it ends without a word. */
+export function firstWord(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    child.stdout?.once('data', (chunk: Buffer | string) => resolve(chunk.toString().trim()));
+    child.once('error', reject);
+    child.once('exit', (code, signal) =>
+      reject(new Error(`${child.spawnargs.join(' ').slice(0, 300)} ended with ${code ?? signal}`)),
+    );
+  });
+}
+
 let serial = 0;
 
 export class TestNode {
@@ -86,6 +97,13 @@ export class TestNode {
     return child;
   }
 
+  /** As `spawn`; it has said its first word. */
+  async spawnReady(part: string, command: readonly string[]): Promise<ChildProcess> {
+    const child = this.spawn(part, command);
+    await firstWord(child);
+    return child;
+  }
+
   /** A process in this test's own namespace, ended with the node. */
   spawnHere(command: string, args: readonly string[]): ChildProcess {
     const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -116,7 +134,7 @@ export class TestNode {
   }
 
   async pingWorks(part: string, address: string): Promise<boolean> {
-    const ttl = await until(() => this.ping(part, address), { timeoutMs: 5000 });
+    const ttl = await until(() => this.ping(part, address), { timeoutMs: 60_000 });
     return ttl !== undefined;
   }
 

@@ -87,9 +87,8 @@ export class PolicyFelix {
 
   /** Listens for TCP in a part of the node. */
   async listen(part: string, ...ports: readonly number[]): Promise<void> {
-    const child = this.node.spawn(part, [process.execPath, connections, 'listen', ...ports.map(String)]);
-    this.#listeners.push(child);
-    await new Promise((resolve) => child.stdout?.once('data', resolve));
+    const argv = [process.execPath, connections, 'listen', ...ports.map(String)];
+    this.#listeners.push(await this.node.spawnReady(part, argv));
   }
 
   /** `open`, `refused` or `silent`, for a TCP connection; several are held at once. */
