@@ -27,6 +27,21 @@ spec: {${spec}}
 `;
 
 describe('kubectl', { skip: missing ? `${program} is not installed` : false, concurrency: 1 }, () => {
+  test('create of an ingress', async (t) => {
+    const kubectl = await cluster(t);
+    await kubectl('create', 'ingress', 'front', '--rule=shop.example/cart=cart:8080');
+    assert.equal(
+      await kubectl(
+        'get',
+        'ingress',
+        'front',
+        '-o',
+        'jsonpath={.spec.rules[0].http.paths[0].backend.service}',
+      ),
+      '{"name":"cart","port":{"number":8080}}',
+    );
+  });
+
   test('create, scale and get of a deployment', async (t) => {
     const kubectl = await cluster(t);
     assert.equal(

@@ -351,7 +351,7 @@ export const messages: Readonly<Record<string, string>> = {
   'networking.IngressLoadBalancerIngress': '1 ip s; 2 hostname s; 4 ports *IngressPortStatus',
   'networking.IngressLoadBalancerStatus': '1 ingress *IngressLoadBalancerIngress',
   'networking.IngressPortStatus': '1 port i; 2 protocol s; 3 error s',
-  'networking.IngressRule': '1 host s; 2 ingressRuleValue IngressRuleValue',
+  'networking.IngressRule': '1 host s; 2 . IngressRuleValue',
   'networking.IngressRuleValue': '1 http HTTPIngressRuleValue',
   'networking.IngressServiceBackend': '1 name s; 2 port ServiceBackendPort',
   'networking.IngressSpec':

@@ -17,6 +17,7 @@ import { planReplicaSet } from './replicas.ts';
 import { planRevisions, revisionHashLabel } from './revisions.ts';
 import { planDeployment, revisionAnnotation } from './rollout.ts';
 import { place } from './schedule.ts';
+import { untolerated } from './taints.ts';
 import { planStatefulSet } from './stateful-sets.ts';
 
 export type RunOptions = {
@@ -71,6 +72,7 @@ export class ControlRun {
     this.#nextMs = undefined;
     await this.#nodes();
     await this.#collectOrphans();
+    await this.#evict();
     await this.#deployments();
     await this.#replicaSets();
     await this.#daemonSets();
@@ -115,6 +117,19 @@ export class ControlRun {
       if (owner === undefined || pod.metadata.deletionTimestamp !== undefined) continue;
       if (!podOwners.has(owner.kind)) continue;
       if (!this.#cache.hasUid(owner.uid)) await this.#delete('Pod', pod);
+    }
+  }
+
+  /** Pods leave a node whose taint says so. */
+  async #evict(): Promise<void> {
+    const effects = ['NoExecute'] as const;
+    const nodes = new Map(this.#cache.nodes.map((node) => [node.metadata.name, node]));
+    for (const pod of this.#cache.pods) {
+      const node = nodes.get(pod.spec.nodeName ?? '');
+      if (node === undefined || pod.metadata.deletionTimestamp !== undefined) continue;
+      if (untolerated(node, pod.spec.tolerations, effects) === undefined) continue;
+      this.#tell('taint-eviction-controller', pod, 'TaintManagerEviction', 'Marking for deletion Pod');
+      await this.#delete('Pod', pod);
     }
   }
 

@@ -156,6 +156,37 @@ test('a daemon set has one pod per fitting node, also on a node that comes later
   });
 });
 
+test('taints: pods leave a node that says so, daemons too unless they tolerate it, and none comes', async () => {
+  await withCluster(async ({ store, settle }) => {
+    const template: DaemonSet['spec']['template'] = {
+      metadata: { labels: { app: 'd' } },
+      spec: { containers: [{ name: 'd', image: 'x' }] },
+    };
+    const daemon = (name: string, spec: Partial<Pod['spec']>): DaemonSet => ({
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata: { name, namespace: 'default' },
+      spec: {
+        selector: { matchLabels: { app: 'd' } },
+        template: { ...template, spec: { ...template.spec, ...spec } },
+      },
+    });
+    const client = store.open();
+    await client.create('Deployment', deployment(4));
+    await client.create('DaemonSet', daemon('frail', {}));
+    await client.create('DaemonSet', daemon('tough', { tolerations: [{ operator: 'Exists' }] }));
+    await settle(() => ready(store).length === 12);
+    const taints = [{ key: 'broken', effect: 'NoExecute' }];
+    store.put('KubernetesNode', { ...node('worker1'), spec: { taints } });
+    const there = (): readonly string[] =>
+      store
+        .all('Pod')
+        .filter((p) => p.spec.nodeName === 'worker1')
+        .map((p) => p.metadata.ownerReferences?.[0]?.name ?? '');
+    await settle(() => ready(store).length === 11 && there().join() === 'tough');
+  });
+});
+
 test('a pod that fits nowhere is told why, and is placed when a node gets its label', async () => {
   await withCluster(async ({ store, settle }) => {
     await store.open().create('Pod', pod('picky', { nodeSelector: { disk: 'ssd' } }));
@@ -198,6 +229,20 @@ test('placement', () => {
     reason: "0/2 nodes are available: 2 didn't match the pod's node selector.",
   });
   assert.deepEqual(place(pod('x'), [], []), { reason: '0/0 nodes are available.' });
+  const slow = { ...node('slow'), spec: { taints: [{ key: 'disk', value: 'slow', effect: 'NoSchedule' }] } };
+  assert.deepEqual(place(pod('x'), [slow], []), {
+    reason: '0/1 nodes are available: 1 had untolerated taint {disk: slow}.',
+  });
+  const soft = { ...slow, spec: { taints: [{ key: 'disk', effect: 'PreferNoSchedule' }] } };
+  assert.deepEqual(place(pod('x'), [soft], []), { node: 'slow' });
+  for (const toleration of [
+    { key: 'disk', value: 'slow', effect: 'NoSchedule' },
+    { key: 'disk', operator: 'Exists' },
+    { operator: 'Exists' },
+  ])
+    assert.deepEqual(place(pod('x', { tolerations: [toleration] }), [slow], []), { node: 'slow' });
+  const other = { key: 'disk', value: 'fast', effect: 'NoSchedule' };
+  assert.ok('reason' in place(pod('x', { tolerations: [other] }), [slow], []));
 });
 
 test('pods that are least useful go first', () => {

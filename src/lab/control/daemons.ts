@@ -1,9 +1,10 @@
-// DaemonSet: one pod on every node that its template's nodeSelector allows. Pure. A changed template replaces the pods of
+// DaemonSet: one pod on every node that its template's nodeSelector and tolerations allow. Pure. A changed template replaces the pods of
 // one node after the other.
 import type { DaemonSet, KubernetesNode, Pod } from '../../model/mod.ts';
 import { controllerOf, isActive, isReady, podFromTemplate } from './pods.ts';
 import { revisionHash, revisionHashLabel } from './revisions.ts';
 import { hasLabels } from './selectors.ts';
+import { daemonTolerations, untolerated } from './taints.ts';
 
 export type DaemonPlan = {
   readonly create: readonly Pod[];
@@ -19,14 +20,21 @@ export function planDaemonSet(
   const own = pods.filter((pod) => controllerOf(pod) === set.metadata.uid);
   const active = own.filter(isActive);
   const hash = revisionHash(set);
-  const wanted =
-    set.metadata.deletionTimestamp === undefined
-      ? nodes.filter((n) => hasLabels(set.spec.template.spec.nodeSelector, n.metadata.labels))
-      : [];
+  const tolerations = daemonTolerations(set.spec.template.spec);
+  const there = new Set(own.map((pod) => pod.spec.nodeName));
+  // A pod that is there already stays when a taint only keeps new ones away.
+  const mayRun = (node: KubernetesNode): boolean =>
+    hasLabels(set.spec.template.spec.nodeSelector, node.metadata.labels) &&
+    untolerated(node, tolerations, there.has(node.metadata.name) ? ['NoExecute'] : undefined) === undefined;
+  const wanted = set.metadata.deletionTimestamp === undefined ? nodes.filter(mayRun) : [];
   const wantedNames = new Set(wanted.map((n) => n.metadata.name));
   const create: Pod[] = [];
   const remove = active.filter((pod) => !wantedNames.has(pod.spec.nodeName ?? ''));
   const isCurrent = (pod: Pod): boolean => pod.metadata.labels?.[revisionHashLabel] === hash;
+  const template = {
+    ...set.spec.template,
+    spec: { ...set.spec.template.spec, tolerations: [...tolerations] },
+  };
   let outdatedReady: Pod | undefined;
   for (const node of wanted) {
     // A pod that is still going keeps its place: two at a time would be one too many.
@@ -35,7 +43,7 @@ export function planDaemonSet(
     remove.push(...more, ...here.filter((p) => p.metadata.deletionTimestamp === undefined && !isActive(p)));
     if (here.length === 0)
       create.push(
-        podFromTemplate(set, set.spec.template, {
+        podFromTemplate(set, template, {
           nodeName: node.metadata.name,
           labels: { [revisionHashLabel]: hash },
         }),

@@ -1,8 +1,9 @@
-// The scheduler's decision for one pod: a ready node that its nodeSelector allows, the one with the fewest pods of the
+// The scheduler's decision for one pod: a ready node that its nodeSelector and tolerations allow, the one with the fewest pods of the
 // same owner, then with the fewest pods, then by name. Pure.
 import type { KubernetesNode, Pod } from '../../model/mod.ts';
 import { controllerOf, isActive, isNodeReady } from './pods.ts';
 import { hasLabels } from './selectors.ts';
+import { untolerated } from './taints.ts';
 
 export type Placement =
   | { readonly node: string }
@@ -13,12 +14,14 @@ export function place(pod: Pod, nodes: readonly KubernetesNode[], pods: readonly
   const notReady = nodes.filter((n) => !isNodeReady(n));
   const cordoned = nodes.filter((n) => isNodeReady(n) && n.spec?.unschedulable === true);
   const open = nodes.filter((n) => isNodeReady(n) && n.spec?.unschedulable !== true);
-  const fitting = open.filter((n) => hasLabels(pod.spec.nodeSelector, n.metadata.labels));
+  const selected = open.filter((n) => hasLabels(pod.spec.nodeSelector, n.metadata.labels));
+  const fitting = selected.filter((n) => untolerated(n, pod.spec.tolerations) === undefined);
   if (fitting.length === 0) {
     const parts = [
       [notReady.length, 'not ready'],
       [cordoned.length, 'unschedulable'],
-      [open.length, "didn't match the pod's node selector"],
+      [open.length - selected.length, "didn't match the pod's node selector"],
+      ...taintCounts(selected, pod),
     ] as const;
     const why = parts.filter(([n]) => n > 0).map(([n, text]) => `${n} ${text}`);
     return {
@@ -37,4 +40,16 @@ export function place(pod: Pod, nodes: readonly KubernetesNode[], pods: readonly
     ([nameA, a], [nameB, b]) => a.same - b.same || a.all - b.all || (nameA < nameB ? -1 : 1),
   );
   return { node: best?.[0] ?? '' };
+}
+
+/** `2 had untolerated taint {disk: slow}` for each taint. */
+function taintCounts(nodes: readonly KubernetesNode[], pod: Pod): readonly (readonly [number, string])[] {
+  const counts = new Map<string, number>();
+  for (const node of nodes) {
+    const taint = untolerated(node, pod.spec.tolerations);
+    if (taint === undefined) continue;
+    const text = `had untolerated taint {${taint.key}: ${taint.value ?? ''}}`;
+    counts.set(text, (counts.get(text) ?? 0) + 1);
+  }
+  return [...counts].map(([text, count]) => [count, text]);
 }
