@@ -48,7 +48,7 @@ class Felix {
   async done(): Promise<void> {
     const { routes, interfaces } = this.graph.state().tables;
     for (const row of interfaces.values()) {
-      expect(await this.dataplane.whenDone(endpointKeys([...routes.values()], row), 5000), 'done');
+      expect(await this.dataplane.whenDone(endpointKeys([...routes.values()], row), 30_000), 'done');
     }
     await settle();
     await this.dataplane.idle();
@@ -362,7 +362,7 @@ test('FX-075: a route that goes and comes again is there, however late the kerne
     // Without a turn of the event loop: what the kernel tells is not read meanwhile.
     await felix.dataplane.idle();
     felix.update(one);
-    expect(await felix.dataplane.whenDone(endpointKeys(routes, row), 5000), 'done');
+    expect(await felix.dataplane.whenDone(endpointKeys(routes, row), 30_000), 'done');
     assert.match(node.ip('node', 'route show 10.244.1.2'), /dev calia/, `round ${n}`);
   }
 });

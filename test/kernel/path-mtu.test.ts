@@ -39,7 +39,7 @@ test('FX-093: a probe arrives, is told to be too big, or vanishes', { skip }, as
   await using made = await hosts();
   const { paths } = made.kernel('h1');
   const answer = async (to: Address, bytes: number): Promise<string> =>
-    expect(await paths.probe(to, bytes, { timeoutMs: 3_000 }), `${to} ${bytes}`);
+    expect(await paths.probe(to, bytes, { timeoutMs: 20_000 }), `${to} ${bytes}`);
   for (const to of [far[4], far[6]]) {
     assert.equal(await answer(to, 104), 'arrived');
     assert.equal(await answer(to, 1413), 'arrived');

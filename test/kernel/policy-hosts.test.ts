@@ -1,6 +1,7 @@
 // Host endpoints in nftables, on real packets.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '../../src/lib/wait.ts';
 import { TestNode, unable } from './support/felix-node.ts';
 import { PolicyFelix } from './support/policy-felix.ts';
 
@@ -75,9 +76,8 @@ test('RS-142: a name finds before an address, an address before all; of equals t
   // The address moves away from the interface.
   node.ip('node', 'addr add 10.0.0.9/24 dev eth0');
   node.ip('node', `addr del ${host}/24 dev eth0`);
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  await felix.settled();
-  assert.equal(await node.ping('out', '10.0.0.9'), undefined, 'now it is only the one for all');
+  const isClosed = async () => ((await node.ping('out', '10.0.0.9')) === undefined ? true : undefined);
+  assert.ok(await until(isClosed, { timeoutMs: 30_000 }), 'now it is only the one for all');
 });
 
 test('FX-152: on interfaces of InterfaceExclude a host endpoint is not found by its addresses', {
