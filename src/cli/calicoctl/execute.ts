@@ -5,8 +5,7 @@ import { type ActionError, inNamespace } from './actions.ts';
 import { type Loaded, loadResources, type LoadError, type Resource } from './input/resources.ts';
 import { kindOfWord } from './kinds.ts';
 import { shapeProblemOf } from './problems.ts';
-import { withCluster } from './cluster-version.ts';
-import { type CliError, fail, type Flags, isSet, printLine, textFlag } from './program.ts';
+import { type CliError, fail, type Flags, isSet, printLine, textFlag, withDatastore } from './program.ts';
 
 export const fileFlags = [
   {
@@ -143,7 +142,7 @@ export async function runOnResources(
     return ok(undefined);
   }
   const resources = loaded.value;
-  return withCluster(flags, async (store) => {
+  return withDatastore(flags, async (store) => {
     if (words.infinitive !== 'delete') {
       const { ensureInitialised } = await import('./initialise.ts');
       await ensureInitialised(store);

@@ -4,8 +4,7 @@ import { getResource, inNamespace, listResources } from './actions.ts';
 import { fileFlags, loadFailure, namespaceFlag, resourcesOf } from './execute.ts';
 import type { Resource } from './input/resources.ts';
 import { type Answer, parseFormat, printAnswers } from './output/print.ts';
-import { withCluster } from './cluster-version.ts';
-import { fail, isSet, printLine, textFlag, verb } from './program.ts';
+import { fail, isSet, printLine, textFlag, verb, withDatastore } from './program.ts';
 
 export const command = verb(
   {
@@ -47,7 +46,7 @@ export const command = verb(
       printLine('No resources specified');
       return ok(undefined);
     }
-    return withCluster(flags, async (store) => {
+    return withDatastore(flags, async (store) => {
       const answers: Answer[] = [];
       const errors: string[] = [];
       for (const one of loaded.value) {

@@ -3,8 +3,7 @@ import type { Command } from '../types.ts';
 import { getResource, inNamespace, replaceResource } from './actions.ts';
 import { loadFailure, namespaceFlag, resourcesOf } from './execute.ts';
 import type { Metadata } from './input/resources.ts';
-import { withCluster } from './cluster-version.ts';
-import { type CliError, done, fail, isSet, printLine, verb } from './program.ts';
+import { type CliError, done, fail, isSet, printLine, verb, withDatastore } from './program.ts';
 import { ok, type Result } from '../../lib/result.ts';
 
 type Subject = {
@@ -50,7 +49,7 @@ const commandFor = (subject: Subject): Command =>
       if (target === undefined) return fail(`${kind} ${name} not found`);
       const placed = inNamespace(target, flags);
       if (!placed.ok) return placed;
-      return withCluster(flags, async (store) => {
+      return withDatastore(flags, async (store) => {
         for (let attempt = 1; ; attempt++) {
           const current = await getResource(store, placed.value);
           if (!current.ok) return fail(`failed to get ${kind} ${name}, error ${current.error.message}`);

@@ -5,8 +5,7 @@ import { loadFailure, namespaceFlag, resourcesOf } from './execute.ts';
 import { isObject, readFields, type Loaded, type Resource } from './input/resources.ts';
 import { parseDocuments } from './input/documents.ts';
 import { shapeProblemOf, identityChange } from './problems.ts';
-import { withCluster } from './cluster-version.ts';
-import { type CliError, done, fail, printLine, textFlag, verb } from './program.ts';
+import { type CliError, done, fail, printLine, textFlag, verb, withDatastore } from './program.ts';
 import type { Datastore } from '../../datastore/mod.ts';
 import { ok, type Result } from '../../lib/result.ts';
 
@@ -52,7 +51,7 @@ export const command = verb(
         `failed to patch '${target.object.kind}' resource: the patch is not ${type === 'json' ? 'a list of operations' : 'an object'}`,
         `A ${type} patch looks like ${type === 'json' ? '[{"op":"add","path":"/spec/disabled","value":true}]' : '{"spec":{"disabled":true}}'}.`,
       );
-    const patched = await withCluster(flags, (store) => patchOne(store, flags, target, type, body));
+    const patched = await withDatastore(flags, (store) => patchOne(store, flags, target, type, body));
     if (!patched.ok)
       return fail(`failed to patch '${target.object.kind}' resource: [${patched.error.message}]`);
     printLine(`Successfully patched 1 '${target.object.kind}' resource`);

@@ -42,7 +42,7 @@ const commonFlags: readonly FlagSpec[] = [
   { flags: '--context <name>', description: 'the context of the kubeconfig to use' },
   {
     flags: '--allow-version-mismatch',
-    description: 'works on a cluster whose version is not that of this program',
+    description: 'accepted for old habits: servers of other versions are served without it',
   },
   {
     flags: '-l, --log-level <level>',

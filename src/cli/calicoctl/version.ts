@@ -2,8 +2,10 @@
 import type { Datastore } from '../../datastore/mod.ts';
 import { ok } from '../../lib/result.ts';
 import { parseDurationMs } from '../../model/mod.ts';
-import { clientVersion } from './cluster-version.ts';
 import { fail, isSet, printLine, textFlag, verb, withDatastore } from './program.ts';
+
+/** As a release is named; `package.json` says the same. */
+export const clientVersion = 'v0.1.0';
 
 export const command = verb(
   {

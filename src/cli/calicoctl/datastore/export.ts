@@ -7,8 +7,7 @@ import { kindDefinition, type KindName, type Node } from '../../../model/mod.ts'
 import { listResources } from '../actions.ts';
 import type { Resource } from '../input/resources.ts';
 import { yamlText } from '../output/print.ts';
-import { withCluster } from '../cluster-version.ts';
-import { type CliError, fail, print, printLine, verb } from '../program.ts';
+import { type CliError, fail, print, printLine, verb, withDatastore } from '../program.ts';
 import { isLocked } from './lock.ts';
 import { nodeNames, type NodeNames, renamedAddresses, renamedResource } from './node-names.ts';
 
@@ -51,7 +50,7 @@ export const command = verb(
       'The datastore must be locked. Profiles and workload endpoints are not exported: namespaces and pods make them.',
   },
   ({ flags }) =>
-    withCluster(flags, async (store) => {
+    withDatastore(flags, async (store) => {
       const locked = await isLocked(store);
       if (!locked.ok) return locked;
       if (!locked.value)

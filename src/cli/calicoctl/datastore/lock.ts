@@ -2,8 +2,7 @@
 import type { Datastore } from '../../../datastore/mod.ts';
 import { ok, type Result } from '../../../lib/result.ts';
 import { ensureInitialised } from '../initialise.ts';
-import { withCluster } from '../cluster-version.ts';
-import { type CliError, fail, printLine, verb } from '../program.ts';
+import { type CliError, fail, printLine, verb, withDatastore } from '../program.ts';
 
 export async function isLocked(store: Datastore): Promise<Result<boolean, CliError>> {
   const found = await store.get('ClusterInformation', { name: 'default' });
@@ -23,7 +22,7 @@ export async function setReady(store: Datastore, datastoreReady: boolean): Promi
 
 const commandFor = (name: 'lock' | 'unlock', summary: string, isReady: boolean) =>
   verb({ name: `datastore migrate ${name}`, summary, flags: [] }, ({ flags }) =>
-    withCluster(flags, async (store) => {
+    withDatastore(flags, async (store) => {
       const set = await setReady(store, isReady);
       if (!set.ok) return set;
       printLine(`Datastore ${name}ed.`);

@@ -1,8 +1,7 @@
 // `datastore migrate-policy-names`: policies of etcd datastores that are older than Calico 3.32 take their own names (CT-050).
 import { asEtcd } from '../../../datastore/mod.ts';
 import { ok } from '../../../lib/result.ts';
-import { withCluster } from '../cluster-version.ts';
-import { fail, printLine, verb, warn } from '../program.ts';
+import { fail, printLine, verb, warn, withDatastore } from '../program.ts';
 
 export const command = verb(
   {
@@ -13,7 +12,7 @@ export const command = verb(
       'Only etcdv3 datastores that were made before Calico 3.32 need it. It may be run again at any time; versions before 3.32 do not find the policies afterwards.',
   },
   ({ flags }) =>
-    withCluster(flags, async (store) => {
+    withDatastore(flags, async (store) => {
       const etcd = await asEtcd(store);
       if (etcd === undefined)
         return fail(

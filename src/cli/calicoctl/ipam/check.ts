@@ -3,8 +3,17 @@ import { writeFileSync } from 'node:fs';
 import type { Datastore } from '../../../datastore/mod.ts';
 import { ok, type Result } from '../../../lib/result.ts';
 import type { ClusterInformation, KindName, ResourceOf } from '../../../model/mod.ts';
-import { clientVersion, withCluster } from '../cluster-version.ts';
-import { type CliError, fail, type Flags, isSet, printLine, textFlag, verb } from '../program.ts';
+import { clientVersion } from '../version.ts';
+import {
+  type CliError,
+  fail,
+  type Flags,
+  isSet,
+  printLine,
+  textFlag,
+  verb,
+  withDatastore,
+} from '../program.ts';
 import { openIpam } from './open.ts';
 import { type ReportedAllocation, type ReportedHandle, survey, type Surveyed } from './survey.ts';
 
@@ -33,7 +42,7 @@ export const command = verb(
   ({ flags }) => {
     const kubeconfig = textFlag(flags, 'kubeconfig');
     if (kubeconfig !== undefined) process.env['KUBECONFIG'] = kubeconfig;
-    return withCluster(flags, (store) => check(store, flags));
+    return withDatastore(flags, (store) => check(store, flags));
   },
 );
 

@@ -2,8 +2,7 @@
 import type { Datastore } from '../../../datastore/mod.ts';
 import { ok, type Result } from '../../../lib/result.ts';
 import { type IPAMConfiguration, validate } from '../../../model/mod.ts';
-import { withCluster } from '../cluster-version.ts';
-import { type CliError, fail, printLine, textFlag, verb } from '../program.ts';
+import { type CliError, fail, printLine, textFlag, verb, withDatastore } from '../program.ts';
 
 type Spec = IPAMConfiguration['spec'];
 type Change = { readonly label: string; readonly spec: Partial<Spec>; readonly value: string };
@@ -68,7 +67,7 @@ export const command = verb(
     }
     if (changes.length === 0)
       return Promise.resolve(fail('at least one configuration option must be specified'));
-    return withCluster(flags, (store) => configure(store, changes));
+    return withDatastore(flags, (store) => configure(store, changes));
   },
 );
 

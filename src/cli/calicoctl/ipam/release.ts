@@ -5,8 +5,17 @@ import type { ReleaseRequest } from '../../../ipam/mod.ts';
 import { parseAddress } from '../../../lib/ip/mod.ts';
 import { parseJson } from '../../../lib/json.ts';
 import { ok, type Result } from '../../../lib/result.ts';
-import { clientVersion, withCluster } from '../cluster-version.ts';
-import { type CliError, fail, isSet, listFlag, printLine, textFlag, verb } from '../program.ts';
+import { clientVersion } from '../version.ts';
+import {
+  type CliError,
+  fail,
+  isSet,
+  listFlag,
+  printLine,
+  textFlag,
+  verb,
+  withDatastore,
+} from '../program.ts';
 import type { Report } from './check.ts';
 import { openIpam } from './open.ts';
 import type { ReportedHandle } from './survey.ts';
@@ -35,9 +44,9 @@ export const command = verb(
     const reports = listFlag(flags, 'fromReport');
     const ip = textFlag(flags, 'ip');
     if (reports.length > 0)
-      return withCluster(flags, (store) => releaseReported(store, reports, isSet(flags, 'force')));
+      return withDatastore(flags, (store) => releaseReported(store, reports, isSet(flags, 'force')));
     if (ip === undefined) return Promise.resolve(fail('ipam release needs --ip or --from-report'));
-    return withCluster(flags, (store) => releaseOne(store, ip));
+    return withDatastore(flags, (store) => releaseOne(store, ip));
   },
 );
 

@@ -1,7 +1,6 @@
 // `ipam show`: how full pools and blocks are, whose an address is, borrowed addresses, the configuration (CT-030, CT-031).
 import { boxedTable } from '../output/table.ts';
-import { withCluster } from '../cluster-version.ts';
-import { type CliError, fail, isSet, print, printLine, textFlag, verb } from '../program.ts';
+import { type CliError, fail, isSet, print, printLine, textFlag, verb, withDatastore } from '../program.ts';
 import type { Datastore } from '../../../datastore/mod.ts';
 import type { Ipam } from '../../../ipam/mod.ts';
 import { parseAddress } from '../../../lib/ip/mod.ts';
@@ -21,7 +20,7 @@ export const command = verb(
     examples: ['ipam show', 'ipam show --show-blocks', 'ipam show --ip=192.168.12.4'],
   },
   ({ flags }) =>
-    withCluster(flags, async (store) => {
+    withDatastore(flags, async (store) => {
       const ip = textFlag(flags, 'ip');
       if (ip !== undefined) return showAddress(await openIpam(store), store, ip);
       if (isSet(flags, 'showBorrowed')) return showBorrowed(store);

@@ -5,8 +5,7 @@ import { parsePrefix, prefixFamily, prefixLength, subPrefixAt, type Prefix } fro
 import { ok, type Result } from '../../../lib/result.ts';
 import { applyDefaults, type IPPool } from '../../../model/mod.ts';
 import { isLocked } from '../datastore/lock.ts';
-import { withCluster } from '../cluster-version.ts';
-import { type CliError, fail, printLine, textFlag, verb } from '../program.ts';
+import { type CliError, fail, printLine, textFlag, verb, withDatastore } from '../program.ts';
 
 /** More pools than this are a mistake. */
 const maxParts = 1024;
@@ -33,7 +32,7 @@ export const command = verb(
       );
     if (!Number.isInteger(parts) || parts < 2 || parts > maxParts || (parts & (parts - 1)) !== 0)
       return Promise.resolve(fail(`number to split CIDR into is not a valid power of 2: ${args[0]}`));
-    return withCluster(flags, (store) =>
+    return withDatastore(flags, (store) =>
       split(store, parts, (pool) =>
         name === undefined ? pool.spec.cidr === cidr : pool.metadata.name === name,
       ),

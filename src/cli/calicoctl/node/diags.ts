@@ -6,7 +6,7 @@ import { ok } from '../../../lib/result.ts';
 import { askSocket, defaultSocket } from '../../bgp/ask.ts';
 import { Bundle, type Probe, timestamp } from '../diags/bundle.ts';
 import { fail, printLine, textFlag, verb } from '../program.ts';
-import { clientVersion } from '../cluster-version.ts';
+import { clientVersion } from '../version.ts';
 
 /** The names are those of calicoctl where it has them. */
 const probes: readonly Probe[] = [
