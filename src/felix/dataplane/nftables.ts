@@ -40,6 +40,11 @@ export type NftActual = string;
 const text = (parts: string | readonly string[]): string =>
   typeof parts === 'string' ? parts : parts.join(' . ');
 
+function fieldsOf(text: string): string | string[] {
+  const fields = text.split(' . ');
+  return fields.length === 1 ? text : fields;
+}
+
 export function nftKey(row: NftRow): string {
   if (row.kind === 'table') return `${row.family} table`;
   if (row.kind === 'set') return `${row.family} set ${row.set.name}`;
@@ -317,7 +322,12 @@ function compile(
     ),
     ...gone('element')
       .filter(({ family, name }) => !droppedSets.has(`${family} ${name}`))
-      .map(({ change, family, name, element }) => ({ change, family, set: name, element: { key: element } })),
+      .map(({ change, family, name, element }) => ({
+        change,
+        family,
+        set: name,
+        element: { key: fieldsOf(element) },
+      })),
   ];
   addElements('delete-elements', taken);
 

@@ -14,7 +14,8 @@
 //    packet past the earlier one meets what was behind it before;
 //  - what an element told (an address's class, say) is in the maps still, which keep what goes until all else is done;
 //  - where a table goes with its sets, it misses nothing: hooks go before.
-// Where one kind is not there, or needs no order, it goes along with the next.
+// Where one kind is not there, or needs no order, it goes along with the next. Elements that go make way for others of the same
+// lookup in one transaction, where that is all.
 //
 // The first time, what stands in the kernel was made by another run: a program of the same name may be another endpoint's
 // there. Then all that is led to by such names changes in one transaction, with the elements of maps that come and go.
@@ -29,11 +30,12 @@ export function transactionsOf(
   intervals: ReadonlySet<string>,
   isFirst = false,
 ): readonly (readonly NftChange[])[] {
-  const losesTable = changes.some(({ op, key }) => op === 'remove' && parseKey(key).kind === 'table');
+  const losesTable = changes.some(({ op, key }) => op === 'remove' && key.endsWith(' table'));
   if (losesTable)
     return [changes.filter(losesHook), changes.filter((change) => !losesHook(change))].filter(isAny);
   const { fresh, ranks, main, after } = stagesOf(changes, intervals, isFirst);
   const stages = [...ranks, main].filter(isAny);
+  if (fresh.length === 0 && isOfOneLookup(stages, after)) return [[...stages.flat(), ...after]];
   const [first, ...others] = stages;
   // New rules may stand in one transaction with what they ask for, unless that is late; elements lead to what is there.
   const isAlone = first === undefined || ranks.length > 0 || main.some(leadsOn) || fresh.some(isInterval);
@@ -43,8 +45,11 @@ export function transactionsOf(
   return (onlyGoes ? [[...begun.flat(), ...after]] : [...begun, after]).filter(isAny);
 
   function isInterval(change: NftChange): boolean {
-    const { kind, family, name } = parseKey(change.key);
-    return kind === 'set' && intervals.has(`${family} ${name}`);
+    return (
+      change.op === 'put' &&
+      change.row.kind === 'set' &&
+      intervals.has(`${change.row.family} ${change.row.set.name}`)
+    );
   }
 }
 
@@ -107,6 +112,28 @@ function stagesOf(changes: readonly NftChange[], intervals: ReadonlySet<string>,
   return { fresh, ranks, main, after };
 }
 
+/** Elements of maps of one rank, or of one set, come and go, and nothing else changes: of those a packet asks each program
+ *  for one, which is there as before or as after. */
+function isOfOneLookup(stages: readonly (readonly NftChange[])[], after: readonly NftChange[]): boolean {
+  const [stage, ...others] = stages;
+  if (stage === undefined || others.length > 0) return false;
+  const lookups = new Set<number | string>();
+  const sets = new Set<string>();
+  for (const change of stage) {
+    if (change.op !== 'put' || change.row.kind !== 'element') return false;
+    const { family, set, rank } = change.row;
+    lookups.add(rank ?? set);
+    sets.add(`${family} ${set}`);
+  }
+  return (
+    lookups.size === 1 &&
+    after.every(({ key }) => {
+      const { kind, family, name } = parseKey(key);
+      return kind === 'element' && sets.has(`${family} ${name}`);
+    })
+  );
+}
+
 const isAny = (stage: readonly NftChange[]): boolean => stage.length > 0;
 
 /** An element that tells where packets go, or what they are. */
@@ -114,7 +141,7 @@ const leadsOn = (change: NftChange): boolean =>
   change.op === 'put' && change.row.kind === 'element' && change.row.element.data !== undefined;
 
 const losesHook = ({ op, key, actual }: NftChange): boolean =>
-  op === 'remove' && parseKey(key).kind === 'chain' && baseOf(actual) !== 'null';
+  op === 'remove' && actual !== undefined && parseKey(key).kind === 'chain' && baseOf(actual) !== 'null';
 
 const elementsPerPart = 4_000;
 
@@ -148,18 +175,25 @@ export function dividedStage(changes: readonly NftChange[]): readonly (readonly 
 export const baseOf = (actual: string | undefined): string =>
   JSON.stringify((JSON.parse(actual ?? '[null]') as unknown[])[0]);
 
+/** `element`: of elements, their key as rows write it, joined. */
 export function parseKey(key: string): {
   readonly kind: NftRow['kind'];
   readonly family: NftRow['family'];
   readonly name: string;
-  readonly element: string | string[];
+  readonly element: string;
 } {
-  const [family = 'ip', kind = 'table', name = '', ...rest] = key.split(' ');
-  const parts = rest.join(' ').split(' . ');
+  const kindAt = key.indexOf(' ') + 1;
+  const kindEnd = wordEnd(key, kindAt);
+  const nameEnd = wordEnd(key, kindEnd + 1);
   return {
-    family: family as NftRow['family'],
-    kind: kind as NftRow['kind'],
-    name,
-    element: parts.length === 1 ? (parts[0] ?? '') : parts,
+    family: key.slice(0, kindAt - 1) as NftRow['family'],
+    kind: key.slice(kindAt, kindEnd) as NftRow['kind'],
+    name: key.slice(kindEnd + 1, nameEnd),
+    element: key.slice(nameEnd + 1),
   };
+}
+
+function wordEnd(text: string, from: number): number {
+  const at = text.indexOf(' ', from);
+  return at < 0 ? text.length : at;
 }

@@ -1,6 +1,12 @@
 // The parts of one program, prepared, in order: the rules of each policy in its tier, and of each profile. When the program
 // reads otherwise only what differs is prepared anew; the rest stays the same objects, and with them decisions that were made.
-import { policyText, type Rule, type SetId } from '../../../../policy/mod.ts';
+import {
+  policyText,
+  type PolicyId,
+  type PolicyProgram,
+  type Rule,
+  type SetId,
+} from '../../../../policy/mod.ts';
 import type { Decider, GroupProgram } from '../types.ts';
 import type { AtomSource } from './atoms.ts';
 import { ownAnswers, preparePart, type Knowledge } from './prepare.ts';
@@ -26,6 +32,9 @@ type Wanted = {
   readonly rules: readonly Rule[];
   readonly section: number;
 };
+/** The part, and how it reads now. */
+type PartEdit = { readonly part: Part; readonly rules: readonly Rule[] };
+type Picked = Pick<PartChanges, 'added' | 'removed' | 'isReordered'>;
 
 export class ProgramParts implements PreparedProgram {
   #parts: readonly Part[] = [];
@@ -86,28 +95,26 @@ export class ProgramParts implements PreparedProgram {
   }
 
   update(group: GroupProgram, knowledge: Knowledge): PartChanges {
-    const { sections, wanted } = this.#read(group);
+    const sections = this.#readSections(group);
     const sectionsText = JSON.stringify([
       group.direction,
       sections.map(({ name, end }) => [name, end?.action]),
       group.program.otherwise,
     ]);
     const hasOtherSections = sectionsText !== this.#sectionsText;
-    const before = this.#parts;
-    const { parts, added, isReordered } = this.#pick(wanted, group, knowledge);
-    const kept = new Set(parts);
-    const removed = before.filter((part) => !kept.has(part));
-    for (const [place, part] of parts.entries()) part.place = place;
-    this.#parts = parts;
     this.#sections = sections;
     this.#sectionsText = sectionsText;
+    const edits = this.#editsOf(group.program);
+    const { added, removed, isReordered } =
+      edits === undefined
+        ? this.#pick(wantedParts(group.program), group, knowledge)
+        : this.#edit(edits, group, knowledge);
     this.#outdated.clear();
     return { added, removed, hasOtherSections, isReordered, ...this.#file(added, removed) };
   }
 
-  #read({ program, direction }: GroupProgram) {
+  #readSections({ program, direction }: GroupProgram): readonly Section[] {
     const sections: Section[] = [];
-    const wanted: Wanted[] = [];
     for (const { name: tier, policies, endAction } of program.tiers) {
       if (policies.length === 0) continue;
       const end = this.#end(`${direction} tier ${tier}`, {
@@ -117,16 +124,12 @@ export class ProgramParts implements PreparedProgram {
         action: 'deny',
       });
       sections.push({ name: `tier ${tier}`, end: endAction === 'deny' ? end : undefined });
-      const section = sections.length - 1;
-      for (const { id, rules } of policies) wanted.push({ owner: { tier, policy: id }, rules, section });
     }
-    for (const { name: profile, rules } of program.profiles) {
+    for (const { name: profile } of program.profiles)
       sections.push({ name: `profile ${profile}`, end: undefined });
-      wanted.push({ owner: { tier: undefined, profile }, rules, section: sections.length - 1 });
-    }
     const action = program.otherwise === 'allow' ? 'allow' : 'deny';
     this.#otherwise = this.#end(`${direction} ${action}`, { by: 'end', direction, action });
-    return { sections, wanted };
+    return sections;
   }
 
   #end(key: string, end: Decider): Decider {
@@ -135,8 +138,50 @@ export class ProgramParts implements PreparedProgram {
     return known ?? end;
   }
 
+  /** What of the parts reads otherwise, where the program has the policies and profiles that it had, in their order; else
+   *  undefined. Nothing is made for what stays: the one step of an edit that looks at all policies. */
+  #editsOf({ tiers, profiles }: PolicyProgram): readonly PartEdit[] | undefined {
+    const edits: PartEdit[] = [];
+    let at = 0;
+    let section = 0;
+    for (const { name, policies } of tiers) {
+      if (policies.length === 0) continue;
+      for (const { id, rules } of policies) {
+        const part = this.#parts[at++];
+        if (part === undefined || part.section !== section || !isOfPolicy(part.owner, name, id))
+          return undefined;
+        if (!this.#isUpToDate(part, rules)) edits.push({ part, rules });
+      }
+      section++;
+    }
+    for (const { name, rules } of profiles) {
+      const part = this.#parts[at++];
+      if (part === undefined || part.section !== section || !isOfProfile(part.owner, name)) return undefined;
+      if (!this.#isUpToDate(part, rules)) edits.push({ part, rules });
+      section++;
+    }
+    return at === this.#parts.length ? edits : undefined;
+  }
+
+  #isUpToDate(part: Part, rules: readonly Rule[]): boolean {
+    return part.rules === rules && !(this.#outdated.size > 0 && this.#outdated.has(part));
+  }
+
+  #edit(edits: readonly PartEdit[], group: GroupProgram, knowledge: Knowledge): Picked {
+    const parts = [...this.#parts];
+    const added = edits.map(({ part: { owner, section, place }, rules }) => {
+      const part = preparePart(group, knowledge, owner, rules);
+      part.section = section;
+      part.place = place;
+      parts[place] = part;
+      return part;
+    });
+    this.#parts = parts;
+    return { added, removed: edits.map(({ part }) => part), isReordered: false };
+  }
+
   /** The parts that are wanted: those that are there where they read the same, others anew. */
-  #pick(wanted: readonly Wanted[], group: GroupProgram, knowledge: Knowledge) {
+  #pick(wanted: readonly Wanted[], group: GroupProgram, knowledge: Knowledge): Picked {
     const before = this.#parts;
     const parts: Part[] = [];
     const added: Part[] = [];
@@ -156,13 +201,16 @@ export class ProgramParts implements PreparedProgram {
         taken.add(known);
         at = Math.max(at, known.place + 1);
       }
-      const isKept = known !== undefined && known.rules === rules && !this.#outdated.has(known);
+      const isKept = known !== undefined && this.#isUpToDate(known, rules);
       const part = known !== undefined && isKept ? known : preparePart(group, knowledge, owner, rules);
       if (!isKept) added.push(part);
       part.section = section;
       parts.push(part);
     }
-    return { parts, added, isReordered };
+    const kept = new Set(parts);
+    for (const [place, part] of parts.entries()) part.place = place;
+    this.#parts = parts;
+    return { added, removed: before.filter((part) => !kept.has(part)), isReordered };
   }
 
   #file(added: readonly Part[], removed: readonly Part[]) {
@@ -183,6 +231,19 @@ export class ProgramParts implements PreparedProgram {
     }
     return { named, unnamed, unused };
   }
+}
+
+function wantedParts({ tiers, profiles }: PolicyProgram): readonly Wanted[] {
+  const wanted: Wanted[] = [];
+  let section = 0;
+  for (const { name: tier, policies } of tiers) {
+    if (policies.length === 0) continue;
+    for (const { id, rules } of policies) wanted.push({ owner: { tier, policy: id }, rules, section });
+    section++;
+  }
+  for (const { name: profile, rules } of profiles)
+    wanted.push({ owner: { tier: undefined, profile }, rules, section: section++ });
+  return wanted;
 }
 
 function* setsOf({ rules }: Part): Generator<SetId> {
@@ -210,6 +271,8 @@ const nameOf = (owner: PartOwner): string =>
 
 /** The same without a look at names; those that differ here may still be equal. */
 const isSame = (a: PartOwner, b: PartOwner): boolean =>
-  a.tier === undefined
-    ? b.tier === undefined && a.profile === b.profile
-    : b.tier === a.tier && a.policy === b.policy;
+  b.tier === undefined ? isOfProfile(a, b.profile) : isOfPolicy(a, b.tier, b.policy);
+const isOfPolicy = (owner: PartOwner, tier: string, policy: PolicyId): boolean =>
+  owner.tier !== undefined && owner.tier === tier && owner.policy === policy;
+const isOfProfile = (owner: PartOwner, profile: string): boolean =>
+  owner.tier === undefined && owner.profile === profile;

@@ -141,23 +141,55 @@ function* ruleLists({ tiers, profiles }: PolicyProgram): Generator<readonly Rule
   for (const profile of profiles) yield profile.rules;
 }
 
+/** How many lists of rules of a program ask for something. */
+type ProgramFacts = Record<Side | 'http' | 'source-ports', number>;
+const knownPrograms = new WeakMap<PolicyProgram, ProgramFacts>();
+
+function programFacts(program: PolicyProgram): ProgramFacts {
+  let facts = knownPrograms.get(program);
+  if (facts === undefined) {
+    facts = { source: 0, destination: 0, http: 0, 'source-ports': 0 };
+    for (const rules of ruleLists(program)) countFacts(facts, rules, 1);
+    knownPrograms.set(program, facts);
+  }
+  return facts;
+}
+
+function countFacts(facts: ProgramFacts, rules: readonly Rule[], by: 1 | -1): void {
+  const { asksAddress: asked, reason } = factsOf(rules);
+  if (asked.source) facts.source += by;
+  if (asked.destination) facts.destination += by;
+  if (reason !== undefined) facts[reason] += by;
+}
+
+/** `after` is `before` but for these lists of rules, and only they are looked at. */
+export function noteEdits(
+  before: PolicyProgram,
+  after: PolicyProgram,
+  edits: readonly { readonly before: readonly Rule[]; readonly after: readonly Rule[] }[],
+): void {
+  const known = knownPrograms.get(before);
+  if (known === undefined) return;
+  const facts = { ...known };
+  for (const edit of edits) {
+    countFacts(facts, edit.before, -1);
+    countFacts(facts, edit.after, 1);
+  }
+  knownPrograms.set(after, facts);
+}
+
 /** Whether a rule asks for the address of the endpoint itself. */
 export const asksOwnAddress = ({
   program,
   direction,
-}: Pick<GroupProgram, 'program' | 'direction'>): boolean => {
-  const side = ownSide({ direction });
-  for (const rules of ruleLists(program)) if (factsOf(rules).asksAddress[side]) return true;
-  return false;
-};
+}: Pick<GroupProgram, 'program' | 'direction'>): boolean => programFacts(program)[ownSide({ direction })] > 0;
 
 /** Why the lookups cannot say what the program says. */
 export function linearReason(group: GroupProgram): LinearReason | undefined {
   if (group.program.otherwise === 'none') return 'undecided';
-  for (const rules of ruleLists(group.program)) {
-    const { reason } = factsOf(rules);
-    if (reason !== undefined) return reason;
-  }
+  const facts = programFacts(group.program);
+  if (facts.http > 0) return 'http';
+  if (facts['source-ports'] > 0) return 'source-ports';
   if (group.own.length !== 1 && asksOwnAddress(group)) return 'own-addresses';
   return undefined;
 }

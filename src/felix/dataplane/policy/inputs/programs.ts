@@ -70,15 +70,10 @@ export function programOf(
 ): PolicyProgram {
   return {
     tiers: tiers.map(
-      ({ name, exists, endAction, policies }): TierRules => ({
-        name,
-        policies: policies.map((id) => ({
-          id,
-          rules: exists
-            ? (mirror.policies.get(keyOfPolicy(id))?.[direction] ?? closed('the policy is not known'))
-            : closed(`tier ${name || '""'} does not exist`),
-        })),
-        endAction,
+      (tier): TierRules => ({
+        name: tier.name,
+        policies: tier.policies.map((id) => ({ id, rules: rulesOf(id, tier, direction, mirror) })),
+        endAction: tier.endAction,
       }),
     ),
     profiles: profiles.map((name) => ({
@@ -87,6 +82,61 @@ export function programOf(
     })),
     otherwise,
   };
+}
+
+function rulesOf(
+  id: PolicyId,
+  { name, exists }: PlannedTier,
+  direction: Direction,
+  { policies }: Pick<PolicyMirror, 'policies'>,
+): readonly Rule[] {
+  if (!exists) return closed(`tier ${name || '""'} does not exist`);
+  return policies.get(keyOfPolicy(id))?.[direction] ?? closed('the policy is not known');
+}
+
+/** A list of rules of a program that made way for another. */
+export type RulesEdit = { readonly before: readonly Rule[]; readonly after: readonly Rule[] };
+
+/** `program`, which was of the plan, when no more than these policies (keys) read otherwise since. The others are not looked
+ *  at, so that an edit costs little among many policies. */
+export function editedProgram(
+  program: PolicyProgram,
+  plan: ProgramPlan,
+  edited: Iterable<string>,
+  mirror: Pick<PolicyMirror, 'policies'>,
+): { readonly program: PolicyProgram; readonly edits: readonly RulesEdit[] } {
+  const lists = new Map<number, PolicyRules[]>();
+  const edits: RulesEdit[] = [];
+  const places = placesIn(plan);
+  for (const key of edited) {
+    const place = places.get(key);
+    if (place === undefined) continue;
+    const { tier, at } = place;
+    let list = lists.get(tier);
+    if (list === undefined) lists.set(tier, (list = [...(program.tiers[tier] as TierRules).policies]));
+    const { id, rules: before } = list[at] as PolicyRules;
+    const after = rulesOf(id, plan.tiers[tier] as PlannedTier, plan.direction, mirror);
+    list[at] = { id, rules: after };
+    edits.push({ before, after });
+  }
+  const tiers = program.tiers.map((tier, t) => ({ ...tier, policies: lists.get(t) ?? tier.policies }));
+  return { program: { ...program, tiers }, edits };
+}
+
+type PolicyRules = TierRules['policies'][number];
+type PolicyPlace = { readonly tier: number; readonly at: number };
+const knownPlaces = new WeakMap<ProgramPlan, ReadonlyMap<string, PolicyPlace>>();
+function placesIn(plan: ProgramPlan): ReadonlyMap<string, PolicyPlace> {
+  let places = knownPlaces.get(plan);
+  if (places === undefined) {
+    places = new Map(
+      plan.tiers.flatMap(({ policies }, tier) =>
+        policies.map((id, at): [string, PolicyPlace] => [keyOfPolicy(id), { tier, at }]),
+      ),
+    );
+    knownPlaces.set(plan, places);
+  }
+  return places;
 }
 
 /** Endpoints name the same policies again and again. */

@@ -12,8 +12,8 @@ import { createHash } from 'node:crypto';
 import type { Address, Family } from '../../../../lib/ip/mod.ts';
 import type { PolicyProgram, SetId, Stage } from '../../../../policy/mod.ts';
 import type { NftRow, NftRuleText } from '../../nftables.ts';
-import { asksOwnAddress, type CompiledPrograms, linearReason } from '../compiled/mod.ts';
-import { policiesOf, programOf, type PolicyMirror, type ProgramPlan } from '../inputs/mod.ts';
+import { asksOwnAddress, type CompiledPrograms, linearReason, noteEdits } from '../compiled/mod.ts';
+import { editedProgram, policiesOf, programOf, type PolicyMirror, type ProgramPlan } from '../inputs/mod.ts';
 import type { GroupProgram, PolicySettings } from '../types.ts';
 import { linearChains, Uses } from './linear.ts';
 import { addressType, nftFamily, OwnedRows, type RowSink } from './rows.ts';
@@ -36,6 +36,9 @@ type Group = {
   uses: Uses;
   /** Keys of its compiled programs. */
   compiled: readonly string[];
+  /** What the plan said last, until a profile of it changes, and policies of it that changed since. */
+  program: PolicyProgram | undefined;
+  readonly edited: Set<string>;
 };
 
 type Read = 'policy' | 'profile' | 'set';
@@ -175,6 +178,8 @@ export class ProgramBook {
       users: 0,
       uses: new Uses(),
       compiled: [],
+      program: undefined,
+      edited: new Set(),
     };
     this.#groups.set(key, group);
     for (const policy of policiesOf(plan)) this.#read('policy', policy, group);
@@ -222,14 +227,15 @@ export class ProgramBook {
     readonly profiles: Iterable<string>;
     readonly sets: Iterable<SetId>;
   }): void {
-    const groups = new Set<Group>();
-    const note = (what: Read, key: string): void => {
-      for (const group of this.#readers[what].get(key) ?? []) groups.add(group);
+    const note = (what: Read, key: string, act?: (group: Group) => void): void => {
+      for (const group of this.#readers[what].get(key) ?? []) {
+        act?.(group);
+        this.#stale.add(group);
+      }
     };
-    for (const policy of changed.policies) note('policy', policy);
-    for (const profile of changed.profiles) note('profile', profile);
+    for (const policy of changed.policies) note('policy', policy, ({ edited }) => edited.add(policy));
+    for (const profile of changed.profiles) note('profile', profile, (group) => (group.program = undefined));
     for (const set of changed.sets) note('set', set);
-    for (const group of groups) this.#stale.add(group);
   }
 
   configure(settings: PolicySettings): void {
@@ -244,10 +250,9 @@ export class ProgramBook {
   }
 
   #layOut(group: Group): void {
-    const { family, plan } = group;
+    const { family } = group;
     const base = baseOf(group);
-    const { mirror } = this.#parts;
-    const program = programOf(plan, mirror);
+    const program = this.#programOf(group);
     const uses = new Uses();
     const compiled = group.isOfWorkloads ? this.#compile(group, program) : [];
     const isWhole = compiled.length === 1 && compiled[0]?.own === undefined;
@@ -278,6 +283,20 @@ export class ProgramBook {
     // What both use was never away.
     group.uses.release();
     group.uses = uses;
+  }
+
+  #programOf(group: Group): PolicyProgram {
+    const { plan, edited, program: before } = group;
+    const { mirror } = this.#parts;
+    let program = before ?? programOf(plan, mirror);
+    if (before !== undefined && edited.size > 0) {
+      const now = editedProgram(before, plan, edited, mirror);
+      noteEdits(before, now.program, now.edits);
+      program = now.program;
+    }
+    edited.clear();
+    group.program = program;
+    return program;
   }
 
   /** Compiled programs of the group: one for all, or one for each own address where rules ask for it. */
