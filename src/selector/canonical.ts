@@ -37,8 +37,19 @@ export function canonicalText(node: SelectorNode): string {
 /** A literal cannot hold both kinds of quotes, for there is no way to write it. */
 const quote = (value: string): string => (value.includes('"') ? `'${value}'` : `"${value}"`);
 
+/** Rules name the same selectors again and again, one policy's mostly. */
+const knownIds = new Map<string, string>();
+const idsKept = 1024;
+
 /** Identifier of the selector: the same for all texts of one canonical form. */
-export const selectorId = (selector: Selector): string => hashedId('s', selector.text);
+export function selectorId({ text }: Selector): string {
+  let id = knownIds.get(text);
+  if (id !== undefined) return id;
+  id = hashedId('s', text);
+  if (knownIds.size >= idsKept) knownIds.clear();
+  knownIds.set(text, id);
+  return id;
+}
 
 /** `<prefix>:` and the unpadded base64url of the SHA-224 of `<prefix>:<text>`. */
 export const hashedId = (prefix: string, text: string): string =>

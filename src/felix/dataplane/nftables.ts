@@ -272,6 +272,38 @@ type Mode = {
 const closedRules = (change: NftChange): readonly string[] | undefined =>
   change.op === 'put' && change.row.kind === 'chain' ? change.row.closed : undefined;
 
+type Put<K extends NftRow['kind']> = {
+  readonly change: NftChange;
+  readonly row: Extract<NftRow, { readonly kind: K }>;
+};
+type Removal = ReturnType<typeof parseKey> & { readonly change: NftChange };
+type WrittenElement = {
+  readonly change: NftChange;
+  readonly family: NftTableFamily;
+  readonly set: string;
+  readonly element: NftElement;
+};
+
+function byKind(changes: readonly NftChange[]) {
+  const tables: Put<'table'>[] = [];
+  const sets: Put<'set'>[] = [];
+  const chains: Put<'chain'>[] = [];
+  const elements: Put<'element'>[] = [];
+  const removals: Removal[] = [];
+  for (const change of changes) {
+    if (change.op === 'remove') {
+      removals.push({ change, ...parseKey(change.key) });
+      continue;
+    }
+    const { row } = change;
+    if (row.kind === 'table') tables.push({ change, row });
+    else if (row.kind === 'set') sets.push({ change, row });
+    else if (row.kind === 'chain') chains.push({ change, row });
+    else elements.push({ change, row });
+  }
+  return { tables, sets, chains, elements, removals };
+}
+
 /** Commands in the order that the kernel needs: chains let go of what they refer to, then what changes is taken out and put
  *  in, and what is no longer referred to goes last. `causes[i]` are the changes behind command i. */
 function compile(
@@ -286,23 +318,12 @@ function compile(
       causes.push('key' in cause ? [cause] : cause);
     }
   };
-  const puts = changes.flatMap((change) => (change.op === 'put' ? [change] : []));
-  const removals = changes.flatMap((change) =>
-    change.op === 'remove' ? [{ change, ...parseKey(change.key) }] : [],
-  );
-  const ordered = <K extends NftRow['kind']>(kind: K) =>
-    puts.flatMap((change) =>
-      change.row.kind === kind ? [{ change, row: change.row as Extract<NftRow, { kind: K }> }] : [],
-    );
+  const { tables, sets, chains, elements, removals } = byKind(changes);
   const dropped = new Set(removals.filter((r) => r.kind === 'table').map((r) => r.family));
   const gone = (kind: NftRow['kind']) => removals.filter((r) => r.kind === kind && !dropped.has(r.family));
   const droppedSets = new Set(gone('set').map((r) => `${r.family} ${r.name}`));
-  const chains = ordered('chain');
-  const sets = ordered('set');
-  const elements = ordered('element');
 
-  for (const { change, row } of ordered('table'))
-    add(change, { op: 'add-table', table: tableOf(row.family) });
+  for (const { change, row } of tables) add(change, { op: 'add-table', table: tableOf(row.family) });
 
   for (const { change, row } of chains) {
     if (change.actual === undefined) continue;
@@ -314,21 +335,13 @@ function compile(
   for (const { change, family, name } of gone('chain'))
     add(change, { op: 'flush-chain', table: tableOf(family), chain: name });
 
-  const taken = [
-    ...elements.flatMap(({ change, row }) =>
-      change.actual === undefined
-        ? []
-        : [{ change, family: row.family, set: row.set, element: { key: row.element.key } }],
-    ),
-    ...gone('element')
-      .filter(({ family, name }) => !droppedSets.has(`${family} ${name}`))
-      .map(({ change, family, name, element }) => ({
-        change,
-        family,
-        set: name,
-        element: { key: fieldsOf(element) },
-      })),
-  ];
+  const taken: WrittenElement[] = [];
+  for (const { change, row } of elements)
+    if (change.actual !== undefined)
+      taken.push({ change, family: row.family, set: row.set, element: { key: row.element.key } });
+  for (const { change, family, name, element } of gone('element'))
+    if (!droppedSets.has(`${family} ${name}`))
+      taken.push({ change, family, set: name, element: { key: fieldsOf(element) } });
   addElements('delete-elements', taken);
 
   for (const { change, row } of sets) {
@@ -366,15 +379,7 @@ function compile(
     add(change, { op: 'delete-table', table: tableOf(family) });
   return { commands, causes };
 
-  function addElements(
-    op: 'add-elements' | 'delete-elements',
-    list: readonly {
-      readonly change: NftChange;
-      readonly family: NftTableFamily;
-      readonly set: string;
-      readonly element: NftElement;
-    }[],
-  ): void {
+  function addElements(op: 'add-elements' | 'delete-elements', list: readonly WrittenElement[]): void {
     const groups = isPrecise
       ? list.map((one) => [one])
       : Map.groupBy(list, ({ family, set }) => `${family} ${set}`).values();

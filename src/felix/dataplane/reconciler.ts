@@ -204,8 +204,10 @@ export class Reconciler<Row, Actual> {
   }
 
   #agrees(key: string): boolean {
-    const row = this.#rowNow(key);
-    const actual = this.#actual.get(key);
+    return this.#isSame(this.#rowNow(key), this.#actual.get(key));
+  }
+
+  #isSame(row: Row | undefined, actual: Actual | undefined): boolean {
     if (row === undefined) return actual === undefined;
     return actual !== undefined && this.operations.equal(row, actual);
   }
@@ -405,7 +407,7 @@ export class Reconciler<Row, Actual> {
   #changeFor(key: string): Change<Row, Actual> | undefined {
     const row = this.#rowNow(key);
     const actual = this.#actual.get(key);
-    if (this.#agrees(key)) {
+    if (this.#isSame(row, actual)) {
       this.#settle(key);
       return undefined;
     }

@@ -80,18 +80,20 @@ function typesOf(set: string, names: readonly string[]): Result<NftDataType[], K
 
 /** The kernel's elements for one element; two for an interval that does not reach the end of the key space. */
 export function encodeElement(shape: SetShape, element: NftElement): Result<RawElement[], KernelError> {
-  const ranges = elementRanges(shape, element.key);
-  if (!ranges.ok) return ranges;
   const data = encodeData(shape, element);
   if (!data.ok) return data;
-  const first = ranges.value[0];
-  if (first === undefined) return invalid(`Set ${shape.name}: an element without a key.`);
   const raw = (key: Uint8Array): Writable<RawElement> => {
     const made: Writable<RawElement> = { key };
     if (data.value !== undefined) made.data = data.value;
     if (element.comment !== undefined) made.comment = element.comment;
     return made;
   };
+  const single = shape.interval ? undefined : joinValues(shape.key, fieldsOf(element.key));
+  if (single !== undefined) return ok([raw(single)]);
+  const ranges = elementRanges(shape, element.key);
+  if (!ranges.ok) return ranges;
+  const first = ranges.value[0];
+  if (first === undefined) return invalid(`Set ${shape.name}: an element without a key.`);
   if (shape.key.length > 1) {
     const joined = raw(joinFields(shape, ranges.value, 'from'));
     if (shape.interval) joined.keyEnd = joinFields(shape, ranges.value, 'to');
@@ -146,16 +148,44 @@ function encodeData(shape: SetShape, element: NftElement): Result<ElementData | 
   const texts = fieldsOf(text);
   if (texts.length !== shape.data.length)
     return invalid(`Map ${shape.name}: data has ${texts.length} fields, not ${shape.data.length}.`);
-  const value = new Uint8Array(keyLength(shape.data));
+  const value = joinValues(shape.data, texts);
+  if (value !== undefined) return ok({ value });
+  const wrong = shape.data.findIndex((type, i) => type.parse(texts[i] ?? '') === undefined);
+  return invalid(`Map ${shape.name}: "${texts[wrong]}" is not a value of type ${shape.data[wrong]?.name}.`);
+}
+
+/** Single values one behind the other, as the kernel holds them; undefined when one is none. */
+function joinValues(types: readonly NftDataType[], texts: readonly string[]): Uint8Array | undefined {
+  if (texts.length !== types.length) return undefined;
+  const [type, ...others] = types;
+  if (type !== undefined && others.length === 0) return heldValue(type, texts[0] as string);
+  const joined = new Uint8Array(keyLength(types));
   let at = 0;
-  for (const [i, type] of shape.data.entries()) {
-    const bytes = type.parse(texts[i] ?? '');
-    if (bytes === undefined)
-      return invalid(`Map ${shape.name}: "${texts[i]}" is not a value of type ${type.name}.`);
-    value.set(toHostOrder(type, bytes), at);
-    at += padded(type.length);
+  for (let i = 0; i < types.length; i++) {
+    const field = types[i] as NftDataType;
+    const bytes = heldValue(field, texts[i] as string);
+    if (bytes === undefined) return undefined;
+    joined.set(bytes, at);
+    at += padded(field.length);
   }
-  return ok({ value });
+  return joined;
+}
+
+/** Ports, protocols and marks come again and again in the elements of a map. Nobody writes into these bytes. */
+const heldValues = new Map<NftDataType, Map<string, Uint8Array>>();
+const valuesKept = 1024;
+
+function heldValue(type: NftDataType, text: string): Uint8Array | undefined {
+  const isRepeated = type.length < 4 || type.order === 'host';
+  const known = isRepeated ? heldValues.get(type) : undefined;
+  const held = known?.get(text);
+  if (held !== undefined) return held;
+  const parsed = type.parse(text);
+  if (parsed === undefined) return undefined;
+  const bytes = toHostOrder(type, parsed);
+  if (known !== undefined && known.size < valuesKept) known.set(text, bytes);
+  else if (isRepeated) heldValues.set(type, new Map([[text, bytes]]));
+  return bytes;
 }
 
 function joinFields(shape: SetShape, ranges: readonly Range[], end: 'from' | 'to'): Uint8Array {

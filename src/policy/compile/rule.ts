@@ -88,18 +88,20 @@ function compileSide(side: Entity, name: 'source' | 'destination', context: Cont
   const notPortSets = portSetIds(notPorts.names, selected, context);
   const sets = selected === undefined || coversSelector ? [] : [add(context, selectorSet(selected))];
   const service = serviceOf(side.services, name, context);
-  const fields: { [K in keyof SideMatch]-?: readonly unknown[] } = {
-    nets: networks(side.nets, field('nets'), problems),
-    notNets: networks(side.notNets, field('notNets'), problems),
-    sets: [...sets, ...service.addressSets],
-    notSets: notSelected === undefined ? [] : [add(context, selectorSet(notSelected))],
-    ports: ports.ranges,
-    portSets,
-    notPorts: notPorts.ranges,
-    notPortSets,
-    serviceSets: service.portSets,
+  const match: { -readonly [K in keyof SideMatch]: SideMatch[K] } = {};
+  const put = <K extends keyof SideMatch>(key: K, list: NonNullable<SideMatch[K]>): void => {
+    if (list.length > 0) match[key] = list;
   };
-  return Object.fromEntries(Object.entries(fields).filter(([, list]) => list.length > 0));
+  put('nets', networks(side.nets, field('nets'), problems));
+  put('notNets', networks(side.notNets, field('notNets'), problems));
+  put('sets', [...sets, ...service.addressSets]);
+  put('notSets', notSelected === undefined ? [] : [add(context, selectorSet(notSelected))]);
+  put('ports', ports.ranges);
+  put('portSets', portSets);
+  put('notPorts', notPorts.ranges);
+  put('notPortSets', notPortSets);
+  put('serviceSets', service.portSets);
+  return match;
 }
 
 /** Which endpoints and network sets the side is about: one selector of all that is asked of labels, and what is left out
@@ -147,11 +149,14 @@ const portSetIds = (
 ): readonly SetId[] =>
   names.map((port) => add(context, namedPortSet(selected ?? everything, port, context.protocol)));
 
+const noPorts = { ranges: [], names: [] };
+
 function splitPorts(
   ports: readonly (number | string)[] | undefined,
   field: string,
   problems: Problems,
 ): { readonly ranges: readonly PortRange[]; readonly names: readonly string[] } {
+  if (ports === undefined) return noPorts;
   const parsed = readList(ports, field, problems).map((port): ParsedPort | undefined => {
     const value = parsePort(port);
     if (typeof value !== 'string') return value;
