@@ -226,7 +226,7 @@ export class Enforcement {
         if (known !== undefined) selecting.push(known.place);
       }
       const now = endpointPolicy(endpoint.described, selecting, this.#tiers);
-      if (before !== undefined && sameText(before, now)) continue;
+      if (before !== undefined && isSame(before, now)) continue;
       this.endpoints.set(key, now);
       changes.push({ type: 'endpoint', endpoint: now });
     }
@@ -313,3 +313,17 @@ function tierOrders(
 
 /** Compiled values are plain data, made by the same code in the same order. */
 const sameText = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** Of plain data, made by the same code in the same order. What both share, as endpoints do the names of their policies, is
+ *  not looked into. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a))
+    return Array.isArray(b) && a.length === b.length && a.every((x, i) => isSame(x, b[i]));
+  const [before, now] = [Object.entries(a), Object.entries(b)];
+  return (
+    before.length === now.length &&
+    before.every(([key, value], i) => key === now[i]?.[0] && isSame(value, now[i]?.[1]))
+  );
+}

@@ -45,6 +45,7 @@ export class ProgramParts implements PreparedProgram {
   readonly #bySource = new Map<AtomSource, Set<Part>>();
   readonly #asked = new Map<AtomSource, Set<Part>>();
   readonly #bySet = new Map<SetId, Set<Part>>();
+  readonly #byName = new Map<string, Part>();
   /** Ends of tiers and of the program; equal ones stay one object, so that equal decisions do. */
   readonly #ends = new Map<string, Decider>();
   /** What these ask for has other answers. */
@@ -186,14 +187,12 @@ export class ProgramParts implements PreparedProgram {
     const parts: Part[] = [];
     const added: Part[] = [];
     const taken = new Set<Part>();
-    let byName: ReadonlyMap<string, Part> | undefined;
     let at = 0;
     let isReordered = false;
     for (const { owner, rules, section } of wanted) {
       let known = before[at];
       if (known === undefined || !isSame(known.owner, owner)) {
-        byName ??= new Map(before.map((part) => [nameOf(part.owner), part]));
-        known = byName.get(nameOf(owner));
+        known = this.#byName.get(nameOf(owner));
         if (known !== undefined && known.place < at) isReordered = true;
       }
       if (known !== undefined && taken.has(known)) known = undefined;
@@ -217,7 +216,9 @@ export class ProgramParts implements PreparedProgram {
     const named: SetId[] = [];
     const unnamed: SetId[] = [];
     const unused: AtomSource[] = [];
+    for (const part of removed) this.#byName.delete(nameOf(part.owner));
     for (const part of added) {
+      this.#byName.set(nameOf(part.owner), part);
       if (part.isAlways) this.#always.add(part);
       for (const source of part.needed) file(this.#bySource, source, part);
       for (const source of part.asked) file(this.#asked, source, part);
