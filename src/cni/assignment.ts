@@ -2,7 +2,7 @@
 import { type Address, familyOf, parsePrefix } from '../lib/ip/mod.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { addressesOfResult, delegate } from './delegate.ts';
-import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
+import { type CniError, cniCodes, cniError, wrapFailure, wrapIpamFailure } from './errors.ts';
 import type {
   AssignedAddresses,
   CniServerOptions,
@@ -49,13 +49,7 @@ async function assignRequested(
   // What an earlier ADD of this container left, when the agent died before it answered, is given back first.
   const released = await options.ipam.releaseByHandle(handleId);
   if (!released.ok)
-    return err(
-      wrapFailure(
-        cniCodes.addressAssignment,
-        'Releasing the addresses of an interrupted ADD',
-        released.error,
-      ),
-    );
+    return err(wrapIpamFailure('Releasing the addresses of an interrupted ADD', released.error));
   for (const address of requested) {
     const assigned = await options.ipam.assignAddress({
       address,
@@ -65,9 +59,7 @@ async function assignRequested(
     });
     if (assigned.ok) continue;
     await options.ipam.releaseByHandle(handleId);
-    return err(
-      wrapFailure(cniCodes.addressAssignment, `Assigning the requested address ${address}`, assigned.error),
-    );
+    return err(wrapIpamFailure(`Assigning the requested address ${address}`, assigned.error));
   }
   return ok({ addresses: requested, handleId });
 }
@@ -106,8 +98,7 @@ async function autoAssign(
     ...(pools6.value === undefined ? {} : { pools6: pools6.value }),
     ...(container.pod === undefined ? {} : { namespace: container.pod.namespace }),
   });
-  if (!assigned.ok)
-    return err(wrapFailure(cniCodes.addressAssignment, 'Assigning an address', assigned.error));
+  if (!assigned.ok) return err(wrapIpamFailure('Assigning an address', assigned.error));
   const addresses = [...assigned.value.v4, ...assigned.value.v6].map((a) => a.address);
   if (addresses.length < num4 + num6) {
     await options.ipam.releaseByHandle(handleId);
@@ -164,7 +155,5 @@ export async function releaseAddresses(
     return output.ok ? ok(undefined) : output;
   }
   const released = await options.ipam.releaseByHandle(handleOf(configuration, container.containerId));
-  return released.ok
-    ? ok(undefined)
-    : err(wrapFailure(cniCodes.addressAssignment, 'Releasing the addresses', released.error));
+  return released.ok ? ok(undefined) : err(wrapIpamFailure('Releasing the addresses', released.error));
 }

@@ -12,24 +12,24 @@ import {
   type WorkloadEndpoint,
 } from '../model/mod.ts';
 import type { Kernel } from '../kernel/mod.ts';
+import type { Datastore } from '../datastore/mod.ts';
 import { assignAddresses, releaseAddresses } from './assignment.ts';
+import { endpointAnnotations, plainNamespace } from './endpoint-store.ts';
 import { awaitEndpointStatus } from './endpoint-status.ts';
 import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
 import { tellLimitProblems } from './limit-problems.ts';
 import { configurePod, connectPod, disconnectPod, hostMac } from './pod-network.ts';
 import { podSettings } from './pod-settings.ts';
-import type { EndpointRecords } from './records.ts';
 import type { AttachmentResult } from './result.ts';
 import type {
-  CniServerOptions,
+  Context,
   ContainerIdentity,
   EndpointRecord,
   NetworkConfiguration,
   PodSettings,
 } from './types.ts';
 
-type Context = CniServerOptions & { readonly records: EndpointRecords };
-type Subject = { readonly pod?: Pod; readonly settings: PodSettings };
+type Subject = { readonly pod?: Pod; readonly pods?: Datastore; readonly settings: PodSettings };
 
 export async function attach(
   context: Context,
@@ -72,7 +72,7 @@ async function answerAgain(
 
 /** The pod as the datastore has it, and what it asks for. */
 export async function readSubject(
-  context: CniServerOptions,
+  context: Context,
   container: ContainerIdentity,
   configuration: NetworkConfiguration,
 ): Promise<Result<Subject, CniError>> {
@@ -80,9 +80,11 @@ export async function readSubject(
     const settings = podSettings({}, {}, configuration);
     return settings.ok ? ok({ settings: settings.value }) : settings;
   }
+  const pods = await context.stored.pods(configuration);
+  if (!pods.ok) return pods;
   const [pod, namespace] = await Promise.all([
-    context.datastore.get('Pod', container.pod),
-    context.datastore.get('Namespace', { name: container.pod.namespace }),
+    pods.value.get('Pod', container.pod),
+    pods.value.get('Namespace', { name: container.pod.namespace }),
   ]);
   if (!pod.ok)
     return err(
@@ -112,7 +114,7 @@ export async function readSubject(
     );
   }
   const settings = podSettings(annotationsOf(pod.value), annotationsOf(namespace.value), configuration);
-  return settings.ok ? ok({ pod: pod.value, settings: settings.value }) : settings;
+  return settings.ok ? ok({ pod: pod.value, pods: pods.value, settings: settings.value }) : settings;
 }
 
 const annotationsOf = (object: Pod | Namespace): Readonly<Record<string, string>> =>
@@ -158,6 +160,7 @@ async function plumb(
   const built = buildEndpoint(
     context,
     container,
+    configuration,
     subject,
     hostInterface,
     connected.value.mac,
@@ -179,7 +182,7 @@ async function plumb(
   context.records.put(record);
   const [programmed, announced] = await Promise.all([
     context.endpoints.program(record.endpoint),
-    announce(context, container, assigned.value.addresses),
+    context.stored.announce(container, configuration, record.endpoint, record.addresses),
   ]);
   const refused = !programmed.ok
     ? wrapFailure(cniCodes.networking, 'Programming the endpoint', programmed.error)
@@ -188,11 +191,14 @@ async function plumb(
       : announced.error;
   if (refused !== undefined) {
     await context.endpoints.remove(record.endpoint);
+    // A write that failed may have happened, and others must not hear of what is not there.
+    await context.stored.withdraw(container);
     context.records.remove(record);
     return undo(refused);
   }
   // Nobody waits for it.
-  if (subject.pod !== undefined) void tellLimitProblems(context, subject.pod, Date.now());
+  if (subject.pod !== undefined && subject.pods !== undefined)
+    void tellLimitProblems({ ...context, datastore: subject.pods }, subject.pod, Date.now());
   return ok(resultOf(record, mtu));
 }
 
@@ -219,6 +225,7 @@ function hostInterfaceOf(prefix: string, container: ContainerIdentity): string {
 function buildEndpoint(
   context: Context,
   container: ContainerIdentity,
+  configuration: NetworkConfiguration,
   subject: Subject,
   hostInterface: string,
   mac: string,
@@ -244,48 +251,19 @@ function buildEndpoint(
   return ok({
     apiVersion: 'projectcalico.org/v3',
     kind: 'WorkloadEndpoint',
-    metadata: { name: name.value, namespace: 'default' },
+    metadata: { name: name.value, namespace: plainNamespace },
     spec: {
       orchestrator: 'cni',
-      workload: container.containerId,
+      ...(context.onEtcd ? {} : { workload: container.containerId }),
       containerID: container.containerId,
       node: context.nodeName,
       endpoint: container.ifName,
       interfaceName: hostInterface,
       mac,
       ipNetworks: addresses.map((a) => `${a}/${familyOf(a) === 4 ? 32 : 128}`),
-      profiles: ['projectcalico-default-allow'],
+      profiles: [context.onEtcd ? configuration.name : 'projectcalico-default-allow'],
     },
   });
-}
-
-export const endpointAnnotations = (
-  containerId: string,
-  addresses: readonly Address[],
-): Record<string, string> => ({
-  'cni.projectcalico.org/containerID': containerId,
-  'cni.projectcalico.org/podIP': networkText(addresses[0]),
-  'cni.projectcalico.org/podIPs': addresses.map(networkText).join(','),
-});
-
-const networkText = (a: Address | undefined): string =>
-  a === undefined ? '' : `${a}/${familyOf(a) === 4 ? 32 : 128}`;
-
-/** Writes podIP, podIPs and containerID on the Pod (CN-007): other nodes learn the endpoint from them. */
-async function announce(
-  context: Context,
-  container: ContainerIdentity,
-  addresses: readonly Address[],
-): Promise<Result<void, CniError>> {
-  if (container.pod === undefined) return ok(undefined);
-  const patched = await context.datastore.patch('Pod', container.pod, {
-    type: 'merge',
-    status: true,
-    body: { metadata: { annotations: endpointAnnotations(container.containerId, addresses) } },
-  });
-  return patched.ok
-    ? ok(undefined)
-    : err(wrapFailure(cniCodes.datastore, 'Writing the pod annotations', patched.error));
 }
 
 const resultOf = (record: EndpointRecord, mtu: number): AttachmentResult => ({

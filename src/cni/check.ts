@@ -3,10 +3,8 @@ import { addressBits, familyOf, hostPrefix } from '../lib/ip/mod.ts';
 import { err, ok, type Result } from '../lib/result.ts';
 import { mainTable } from '../kernel/mod.ts';
 import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
-import type { EndpointRecords } from './records.ts';
-import type { CniServerOptions, ContainerIdentity, EndpointRecord } from './types.ts';
+import type { Context, ContainerIdentity, EndpointRecord } from './types.ts';
 
-type Context = CniServerOptions & { readonly records: EndpointRecords };
 const missing = (what: string): CniError =>
   cniError(cniCodes.checkFailed, 'CheckFailed', `${what} is missing.`);
 

@@ -80,6 +80,8 @@ export function parseConfiguration(text: string): Result<NetworkConfiguration, C
   const top = new Reader(raw, '');
   const ipam = new Reader(top.object('ipam'), 'ipam.');
   const feature = new Reader(top.object('feature_control'), 'feature_control.');
+  const policy = new Reader(top.object('policy'), 'policy.');
+  const kubernetes = new Reader(top.object('kubernetes'), 'kubernetes.');
   const container = new Reader(top.object('container_settings'), 'container_settings.');
   const configuration: NetworkConfiguration = {
     name: top.string('name', ''),
@@ -101,11 +103,16 @@ export function parseConfiguration(text: string): Result<NetworkConfiguration, C
     readinessGates: top.strings('readiness_gates'),
     policySetupTimeoutSeconds: top.number('policy_setup_timeout_seconds', 0),
     endpointStatusDirectory: top.string('endpoint_status_dir', '/var/run/calico/endpoint-status'),
+    datastoreType: top.string('datastore_type', ''),
+    policyType: policy.string('type', ''),
+    kubeconfig: kubernetes.string('kubeconfig', ''),
     ...attachments(raw),
     ...(raw['prevResult'] === undefined ? {} : { prevResult: raw['prevResult'] }),
     raw,
   };
-  const problem = [top, ipam, feature, container].find((r) => r.problem !== undefined)?.problem;
+  const problem = [top, ipam, feature, container, policy, kubernetes].find(
+    (r) => r.problem !== undefined,
+  )?.problem;
   if (problem !== undefined) return err(invalid(`${problem}.`));
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(configuration.name)) {
     return err(

@@ -1,15 +1,11 @@
 // DEL and GC: succeed whatever is gone already, and never harm a newer sandbox of the same pod (CN-009): the interface is
 // found from inside the container's own namespace, the addresses by the container's own handle, and the pod's annotations
 // are only emptied while they still name this container.
-import { err, ok, type Result } from '../lib/result.ts';
+import { ok, type Result } from '../lib/result.ts';
 import { releaseAddresses } from './assignment.ts';
-import { endpointAnnotations } from './attach.ts';
-import { type CniError, cniCodes, wrapFailure } from './errors.ts';
+import type { CniError } from './errors.ts';
 import { disconnectPod } from './pod-network.ts';
-import type { EndpointRecords } from './records.ts';
-import type { CniServerOptions, ContainerIdentity, NetworkConfiguration } from './types.ts';
-
-type Context = CniServerOptions & { readonly records: EndpointRecords };
+import type { Context, ContainerIdentity, NetworkConfiguration } from './types.ts';
 
 export async function detach(
   context: Context,
@@ -24,7 +20,7 @@ export async function detach(
   // Deleting a link waits for the kernel's grace period; the datastore is told meanwhile.
   const done = await Promise.all([
     disconnect(context, container),
-    withdraw(context, container),
+    context.stored.withdraw(container),
     releaseAddresses(context, container, configuration),
   ]);
   const failed = done.find((outcome) => !outcome.ok);
@@ -47,31 +43,6 @@ async function disconnect(context: Context, container: ContainerIdentity): Promi
   } finally {
     await opened.value.close();
   }
-}
-
-/** Empties podIP and podIPs so that every node drops the endpoint before the Pod object is gone (RS-073). */
-async function withdraw(context: Context, container: ContainerIdentity): Promise<Result<void, CniError>> {
-  if (container.pod === undefined) return ok(undefined);
-  const pod = await context.datastore.get('Pod', container.pod);
-  if (!pod.ok)
-    return pod.error.code === 'NotFound'
-      ? ok(undefined)
-      : err(wrapFailure(cniCodes.datastore, 'Reading the pod', pod.error));
-  if (pod.value.metadata.annotations?.['cni.projectcalico.org/containerID'] !== container.containerId)
-    return ok(undefined);
-  const patched = await context.datastore.patch('Pod', container.pod, {
-    type: 'merge',
-    status: true,
-    body: {
-      metadata: {
-        ...(pod.value.metadata.uid === undefined ? {} : { uid: pod.value.metadata.uid }),
-        annotations: endpointAnnotations(container.containerId, []),
-      },
-    },
-  });
-  if (patched.ok || patched.error.code === 'NotFound' || patched.error.code === 'Conflict')
-    return ok(undefined);
-  return err(wrapFailure(cniCodes.datastore, 'Emptying the pod annotations', patched.error));
 }
 
 /** GC (CNI 1.1): whatever the runtime no longer lists is detached. */

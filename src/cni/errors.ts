@@ -28,3 +28,7 @@ export const cniError = (cniCode: number, code: string, message: string, details
 /** Wraps another module's failure: its sentence and hint reach the runtime, its code stays visible. */
 export const wrapFailure = (cniCode: number, what: string, f: Failure): CniError =>
   cniError(cniCode, f.code, `${what}: ${f.message}`, f.hint);
+
+/** A failure of address assignment; the datastore's is told apart. */
+export const wrapIpamFailure = (what: string, f: Failure): CniError =>
+  wrapFailure(f.code === 'StoreFailed' ? cniCodes.datastore : cniCodes.addressAssignment, what, f);

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { err, failure, ok, type Result } from '../lib/result.ts';
+import { openDatastore } from '../datastore/mod.ts';
 import { assignAddresses, releaseAddresses } from './assignment.ts';
 import { attach, readSubject } from './attach.ts';
 import { check } from './check.ts';
@@ -11,6 +12,7 @@ import { parseConfiguration, supportedVersions } from './configuration.ts';
 import { collectGarbage, detach } from './detach.ts';
 import { type CniError, cniCodes, cniError, wrapFailure } from './errors.ts';
 import { awaitReadiness } from './readiness.ts';
+import { EtcdEndpoints, KubernetesEndpoints, type OpenKubernetes, sameDatastore } from './endpoint-store.ts';
 import { EndpointRecords } from './records.ts';
 import { commandOf, containerOf, maxRequestBytes, parseRequest } from './request.ts';
 import { fail, renderAddresses, renderResult, succeed } from './result.ts';
@@ -21,6 +23,7 @@ import type {
   CniServer,
   CniServerOptions,
   ContainerIdentity,
+  Context,
   NetworkConfiguration,
 } from './types.ts';
 
@@ -28,14 +31,18 @@ const requestDeadlineMs = 90_000;
 const maxConnections = 1024;
 const version = '1.1.0';
 
-type Context = CniServerOptions & { readonly records: EndpointRecords };
-
 /** Starts to listen; a socket file left by an earlier agent is replaced. Felix is told first of the containers plumbed by an
  *  earlier agent that no Pod in the datastore stands for. */
 export async function startCniServer(options: CniServerOptions): Promise<Result<CniServer>> {
-  const context: Context = { ...options, records: new EndpointRecords(options.stateDirectory) };
-  for (const record of context.records.all()) {
-    if (record.endpoint.spec.pod === undefined) options.endpoints.restore(record.endpoint);
+  const context: Context = {
+    ...options,
+    records: new EndpointRecords(options.stateDirectory),
+    stored: options.onEtcd
+      ? new EtcdEndpoints(options.datastore, options.nodeName, options.openKubernetes ?? openKubernetes)
+      : new KubernetesEndpoints(options.datastore),
+  };
+  for (const { endpoint } of context.records.all()) {
+    if (endpoint.spec.pod === undefined && !context.stored.keepsPlain) options.endpoints.restore(endpoint);
   }
   const turns = new Turns();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -44,8 +51,16 @@ export async function startCniServer(options: CniServerOptions): Promise<Result<
   server.maxConnections = maxConnections;
   const listening = await listen(server, options.socketPath);
   if (!listening.ok) return listening;
-  return ok({ stop: () => stop(server, options.socketPath) });
+  return ok({
+    stop: async () => {
+      await stop(server, options.socketPath);
+      await context.stored.close();
+    },
+  });
 }
+
+const openKubernetes: OpenKubernetes = (kubeconfig) =>
+  openDatastore({ type: 'kubernetes', kubeconfig, userAgent: 'margay-cni' });
 
 function listen(server: Server, path: string): Promise<Result<void>> {
   return new Promise((resolve) => {
@@ -147,6 +162,7 @@ async function dispatch(
   configuration: NetworkConfiguration,
 ): Promise<Result<CniResponse, CniError>> {
   if (command === 'STATUS') return status(context);
+  if (command !== 'CHECK' && context.isLocked()) return err(locked);
   if (command === 'GC') {
     const path = (request.environment['CNI_PATH'] ?? '').split(':').filter((p) => p !== '');
     const collected = await collectGarbage(context, configuration, path);
@@ -201,12 +217,21 @@ async function executeIpam(
   return assigned.ok ? ok(renderAddresses(own.cniVersion, assigned.value.addresses)) : assigned;
 }
 
+/** Nothing is written while the data is being moved; the runtime tries again (RS-181). */
+const locked = cniError(
+  cniCodes.tryAgainLater,
+  'NotReady',
+  'ClusterInformation says that the datastore is not ready: an upgrade of its data is under way.',
+);
+
 async function awaitAgent(
   context: Context,
   configuration: NetworkConfiguration,
 ): Promise<Result<void, CniError>> {
   const why = context.notReady();
   if (why !== undefined) return err(cniError(cniCodes.tryAgainLater, 'NotReady', why));
+  const same = sameDatastore(context.stored, configuration);
+  if (!same.ok) return same;
   return configuration.readinessGates.length > 0
     ? awaitReadiness(configuration.readinessGates)
     : ok(undefined);

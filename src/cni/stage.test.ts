@@ -29,6 +29,7 @@ export class Machine {
   readonly #servers: CniServer[] = [];
   /** Why the agent is not ready, as it says itself. */
   notReady: string | undefined;
+  isLocked = false;
 
   constructor() {
     const v3 = 'projectcalico.org/v3';
@@ -82,6 +83,8 @@ export class Machine {
       interfacePrefix: () => 'cali',
       podMtu: () => 1450,
       notReady: () => this.notReady,
+      isLocked: () => this.isLocked,
+      onEtcd: false,
       logger: silentLogger,
     });
     assert.ok(server.ok);

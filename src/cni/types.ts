@@ -6,6 +6,8 @@ import type { Datastore } from '../datastore/mod.ts';
 import type { Ipam } from '../ipam/mod.ts';
 import type { Kernel, KernelError } from '../kernel/mod.ts';
 import type { WorkloadEndpoint } from '../model/mod.ts';
+import type { EndpointStore, OpenKubernetes } from './endpoint-store.ts';
+import type { EndpointRecords } from './records.ts';
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'VERSION' | 'STATUS' | 'GC';
 
@@ -50,6 +52,12 @@ export type NetworkConfiguration = {
   readonly policySetupTimeoutSeconds: number;
   readonly endpointStatusDirectory: string;
   readonly validAttachments?: readonly { readonly containerID: string; readonly ifname: string }[];
+  /** `datastore_type`; empty when nothing is said of it. */
+  readonly datastoreType: string;
+  /** `policy.type`; empty for networks whose profile the plugin makes. */
+  readonly policyType: string;
+  /** `kubernetes.kubeconfig`. */
+  readonly kubeconfig: string;
   readonly prevResult?: unknown;
   readonly raw: Readonly<Record<string, unknown>>;
 };
@@ -97,7 +105,19 @@ export type CniServerOptions = {
   readonly podMtu: () => number;
   /** undefined when the agent can serve; else why not (datastore not ready, first sync not done). */
   readonly notReady: () => string | undefined;
+  /** ClusterInformation says that nobody is to change anything: an upgrade of the data is under way. */
+  readonly isLocked: () => boolean;
+  /** The datastore is etcd, which keeps WorkloadEndpoints and knows no pods. */
+  readonly onEtcd: boolean;
+  /** Opens the Kubernetes of a kubeconfig, for pods while the datastore is etcd. */
+  readonly openKubernetes?: OpenKubernetes;
   readonly logger: Logger;
+};
+
+/** What every request is served with. */
+export type Context = CniServerOptions & {
+  readonly records: EndpointRecords;
+  readonly stored: EndpointStore;
 };
 
 export interface CniServer {

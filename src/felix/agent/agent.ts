@@ -12,7 +12,7 @@ import { err, failure, ok, type Result } from '../../lib/result.ts';
 import { backoff, sleep } from '../../lib/wait.ts';
 import { type CniServer, startCniServer } from '../../cni/mod.ts';
 import { TrialFilter } from '../../controllers/mod.ts';
-import { startSyncer, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
+import { asEtcd, startSyncer, type Syncer, type SyncUpdate } from '../../datastore/mod.ts';
 import { createIpam, type Ipam, IpamCache } from '../../ipam/mod.ts';
 import { routeProtocols } from '../../kernel/mod.ts';
 import {
@@ -29,6 +29,7 @@ import {
 import { Dataplane } from '../dataplane/mod.ts';
 import { endpointProgrammer, type TimedProgrammer, whenProgrammed } from './endpoints.ts';
 import { EndpointStatusFiles } from './endpoint-status.ts';
+import { HeldUpdates } from './held-updates.ts';
 import { debugPages } from './debugging.ts';
 import { healthPages } from './health.ts';
 import { mayWrite, readNodeFile, secretFile, writeNodeFile } from './host.ts';
@@ -76,6 +77,8 @@ class RunningAgent implements Agent {
   readonly #programmer: TimedProgrammer;
   /** Changes on trial go back here when nobody confirms them. */
   readonly #trials: TrialFilter<AgentKind>;
+  /** News wait here while the datastore is not ready. */
+  readonly #held: HeldUpdates<AgentKind>;
   readonly #ipamCache = new IpamCache();
   readonly #ipam: Ipam;
   readonly #tunnels: TunnelAddresses;
@@ -161,6 +164,7 @@ class RunningAgent implements Agent {
         onRestored: ({ node, address }) =>
           logger.info('The way carries the largest packets again', { node, address }),
       });
+    this.#held = new HeldUpdates(logger);
     this.#trials = new TrialFilter(this.#clock, logger, (updates) => this.#take(updates));
     this.#programmer = endpointProgrammer(this.#graph, this.#dataplane, this.#clock, () => this.#flush());
     this.#endpointFiles = new EndpointStatusFiles({
@@ -285,7 +289,7 @@ class RunningAgent implements Agent {
         kind === 'ClusterNetworkPolicy' ? { kind, mayBeMissing: true } : kind,
       ),
       logger,
-      onUpdates: (updates) => this.#take(updates),
+      onUpdates: (updates) => this.#take(this.#held.pass(updates)),
     });
     void this.#syncer.done.then((end) => {
       if (!end.ok) this.#end(failure('DatastoreFailed', `News of the datastore ended: ${end.error.message}`));
@@ -384,6 +388,8 @@ class RunningAgent implements Agent {
       interfacePrefix: () => this.#graph.config.text('InterfacePrefix').split(',')[0] ?? 'cali',
       podMtu: () => this.#graph.state().mtus.pod,
       notReady: () => this.#notReady(),
+      isLocked: () => !this.#graph.stats.datastoreReady,
+      onEtcd: (await asEtcd(datastore)) !== undefined,
     });
     if (!started.ok) return err(failure('CniServerFailed', started.error.message, started.error.hint));
     // It may have been told to end meanwhile.
