@@ -97,6 +97,7 @@ async function autoAssign(
     ...(pools4.value === undefined ? {} : { pools4: pools4.value }),
     ...(pools6.value === undefined ? {} : { pools6: pools6.value }),
     ...(container.pod === undefined ? {} : { namespace: container.pod.namespace }),
+    ...(settings.namespaceLabels === undefined ? {} : { namespaceLabels: settings.namespaceLabels }),
   });
   if (!assigned.ok) return err(wrapIpamFailure('Assigning an address', assigned.error));
   const addresses = [...assigned.value.v4, ...assigned.value.v6].map((a) => a.address);

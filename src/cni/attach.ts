@@ -114,7 +114,9 @@ export async function readSubject(
     );
   }
   const settings = podSettings(annotationsOf(pod.value), annotationsOf(namespace.value), configuration);
-  return settings.ok ? ok({ pod: pod.value, pods: pods.value, settings: settings.value }) : settings;
+  if (!settings.ok) return settings;
+  const namespaceLabels = namespace.value.metadata.labels ?? {};
+  return ok({ pod: pod.value, pods: pods.value, settings: { ...settings.value, namespaceLabels } });
 }
 
 const annotationsOf = (object: Pod | Namespace): Readonly<Record<string, string>> =>

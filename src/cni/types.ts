@@ -135,4 +135,6 @@ export type PodSettings = {
   readonly families?: readonly (4 | 6)[];
   readonly mac?: string;
   readonly allowedSourcePrefixes: readonly Prefix[];
+  /** Of the pod's namespace. */
+  readonly namespaceLabels?: Readonly<Record<string, string>>;
 };

@@ -38,6 +38,7 @@ export type SourceQuery = {
   readonly family: Family;
   readonly requested: readonly string[];
   readonly namespace?: string | undefined;
+  readonly namespaceLabels?: Readonly<Record<string, string>> | undefined;
   readonly intendedUse: IntendedUse;
   readonly maxBlocksPerHost?: number | undefined;
   readonly keep?: HostReservation | undefined;
@@ -87,6 +88,7 @@ export class Assigner {
       family,
       requested,
       namespace: request.namespace,
+      namespaceLabels: request.namespaceLabels,
       intendedUse: request.intendedUse,
       maxBlocksPerHost: request.maxBlocksPerHost,
       keep: request.hostReservation,
@@ -242,7 +244,9 @@ export class Assigner {
     const [basics, nodeLabels, namespaceLabels] = await Promise.all([
       reader.basics(),
       owner.type === 'virtual' ? ok({}) : reader.nodeLabels(owner.name),
-      query.namespace === undefined ? ok(undefined) : reader.namespaceLabels(query.namespace),
+      query.namespace === undefined || query.namespaceLabels !== undefined
+        ? ok(query.namespaceLabels)
+        : reader.namespaceLabels(query.namespace),
     ]);
     if (!basics.ok) return basics;
     if (!nodeLabels.ok) return nodeLabels;

@@ -82,6 +82,8 @@ export type AutoAssignRequest = {
   readonly pools6?: readonly string[];
   /** Name of the pod's namespace, for pools with a namespace selector. */
   readonly namespace?: string;
+  /** Of the namespace, where they are known; read from the store otherwise. */
+  readonly namespaceLabels?: Readonly<Record<string, string>>;
   readonly intendedUse: IntendedUse;
   /** Further bound on blocks of the node per family; the configuration's bound holds as well. */
   readonly maxBlocksPerHost?: number;
