@@ -136,6 +136,8 @@ export class Speaker {
     this.#config = next;
     this.#configuredAt = this.#options.clock.now();
     this.#program = new KernelProgram(next.kernel.policies);
+    // New passwords first: a peer whose session ends dials again at once, and must not get in with the old one.
+    const listening = this.#listen();
     if (before.as !== next.as || before.routerId !== next.routerId || before.clusterId !== next.clusterId) {
       this.#options.logger.info('identity changed, all sessions start anew', {
         as: next.as,
@@ -153,7 +155,7 @@ export class Speaker {
       }
     }
     this.#changed();
-    await this.#listen();
+    await listening;
   }
 
   async #listen(): Promise<void> {
