@@ -65,8 +65,8 @@ protocol bgp speaker { local as 64512; neighbor 10.9.0.1 as 64512; connect delay
     assert.match(birdc('show', 'route', 'protocol', 'static1'), /10\.244\.1\.0\/26 +blackhole \[static1/);
     assert.match(birdc('show', 'route', 'count'), /\d+ of \d+ routes for \d+ networks/);
     // birdc ends with an error where BIRD says one.
-    assert.throws(() => birdc('show', 'route', '10.1.0.0/16'), { stdout: /Network not found/ });
-    assert.throws(() => birdc('configure'), { stdout: /Access denied/ });
+    assert.throws(() => birdc('show', 'route', '10.1.0.0/16'), /Network not found/);
+    assert.throws(() => birdc('configure'), /Access denied/);
 
     // The codes, as a parser of the protocol sees them.
     const reply = expect(await askBird(socket, 'show protocols all'), 'protocols');
