@@ -186,11 +186,11 @@ describe('workloads and services', { skip }, () => {
     await done('deployment/v');
     assert.match(await kubectl('get', 'replicasets', '-o', 'wide'), /demoapp:3/);
     assert.match(await kubectl('describe', 'deployment', 'v'), /Progressing +True +NewReplicaSetAvailable/);
+    const revisions = (): Promise<string> =>
+      kubectl('get', 'controllerrevisions', '-l', 'app=v', '-o', 'name');
+    assert.match(await revisions(), /^controllerrevision.apps\/v-/m);
     await kubectl('delete', 'deployment/v', 'daemonset/v', 'statefulset/v', '--wait=false');
-    await eventually(
-      'their revisions went, too',
-      async () => (await kubectl('get', 'controllerrevisions', '-o', 'name')) === '',
-    );
+    await eventually('their revisions went, too', async () => (await revisions()) === '');
   });
 
   test('jobs: complete, and failed after their limit', async () => {
