@@ -40,7 +40,7 @@ const ticksPerSecond = 100;
 
 type Look = {
   readonly atMs: number;
-  readonly node: Usage & { readonly cpuSeconds: number };
+  readonly node: { readonly cpuSeconds: number; readonly memoryBytes: number };
   readonly containers: ReadonlyMap<
     string,
     { readonly of: UsedContainer; readonly cpuSeconds: number; readonly memoryBytes: number }
@@ -103,7 +103,7 @@ function lookAt(
     const key = [of.namespace, of.pod, of.container, of.initPid, init.startTicks].join(' ');
     found.push([key, { of, ...total(own) }]);
   }
-  return { atMs, node: { cpuCores: 0, ...total([...ofNode]) }, containers: new Map(found) };
+  return { atMs, node: total([...ofNode]), containers: new Map(found) };
 }
 
 function between(first: Look, second: Look): NodeUsage {
